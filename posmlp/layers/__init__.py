@@ -1,0 +1,6 @@
+"""Positional encodings, token mixing and spatial gating units."""
+
+from posmlp.layers.gating import GATES, GatingUnit, SettingError, TokenMixing
+from posmlp.layers.position import GQPE, LRPE, QPE
+
+__all__ = ["GATES", "GQPE", "LRPE", "QPE", "GatingUnit", "SettingError", "TokenMixing"]

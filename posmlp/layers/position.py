@@ -1,0 +1,134 @@
+"""Positional encodings: a score for every relative offset between two tokens of a window.
+
+Paper: "Parameterization of Cross-Token Relations with Relative Positional Encoding for Vision
+MLP", arXiv 2207.07284. An encoding is a small module with `scores()`: one row per channel group,
+one column per offset. A window of h x w tokens has (2h-1)(2w-1) offsets, a sequence of n tokens
+2n-1; every encoding works for both, so a window is a tuple of one or two lengths.
+
+Shape letters:
+    S channel groups (the paper's s, the released code's gamma)
+    D dimensions of the window: 2 for images (rows, columns), 1 for sequences
+    O relative offsets, key minus query, in row-major order
+    N tokens of the window (M where a query must be told from a key)
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+INIT_STD = 0.01  # noise on centre and spread at the start, posmlp2D.py:22 (att_std)
+
+
+def offset_grid(window: tuple[int, ...]) -> Tensor:
+    """Return all offsets of a window as float rows (O, D): first axis down, second to the right."""
+    axes = [torch.arange(1 - length, length, dtype=torch.float32) for length in window]
+    return torch.cartesian_prod(*axes).reshape(-1, len(window))
+
+
+def offset_index(window: tuple[int, ...]) -> Tensor:
+    """Return (N, N) integers: the column of `scores()` that belongs to query m and key n."""
+    axes = [torch.arange(length) for length in window]
+    tokens_ND = torch.cartesian_prod(*axes).reshape(-1, len(window))
+    offsets_NND = tokens_ND[None, :] - tokens_ND[:, None]
+    index_NN = torch.zeros(offsets_NND.shape[:2], dtype=torch.long)
+    for axis, length in enumerate(window):
+        index_NN = index_NN * (2 * length - 1) + offsets_NND[..., axis] + length - 1
+    return index_NN
+
+
+class LRPE(nn.Module):
+    """Learnable relative positional encoding: a free score per group and offset, O(N) parameters.
+
+    Figure (b) of the paper; posmlp2D.py:115-177. The table starts as a truncated normal of 0.02
+    as the released code intends (its initialisation never runs, so it really starts at zero).
+    """
+
+    softmax = False  # whether the unit's map is normalised over keys unless a switch says so
+
+    def __init__(self, window: tuple[int, ...], groups: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(groups, *(2 * length - 1 for length in window)))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def scores(self) -> Tensor:
+        return self.table.flatten(1)
+
+
+class Quadratic(nn.Module):
+    """Score of an offset d as a quadratic form around a learnable centre, O(1) parameters.
+
+    score(d) = d' P (centre - d/2), which is -1/2 (d - centre)' P (d - centre) up to a constant
+    that the softmax over keys removes (paper's figure (c), released posmlp2D.py:67-102). A
+    subclass owns `spread` and says what precision matrix P (S, D, D) it stands for.
+    `psd` makes P positive semi-definite by construction; without it `spread` is used raw.
+    """
+
+    softmax = True
+
+    def __init__(self, window: tuple[int, ...], groups: int, psd: bool = True) -> None:
+        super().__init__()
+        self.psd = psd
+        self.center = nn.Parameter(torch.empty(groups, len(window)))  # in tokens: down, right
+        self.spread = nn.Parameter(torch.empty(groups, *self.spread_shape(len(window))))
+        self.register_buffer("offsets_OD", offset_grid(window), persistent=False)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        nn.init.normal_(self.center, std=INIT_STD)
+        nn.init.normal_(self.spread, std=INIT_STD)
+        with torch.no_grad():
+            self.spread += self.unit_spread()
+
+    def scores(self) -> Tensor:
+        dtype = torch.promote_types(self.center.dtype, torch.float32)  # squares overflow bfloat16
+        offsets_OD = self.offsets_OD.to(dtype)
+        precision_SDD = self.precision().to(dtype)
+        reach_SOD = self.center.to(dtype)[:, None] - offsets_OD / 2
+        return ((offsets_OD @ precision_SDD) * reach_SOD).sum(-1)
+
+
+class QPE(Quadratic):
+    """Quadratic positional encoding: isotropic, a centre and one width per group (3 parameters).
+
+    After Cordonnier et al., ICLR 2020, eq. 9: P = a I with a = spread**2. The released code
+    multiplies only the centre by a, so that its width cannot change (posmlp2D.py:89-91).
+    """
+
+    @staticmethod
+    def spread_shape(num_dims: int) -> tuple[int, ...]:
+        return ()
+
+    def unit_spread(self) -> Tensor:
+        return torch.ones_like(self.spread)
+
+    def precision(self) -> Tensor:
+        width_S = self.spread.square() if self.psd else self.spread
+        identity_DD = torch.eye(self.center.shape[1], dtype=width_S.dtype, device=width_S.device)
+        return width_S[:, None, None] * identity_DD
+
+
+class GQPE(Quadratic):
+    """Generalised quadratic positional encoding: a centre and a D x D spread (6 parameters in 2-D).
+
+    P = spread spread' (paper's Sigma^-1; released `symmetric=True`, posmlp2D.py:73-76), or the
+    raw matrix without `psd`.
+    """
+
+    @staticmethod
+    def spread_shape(num_dims: int) -> tuple[int, ...]:
+        return (num_dims, num_dims)
+
+    def unit_spread(self) -> Tensor:
+        return torch.eye(self.spread.shape[-1], device=self.spread.device).expand_as(self.spread)
+
+    def precision(self) -> Tensor:
+        return self.spread @ self.spread.mT if self.psd else self.spread
+
+
+def num_tokens(window: tuple[int, ...]) -> int:
+    """Return N, the number of tokens of a window."""
+    return math.prod(window)

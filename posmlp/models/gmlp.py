@@ -1,0 +1,151 @@
+"""Isotropic gMLP with any gating unit: timm's MlpMixer with PoSGU in place of SGU.
+
+Papers: gMLP, arXiv 2105.08050; PosMLP, arXiv 2207.07284 (its abstract's 19.4M -> 18.2M is
+gMLP-S/16 with SGU against a positional unit). With `gate="sgu"` the network is timm's
+gmlp_s16_224: same parameters, same names, same logits.
+"""
+
+from functools import partial
+
+import torch
+from timm.layers import to_2tuple
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
+from torch import nn
+
+from posmlp.layers import SettingError
+from posmlp.models.gated_mlp import default_groups, gated_mlp, positional_parameters
+
+
+class PosGmlp(MlpMixer):
+    """gMLP whose blocks gate with `gate`; every token sees the whole image.
+
+    Args:
+        gate, groups, softmax, psd, bias, gate_norm: see posmlp.layers.GatingUnit; `groups=None`
+            means `grouped`, the network's own number, and 1 for sgu.
+        decay_position: let weight decay reach the positional parameters (released behaviour).
+        Others: see timm's MlpMixer. Drop path is the same in every block, as in the released runs.
+
+    Raises:
+        SettingError: the patch does not divide the image, or as GatingUnit.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        img_size: int | tuple[int, int] = 224,
+        in_chans: int = 3,
+        patch_size: int = 16,
+        num_blocks: int = 30,
+        embed_dim: int = 256,
+        mlp_ratio: float = 6.0,
+        grouped: int = 32,
+        gate: str = "gqpe",
+        groups: int | None = None,
+        softmax: bool | None = None,
+        psd: bool | None = None,
+        bias: bool = True,
+        gate_norm: bool | None = None,
+        decay_position: bool = False,
+        drop_rate: float = 0.0,
+        proj_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        global_pool: str = "avg",
+    ) -> None:
+        height, width = to_2tuple(img_size)
+        if height % patch_size or width % patch_size:
+            raise SettingError(
+                "img_size", f"img_size={height}x{width} must be a multiple of patch {patch_size}"
+            )
+        unit = dict(
+            window=(height // patch_size, width // patch_size),
+            gate=gate,
+            groups=default_groups(gate, grouped) if groups is None else groups,
+            softmax=softmax,
+            psd=psd,
+            bias=bias,
+            gate_norm=gate_norm,
+        )
+        super().__init__(
+            num_classes=num_classes,
+            img_size=(height, width),
+            in_chans=in_chans,
+            patch_size=patch_size,
+            num_blocks=num_blocks,
+            embed_dim=embed_dim,
+            mlp_ratio=mlp_ratio,
+            block_layer=SpatialGatingBlock,
+            mlp_layer=partial(gated_mlp, **unit),
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            drop_rate=drop_rate,
+            proj_drop_rate=proj_drop_rate,
+            drop_path_rate=drop_path_rate,
+            global_pool=global_pool,
+        )
+        self.decay_position = decay_position
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """Name the parameters that weight decay must leave alone (decay flattens the maps)."""
+        return set() if self.decay_position else positional_parameters(self)
+
+
+def _create(variant: str, pretrained: bool = False, **kwargs) -> PosGmlp:
+    out_indices = kwargs.pop("out_indices", 3)
+    feature_cfg = dict(out_indices=out_indices, feature_cls="getter")
+    return build_model_with_cfg(PosGmlp, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
+
+
+def _cfg(size: int, **kwargs) -> dict:
+    return dict(
+        url="",
+        num_classes=1000,
+        input_size=(3, size, size),
+        pool_size=None,
+        crop_pct=0.875,
+        interpolation="bicubic",
+        fixed_input_size=True,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        first_conv="stem.proj",
+        classifier="head",
+        license="mit",
+        **kwargs,
+    )
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "gmlp_posgu_s16_224.untrained": _cfg(224),
+        "gmlp_posgu_xs1_8.untrained": _cfg(8),
+        "gmlp_posgu_xs2_28.untrained": _cfg(28),
+        "gmlp_posgu_xs2_32.untrained": _cfg(32),
+    }
+)
+
+
+@register_model
+def gmlp_posgu_s16_224(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """gMLP-S/16, 14 x 14 tokens; the network behind the abstract's pair of numbers."""
+    return _create("gmlp_posgu_s16_224", pretrained, **kwargs)
+
+
+@register_model
+def gmlp_posgu_xs1_8(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra small, 8 x 8 tokens of one pixel, for 8 x 8 images."""
+    arch = dict(patch_size=1, num_blocks=4, embed_dim=32, mlp_ratio=4, grouped=16)
+    return _create("gmlp_posgu_xs1_8", pretrained, **arch, **kwargs)
+
+
+@register_model
+def gmlp_posgu_xs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra small, 14 x 14 tokens of 2 x 2 pixels, for 28 x 28 images."""
+    arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
+    return _create("gmlp_posgu_xs2_28", pretrained, **arch, **kwargs)
+
+
+@register_model
+def gmlp_posgu_xs2_32(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra small, 16 x 16 tokens of 2 x 2 pixels, for 32 x 32 images."""
+    arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
+    return _create("gmlp_posgu_xs2_32", pretrained, **arch, **kwargs)

@@ -9,6 +9,7 @@ V channels of a group (C = S V, groups contiguous), W windows of an image, B bat
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -122,8 +123,7 @@ class TokenMixing(nn.Module):
 
     def position_map(self) -> Tensor:
         """Return the map that the positional encoding stands for, (S, N, N) or (W, S, N, N)."""
-        device_type = self.index_NN.device.type
-        with torch.autocast(device_type, enabled=False):  # scores and rows need float32
+        with without_autocast(self.index_NN.device):  # scores and rows need float32
             scores_SNN = self.position.scores()[:, self.index_NN]
             if self.softmax:
                 return softmax_over_keys(self.masked(scores_SNN, -torch.inf))
@@ -192,6 +192,12 @@ class GatingUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         u, v = x.chunk(2, dim=-1)
         return u * self.proj(self.norm(v))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Compute in the tensors' own precision; the meta device knows no autocast."""
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def gate_spec(gate: str) -> Gate:

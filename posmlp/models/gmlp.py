@@ -133,7 +133,7 @@ def gmlp_posgu_s16_224(pretrained: bool = False, **kwargs) -> PosGmlp:
 @register_model
 def gmlp_posgu_xs1_8(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 8 x 8 tokens of one pixel, for 8 x 8 images."""
-    arch = dict(patch_size=1, num_blocks=4, embed_dim=32, mlp_ratio=4, grouped=16)
+    arch = dict(patch_size=1, num_blocks=3, embed_dim=32, mlp_ratio=2, grouped=16)
     return _create("gmlp_posgu_xs1_8", pretrained, **arch, **kwargs)
 
 

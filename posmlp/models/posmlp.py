@@ -265,9 +265,11 @@ def axis_sizes(pixels: int, strides: tuple[int, int], num_stages: int) -> list[i
     return [math.ceil(after_stem / 2**stage) for stage in range(num_stages)]
 
 
-def _create(variant: str, pretrained: bool = False, **kwargs) -> PosMlp:
-    feature_cfg = dict(out_indices=(0, 1, 2, 3), flatten_sequential=True)
-    return build_model_with_cfg(PosMlp, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
+def _create(variant: str, pretrained: bool, dims: tuple[int, ...], **kwargs) -> PosMlp:
+    feature_cfg = dict(out_indices=tuple(range(len(dims))), flatten_sequential=True)
+    return build_model_with_cfg(
+        PosMlp, variant, pretrained, feature_cfg=feature_cfg, dims=dims, **kwargs
+    )
 
 
 def _cfg(size: int, **kwargs) -> dict:

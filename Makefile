@@ -1,0 +1,53 @@
+# `make help` lists the targets. Everything runs in .venv, built from environment.yml.
+
+STUDY ?= digits
+PYTHON ?= python3.11
+CORES ?= all
+PORT ?= 5000
+ARGS ?=
+
+BIN := .venv/bin
+# Plain lines, whatever the terminal's locale; matplotlib without a display.
+export PYTHONUTF8 := 1
+export MPLBACKEND := agg
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help env reproduce test lint ui clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about 6 GB)
+
+# environment.yml is the only list of versions: its pip section, line by line, is what pip gets.
+.venv/.installed: environment.yml pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "make: Python 3.11 is needed and $(PYTHON) is" \
+	  "not found; install it or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	sed -n '/- pip:/,$$ s/^ *- \(.*==.*\|-e \.\)$$/\1/p' environment.yml > .venv/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
+	touch $@
+
+reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
+	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet progress $(ARGS)
+	@$(BIN)/python -m posmlp show $(STUDY)
+
+test: env ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: env ## check style, formats and the workflow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check --quiet Snakefile workflow
+	$(BIN)/snakemake --lint
+
+ui: env ## open the MLflow UI on this machine, PORT=5000
+	$(BIN)/python -m posmlp.tracking ui --port $(PORT)
+
+clean: ## remove caches and logs; asks before it touches finished runs
+	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs
+	find posmlp tests workflow -name __pycache__ -type d -exec rm -rf {} +
+	@runs=$$(find results/runs -name metrics.json 2> /dev/null | wc -l); \
+	  [ $$runs -eq 0 ] || { printf 'Remove %s finished runs in results/runs too? [y/N] ' $$runs; \
+	  read answer; [ "$$answer" = y ] && rm -rf results/runs || echo 'Kept.'; }

@@ -1,0 +1,75 @@
+"""`python -m posmlp train ...` repeats one run of a study; `show` prints a study's main table."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from posmlp.study import load_study
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train one run, mirrored to MLflow where a store is given."""
+    import torch
+
+    from posmlp.tracking import Store, Tracker
+    from posmlp.training.run import execute
+
+    study = load_study(arguments.study)
+    config = study.run(arguments.variant, arguments.seed)
+    torch.set_num_threads(arguments.threads)
+    cuda = torch.cuda.is_available() if arguments.device == "auto" else arguments.device == "cuda"
+    store = Store.read(arguments.store) if arguments.store else None
+    command = shlex.join(["python", "-m", "posmlp", *sys.argv[1:]])
+    device = torch.device("cuda" if cuda else "cpu")
+    with Tracker(config.folder(arguments.results), store):
+        metrics = execute(config, arguments.results, arguments.data_root, device, command)
+    done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())
+    print(
+        f"{config.variant} seed {config.seed}: top-1 {metrics['top1']:.2f} % in "
+        f"{metrics['wall_s']:.0f} s; {done} of {len(study.runs())} runs done",
+        file=sys.stderr,
+    )
+
+
+def show(arguments: argparse.Namespace) -> None:
+    """Print the main table and where the rest is."""
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.tables import to_text
+
+    study = load_study(arguments.study)
+    folder = arguments.results / study.name
+    print(to_text(summarise(read_frame(folder / "runs.csv"), study.reference)))
+    print(f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m posmlp", description=__doc__)
+    parser.set_defaults(results=Path("results"))
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("train", help="train one run of a study")
+    command.set_defaults(function=train)
+    command.add_argument("--study", required=True, help="a name, or the path of a study file")
+    command.add_argument("--variant", required=True)
+    command.add_argument("--seed", required=True, type=int)
+    command.add_argument("--results", type=Path, default=Path("results"))
+    command.add_argument("--data-root", type=Path, default=Path("data"))
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads")
+    command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
+    command = commands.add_parser("show", help="print the main table of a finished study")
+    command.set_defaults(function=show)
+    command.add_argument("study", help="a name, or the path of a study file")
+    command.add_argument("--results", type=Path, default=Path("results"))
+    arguments = parser.parse_args()
+    try:
+        arguments.function(arguments)
+    except ValueError as error:  # all errors that a user can mend
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Training: batches, the loop, and the files of a run folder."""

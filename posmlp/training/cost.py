@@ -1,0 +1,31 @@
+"""What a network costs: parameters, those that mix tokens, and multiply-accumulates."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from posmlp.layers import TokenMixing
+
+
+def num_parameters(module: nn.Module) -> int:
+    """Count learnable numbers; buffers are not among them."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def token_mixing_parameters(model: nn.Module) -> list[int]:
+    """Count the parameters of every token-mixing layer: maps and biases, not the gate's norm."""
+    return [num_parameters(m) for m in model.modules() if isinstance(m, TokenMixing)]
+
+
+def multiply_accumulates(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Count one image's multiply-accumulates in the forward pass, which papers print as FLOPs.
+
+    Matrix products and convolutions count, sums and activations do not, as in fvcore.
+    """
+    was_training = model.training
+    parameter = next(model.parameters())
+    image = torch.zeros(1, *image_shape, device=parameter.device, dtype=parameter.dtype)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(image)
+    model.train(was_training)
+    return counter.get_total_flops() // 2

@@ -1,0 +1,53 @@
+"""What the Snakefile and its scripts need: the settings of config.yaml, and a job's log."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from posmlp.study.errors import StudyError, faults
+from posmlp.study.settings import Section
+
+
+class Settings(Section):
+    """How to run: the keys of config/config.yaml and of `snakemake --config`."""
+
+    study: str = Field(description="name of a study in config/studies, or the path of its file")
+    data_root: str = Field("data", description="folder of the data sets")
+    results: str = Field("results", description="folder of runs, tables and figures")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what runs train on")
+    tracking: bool = Field(True, description="mirror the runs to MLflow")
+
+
+def read_settings(config: dict[str, Any]) -> Settings:
+    """Check Snakemake's config; StudyError names every key that is wrong."""
+    try:
+        return Settings.model_validate(config)
+    except ValidationError as error:
+        where = "config/config.yaml or --config"
+        raise StudyError([f"{where}: {fault}" for fault in faults(error, Settings)]) from None
+
+
+@contextmanager
+def job_log(path: str) -> Iterator[None]:
+    """Send a script's output to its log; a user's mistake is one line there and on the terminal."""
+    with Path(path).open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        try:
+            yield
+        except ValueError as error:  # all errors that a user can mend
+            print(f"error: {error}", file=log)
+            print(f"error: {error}", file=sys.__stderr__)
+            sys.exit(1)
+        except Exception:
+            traceback.print_exc(file=log)
+            raise
+
+
+def warn(message: str) -> None:
+    """Say something on the terminal and in the job's log that does not end the job."""
+    print(f"warning: {message}")
+    print(f"warning: {message}", file=sys.__stderr__)

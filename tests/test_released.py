@@ -1,0 +1,54 @@
+"""Equality with the released code, and that its check can fail."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posmlp import released
+
+CASES = sorted(Path(__file__).parent.joinpath("golden").glob("*.npz"))
+
+
+def altered(case, tmp_path, **arrays):
+    with np.load(case) as stored:
+        path = tmp_path / case.name
+        np.savez(path, **{**stored, **arrays})
+    return path
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+def test_equal_to_the_release(case):
+    golden = released.GoldenCase(case)
+    assert max(golden.differences().values()) < 1e-9
+    assert golden.compared == set(golden.arrays)
+
+
+def test_all_kinds_of_cases_are_here():
+    kinds = {json.loads(str(np.load(case)["meta"])).get("kind", "network") for case in CASES}
+    assert kinds == {"sgu", "lrpe", "qpe", "gqpe", "network"}
+
+
+@pytest.mark.parametrize("name", ["output", "posmap", "grad_input", "grad/pos.attention_spreads"])
+def test_verify_fails_on_any_wrong_array(name, tmp_path, capsys):
+    case = CASES[[path.stem for path in CASES].index("gqpe-s4")]
+    wrong = np.load(case)[name] + 1e-6
+    assert not released.verify([altered(case, tmp_path, **{name: wrong})], tolerance=1e-9)
+    assert "FAIL gqpe-s4" in capsys.readouterr().out
+
+
+def test_verify_fails_on_an_array_that_it_does_not_know(tmp_path, capsys):
+    path = altered(CASES[0], tmp_path, surprise=np.zeros(3))
+    assert not released.verify([path], tolerance=1e-9)
+    assert "NOT COMPARED: surprise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"no archive", b""])
+def test_verify_reports_a_broken_file_and_goes_on(content, tmp_path, capsys):
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(content)
+    assert not released.verify([broken, CASES[0]], tolerance=1e-9)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("FAIL")
+    assert lines[1].startswith("ok")

@@ -1,0 +1,28 @@
+# The study, checked before anything else is read, and the names that all rules share.
+
+import sys
+
+from posmlp.code_version import analysis_code_digest
+from posmlp.study import check_models, load_study
+from posmlp.workflow import read_settings
+
+SETTINGS = read_settings(config)
+STUDY = load_study(SETTINGS.study)
+if workflow.is_main_process:  # takes seconds, and jobs need no second look
+    check_models(STUDY)
+
+RESULTS = SETTINGS.results
+HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
+RUNS = f"{RESULTS}/runs/{STUDY.name}"
+LOGS = f"{RESULTS}/logs/{STUDY.name}"
+PYTHON = sys.executable  # the interpreter that has posmlp, also where PATH does not know it
+
+
+wildcard_constraints:
+    variant="[A-Za-z0-9][A-Za-z0-9_.-]*",
+    seed="[0-9]+",
+
+
+def figure(name):
+    """The three files of a figure."""
+    return multiext(f"{HERE}/figures/{name}", pdf=".pdf", svg=".svg", png=".png")

@@ -1,0 +1,22 @@
+# The data set: got and checked once, before any training.
+
+
+rule data:
+    output:
+        facts=f"{HERE}/data.json",
+    log:
+        f"{LOGS}/data.log",
+    benchmark:
+        f"{LOGS}/data.benchmark.tsv"
+    resources:
+        cpus=1,
+        mem_mb=4000,
+        runtime=120,
+        gpu=0,
+    params:
+        names=sorted({run.data.name for run in STUDY.runs()}),
+        root=SETTINGS.data_root,
+    message:
+        "Checking the data: {params.names}"
+    script:
+        "../scripts/data.py"

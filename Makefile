@@ -12,6 +12,10 @@ export PYTHONUTF8 := 1
 export MPLBACKEND := agg
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# Of Snakemake's lints: all rules share .venv, so none names an environment; and how to run (folders,
+# device) must not be a parameter of a rule, because a parameter that changes repeats a training.
+LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
+
 .DEFAULT_GOAL := help
 .PHONY: help env reproduce test lint ui clean
 
@@ -40,7 +44,7 @@ lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check --quiet Snakefile workflow
-	$(BIN)/snakemake --lint
+	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v $(LINTS_LEFT_OUT)
 
 ui: env ## open the MLflow UI on this machine, PORT=5000
 	$(BIN)/python -m posmlp.tracking ui --port $(PORT)

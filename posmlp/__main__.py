@@ -12,14 +12,14 @@ def train(arguments: argparse.Namespace) -> None:
     """Train one run, mirrored to MLflow where a store is given."""
     import torch
 
-    from posmlp.tracking import Store, Tracker
+    from posmlp.tracking import Tracker, read_store
     from posmlp.training.run import execute
 
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
     torch.set_num_threads(arguments.threads)
     cuda = torch.cuda.is_available() if arguments.device == "auto" else arguments.device == "cuda"
-    store = Store.read(arguments.store) if arguments.store else None
+    store = read_store(arguments.store) if arguments.store else None
     command = shlex.join(["python", "-m", "posmlp", *sys.argv[1:]])
     device = torch.device("cuda" if cuda else "cpu")
     with Tracker(config.folder(arguments.results), store):

@@ -26,3 +26,8 @@ wildcard_constraints:
 def figure(name):
     """The three files of a figure."""
     return multiext(f"{HERE}/figures/{name}", pdf=".pdf", svg=".svg", png=".png")
+
+
+def run_of(wildcards):
+    """The settings of a training."""
+    return STUDY.run(wildcards.variant, int(wildcards.seed))

@@ -2,10 +2,6 @@
 # that it depends on or the code in posmlp/{layers,models,data,training} does; dates do not count.
 
 
-def run_of(wildcards):
-    return STUDY.run(wildcards.variant, int(wildcards.seed))
-
-
 rule train:
     input:
         facts=ancient(rules.data.output.facts),

@@ -1,0 +1,51 @@
+"""environment.yml is the one list of versions: pyproject and what is installed agree with it."""
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+PIP = next(part["pip"] for part in ENVIRONMENT["dependencies"] if isinstance(part, dict))
+PINS = {
+    canonicalize_name(Requirement(line).name): Requirement(line) for line in PIP if line != "-e ."
+}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# torch pins CUDA's libraries itself, by platform; pip comes with Python.
+UNLISTED = re.compile(r"nvidia-.*|cuda-.*|triton|pip|setuptools|wheel|posmlp")
+
+
+def test_every_line_is_an_exact_version_and_the_project_itself_is_last():
+    assert PIP[-1] == "-e ."
+    for requirement in PINS.values():
+        assert re.fullmatch(r"==[^*]+", str(requirement.specifier)), requirement
+
+
+def test_pyproject_asks_for_nothing_else():
+    wanted = PYPROJECT["dependencies"] + PYPROJECT["optional-dependencies"]["dev"]
+    for requirement in map(Requirement, wanted):
+        pin = PINS.get(canonicalize_name(requirement.name))
+        assert pin, f"environment.yml does not list {requirement.name}"
+        version = str(pin.specifier).removeprefix("==")
+        assert requirement.specifier.contains(version), f"{pin} is not {requirement}"
+
+
+def test_installed_versions_are_the_listed_ones():
+    installed = {
+        canonicalize_name(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()
+    }
+    listed = {name: str(pin.specifier).removeprefix("==") for name, pin in PINS.items()}
+    found = {n: v.partition("+")[0] for n, v in installed.items() if not UNLISTED.fullmatch(n)}
+    assert found == listed, "run `make env` after a change of environment.yml"
+
+
+@pytest.mark.parametrize("name", ["environment.yml", "pyproject.toml", "Makefile", ".ci/run"])
+def test_no_registry_is_named(name):
+    text = (ROOT / name).read_text()
+    assert not re.search(r"index-url|pypi|files\.pythonhosted|find-links", text, re.IGNORECASE)

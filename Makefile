@@ -43,7 +43,7 @@ test: env ## run the tests
 lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/snakefmt --check --quiet Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow
 	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v $(LINTS_LEFT_OUT)
 
 ui: env ## open the MLflow UI on this machine, PORT=5000

@@ -1,0 +1,91 @@
+"""The part of a data set that a run sees: a fraction of every class, drawn or the first ones.
+
+Random choices use the raw output of PCG64, whose stream numpy guarantees for all versions and
+machines; the shuffling methods of numpy's Generator carry no such promise.
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+from posmlp.data.images import SPLITS, DataError, Split
+
+
+class SubsetSettings(Protocol):
+    """The settings of a study's `data` section that choose images."""
+
+    train_fraction: float
+    eval_fraction: float
+    subset: str
+    subset_seed: int
+
+
+def select(labels_N: np.ndarray, data: SubsetSettings, split: Split) -> np.ndarray:
+    """Return the sorted indices of the images that a run with these settings uses of `split`."""
+    assert split in SPLITS, split
+    fraction = data.train_fraction if split == "train" else data.eval_fraction
+    return subset_indices(labels_N, fraction, data.subset, data.subset_seed)
+
+
+def subset_indices(
+    labels_N: np.ndarray, fraction: float, subset: str = "random", subset_seed: int = 0
+) -> np.ndarray:
+    """Return the sorted indices of a subset of the kind `random` or `first`."""
+    if subset == "random":
+        return class_balanced_subset(labels_N, fraction, subset_seed)
+    if subset == "first":
+        return first_of_each_class(labels_N, fraction)
+    raise DataError(f"data.subset: allowed are random and first, found {subset!r}")
+
+
+def class_balanced_subset(labels_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Draw `fraction` of each class (rounded half up, at least 1 image); sorted indices.
+
+    Subsets of one seed are nested: a larger fraction holds every image of a smaller one.
+    """
+    exact = _exact(fraction)
+    order = shuffled_within_classes(labels_N, seed)
+    return first_ranked(order, labels_N, lambda num: math.floor(num * exact + Fraction(1, 2)))
+
+
+def first_of_each_class(labels_N: np.ndarray, fraction: float) -> np.ndarray:
+    """Take the first `fraction` of each class in stored order (rounded up); sorted indices.
+
+    This is the half of ImageNet on which the released ablations were trained: ceil(num * fraction)
+    files of each class folder. The released code took the files in the order of `os.walk`, which
+    the file system decides; ours come sorted by name, so the two halves differ in their images.
+    """
+    exact = _exact(fraction)
+    order = np.argsort(labels_N, kind="stable")
+    return first_ranked(order, labels_N, lambda num: math.ceil(num * exact))
+
+
+def shuffled_within_classes(labels_N: np.ndarray, seed: int) -> np.ndarray:
+    """Return all indices, class by class, in an order within each class that the seed decides."""
+    random_N = np.random.PCG64(seed).random_raw(len(labels_N))
+    return np.lexsort((random_N, labels_N))
+
+
+def first_ranked(
+    order_N: np.ndarray, labels_N: np.ndarray, num_kept: Callable[[int], int]
+) -> np.ndarray:
+    """Keep the first `num_kept(images of the class)`, at least 1, of each class; sorted indices.
+
+    `order_N` lists the classes one after the other.
+    """
+    num_C = np.unique(labels_N, return_counts=True)[1]
+    rank_N = np.arange(len(order_N)) - np.repeat(np.cumsum(num_C) - num_C, num_C)
+    kept_C = np.array([max(1, num_kept(num)) for num in num_C.tolist()])
+    return np.sort(order_N[rank_N < np.repeat(kept_C, num_C)])
+
+
+def _exact(fraction: float) -> Fraction:
+    """Return the decimal as written: in floats, 0.07 of 100 images rounds up to 8 of them."""
+    if not 0 < fraction <= 1:
+        raise DataError(
+            f"data.train_fraction, data.eval_fraction: above 0 and at most 1, found {fraction}"
+        )
+    return Fraction(str(fraction))

@@ -1,0 +1,93 @@
+import math
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from posmlp.data import (
+    DataError,
+    class_balanced_subset,
+    first_of_each_class,
+    select,
+    subset_indices,
+)
+
+FRACTIONS = (0.001, 0.05, 0.07, 0.1, 0.25, 0.3, 0.5, 0.75, 0.999, 1.0)
+# Classes of 1, 2, 7, 100 and 61 images, in mixed order.
+MIXED = np.random.default_rng(3).permutation(np.repeat(np.arange(5), (1, 2, 7, 100, 61)))
+COUNTS = np.bincount(MIXED)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [lambda f: class_balanced_subset(MIXED, f, 0), lambda f: first_of_each_class(MIXED, f)],
+)
+def test_a_smaller_fraction_lies_within_a_larger_one_and_all_is_all(take):
+    subsets = [take(fraction) for fraction in FRACTIONS]
+    for smaller, larger in pairwise(subsets):
+        assert set(smaller) <= set(larger)
+    assert all(np.all(np.diff(indices) > 0) for indices in subsets)
+    np.testing.assert_array_equal(subsets[-1], np.arange(len(MIXED)))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"),
+    [(0.001, [1, 1, 1, 1, 1]), (0.07, [1, 1, 1, 7, 4]), (0.5, [1, 1, 4, 50, 31])],
+)
+def test_random_subset_holds_the_rounded_fraction_of_each_class(fraction, expected):
+    chosen = class_balanced_subset(MIXED, fraction, seed=1)
+    np.testing.assert_array_equal(np.bincount(MIXED[chosen]), expected)
+
+
+def test_seed_decides_the_random_subset():
+    first, again, other = (class_balanced_subset(MIXED, 0.5, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_random_subset_is_the_same_on_every_machine():
+    labels = np.tile(np.arange(3), 6)
+    message = "the subsets of all studies have changed: results before and after do not compare"
+    chosen = class_balanced_subset(labels, 0.5, seed=0).tolist()
+    assert chosen == [1, 2, 3, 6, 7, 11, 13, 15, 17], message
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 1.0])
+def test_first_subset_keeps_as_many_files_as_the_released_code(fraction):
+    """The released loop ends after the first file with `index >= num * ratio - 1`."""
+    for num in range(1, 1301):
+        kept = next(i + 1 for i in range(num) if i >= num * fraction - 1)
+        assert len(first_of_each_class(np.zeros(num, int), fraction)) == kept
+
+
+def test_first_subset_takes_the_first_in_stored_order():
+    chosen = first_of_each_class(MIXED, 0.3)
+    for label, num in enumerate(COUNTS):
+        expected = np.flatnonzero(np.equal(MIXED, label))[: math.ceil(0.3 * num)]
+        np.testing.assert_array_equal(chosen[MIXED[chosen] == label], expected)
+
+
+def test_first_subset_rounds_the_decimal_not_the_float():
+    assert 0.07 * 100 > 7  # what the float would round up from
+    assert len(first_of_each_class(np.zeros(100, int), 0.07)) == 7
+
+
+def test_select_reads_the_fraction_of_the_split():
+    data = SimpleNamespace(train_fraction=0.5, eval_fraction=0.05, subset="random", subset_seed=4)
+    np.testing.assert_array_equal(
+        select(MIXED, data, "train"), class_balanced_subset(MIXED, 0.5, 4)
+    )
+    data.subset = "first"
+    np.testing.assert_array_equal(select(MIXED, data, "test"), first_of_each_class(MIXED, 0.05))
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01, math.nan])
+def test_fraction_outside_0_to_1_is_refused(fraction):
+    with pytest.raises(DataError, match="at most 1, found"):
+        subset_indices(MIXED, fraction)
+
+
+def test_unknown_subset_is_refused():
+    with pytest.raises(DataError, match="random and first, found 'half'"):
+        subset_indices(MIXED, 0.5, "half")

@@ -1,0 +1,129 @@
+"""Which code, which machine: the facts that make a run's numbers traceable."""
+
+import ast
+import hashlib
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+# What a run's result depends on, beside its settings.
+TRAINING_FOLDERS = ("layers", "models", "data", "training")
+
+
+@cache
+def training_code_digest() -> str:
+    """16 hex digits of the code that trains. Comments, docstrings and layout do not change it."""
+    return code_digest(PACKAGE, TRAINING_FOLDERS)
+
+
+@cache
+def analysis_code_digest() -> str:
+    """16 hex digits of the code that draws tables and figures, in the same way."""
+    return code_digest(PACKAGE, ("analysis",))
+
+
+def code_digest(package: Path, folders: tuple[str, ...]) -> str:
+    """Digest of the Python files under `folders`: their places and their syntax trees."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((package / folder).rglob("*.py")):
+            if not path.name.startswith("."):  # lock files of editors
+                tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+                digest.update(
+                    f"{path.relative_to(package).as_posix()}\n{canonical(tree)}\n".encode()
+                )
+    return digest.hexdigest()[:16]
+
+
+def canonical(node: Any) -> str:
+    """Write a syntax tree as text that Python 3.11 to 3.13 agree on.
+
+    Empty fields are skipped: later versions add some (3.12 `type_params`, for one), and ast.dump
+    prints them in one version and not in the other. Texts that stand alone, docstrings above all,
+    are skipped as well.
+    """
+    if isinstance(node, ast.AST):
+        return f"{type(node).__name__}({','.join(_fields(node))})"
+    if isinstance(node, list):
+        return f"[{','.join(canonical(entry) for entry in node if not _is_lone_text(entry))}]"
+    return ascii(node)  # repr prints other characters as each Python's Unicode tables have it
+
+
+def _fields(node: ast.AST) -> Iterator[str]:
+    for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.JoinedStr):  # 3.12 adds empty texts to format specifications
+            value = [part for part in value if getattr(part, "value", None) != ""]
+        if value is not None and value != []:
+            yield f"{name}={canonical(value)}"
+
+
+def _is_lone_text(node: Any) -> bool:
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
+        return False
+    return isinstance(node.value.value, str)
+
+
+def git_state() -> dict[str, str | bool | None]:
+    """Commit of the repository and whether files differ from it; None outside of a repository.
+
+    results/ does not count: a study that writes its tables does not change the code.
+    """
+    commit = _git("rev-parse", "--verify", "HEAD")
+    changes = commit and _git("status", "--porcelain", "--", ":/", ":(top,exclude)results")
+    dirty = None if changes is None else changes != ""
+    return {"git_commit": commit, "git_dirty": dirty}
+
+
+def _git(*arguments: str) -> str | None:
+    # Many runs start at once: none of them may take the index lock.
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=PACKAGE, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def environment(device_type: str | None = None) -> dict[str, str | int | None]:
+    """Versions and hardware of this process.
+
+    Args:
+        device_type: "cpu" or "cuda", where the run computes; None: the GPU when there is one.
+    """
+    from importlib.metadata import version
+
+    import torch
+
+    on_gpu = torch.cuda.is_available() if device_type is None else device_type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),  # its version, unlike the metadata's, tells +cpu from +cu
+        "torchvision": version("torchvision"),
+        "timm": version("timm"),
+        "numpy": version("numpy"),
+        "cuda": torch.version.cuda,
+        "device": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "cpu": cpu_name(),
+        "hostname": socket.gethostname(),
+        "num_threads": torch.get_num_threads(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model as the system names it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

@@ -1,0 +1,22 @@
+"""Studies: what is trained, from a YAML file and a sheet of variants, checked before any job.
+
+Needs neither torch nor timm (`check_models` imports them when called): Snakemake parses with it.
+"""
+
+from posmlp.study.errors import StudyError
+from posmlp.study.load import Study, Variant, load_study
+from posmlp.study.model_check import check_models
+from posmlp.study.run_config import RunConfig
+from posmlp.study.settings import Augment, Data, Recipe
+
+__all__ = [
+    "Augment",
+    "Data",
+    "Recipe",
+    "RunConfig",
+    "Study",
+    "StudyError",
+    "Variant",
+    "check_models",
+    "load_study",
+]

@@ -1,0 +1,86 @@
+"""StudyError, and pydantic's findings said in a study's own words."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
+
+_PLAINER = {
+    "Input should": "should",
+    "a valid dictionary": "a mapping",
+    "a valid tuple": "a list",
+    "Tuple": "the list",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    " after validation": "",
+}
+
+
+class StudyError(ValueError):
+    """A user's mistake. Each problem says where, what is wrong, what is allowed, what to do."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Fault(NamedTuple):
+    """One wrong setting: its key as a path (`("recipe", "lr")`) and what is wrong with it."""
+
+    key: tuple[str | int, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.key))}: {self.text}" if self.key else self.text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "lr"? ` for the nearest known name, or nothing when none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f'did you mean "{near[0]}"? ' if near else ""
+
+
+def setting_error(key: str, message: str) -> PydanticCustomError:
+    """What a validator of a whole section raises to blame the setting `key` of it."""
+    # The text goes in as a value: pydantic would read its braces as places to fill.
+    return PydanticCustomError("setting", "{message}", {"key": key, "message": message})
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """Every finding of pydantic about `model`, in the order of its fields."""
+    return [_fault(details, model) for details in error.errors(include_url=False)]
+
+
+def _fault(details: dict, model: type[BaseModel]) -> Fault:
+    # A validator over a whole section names the key that it blames in the context.
+    blamed = details.get("ctx", {}).get("key")
+    key = (*details["loc"], *blamed.split(".")) if blamed else tuple(details["loc"])
+    section = _section(model, key[:-1])
+    if details["type"] == "extra_forbidden":
+        known = sorted(section.model_fields) if section else []
+        hint = did_you_mean(str(key[-1]), known)
+        return Fault(key, f"unknown key; {hint}allowed here: {', '.join(known)}")
+    field = section.model_fields.get(str(key[-1])) if section and key else None
+    meaning = f"; it is {field.description}" if field and field.description else ""
+    if details["type"] == "missing":
+        return Fault(key, f"missing; add it{meaning}")
+    message = details["msg"].removeprefix("Value error, ")
+    for words, plainer in _PLAINER.items():
+        message = message.replace(words, plainer)
+    found = "" if blamed else f", found {reprlib.repr(details['input'])}"
+    return Fault(key, f"{message}{found}{meaning}")
+
+
+def _section(model: type[BaseModel], key: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model that holds the settings under `key`, or None where there is none."""
+    for part in key:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type):
+            return None
+        if not issubclass(field.annotation, BaseModel):
+            return None
+        model = field.annotation
+    return model

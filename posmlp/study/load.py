@@ -1,0 +1,199 @@
+"""load_study: a study file, its base and its sheet, all checked, as runs."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
+from posmlp.study.files import read_mapping
+from posmlp.study.run_config import RunConfig, canonical
+from posmlp.study.settings import NAME_RULE, StudyFile, is_path_name
+from posmlp.study.sheet import Variant, read_sheet
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study. Its runs are every variant with every seed."""
+
+    name: str
+    title: str
+    question: str
+    reference: str
+    seeds: tuple[int, ...]
+    variants: tuple[Variant, ...]
+    files: tuple[Path, ...]  # that it was read from: study file, its bases, sheet last
+    configs: dict[str, RunConfig]  # of every variant, with the first seed
+
+    def runs(self) -> list[RunConfig]:
+        """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
+        return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]
+
+    def run(self, variant: str, seed: int) -> RunConfig:
+        """The settings of one run; StudyError when the study has no such variant or seed."""
+        if variant not in self.configs:
+            hint = did_you_mean(variant, self.configs)
+            allowed = ", ".join(self.configs)
+            raise StudyError(f"{self.files[-1]}: no variant {variant!r}; {hint}allowed: {allowed}")
+        if seed not in self.seeds:
+            raise StudyError(f"{self.files[0]}: seeds: {seed} is not among {list(self.seeds)}")
+        return self.configs[variant].model_copy(update={"seed": seed})
+
+
+def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studies") -> Study:
+    """Read and check a study; StudyError with every problem found.
+
+    Args:
+        name_or_path: name of a study in `config_dir`, or the path of a .yaml file.
+        config_dir: folder of study files.
+    """
+    path = _study_path(str(name_or_path), Path(config_dir))
+    chain = _with_bases(path)
+    merged: dict[str, Any] = {}
+    for _, values in reversed(chain):
+        merged = _merge(merged, values)
+    files = [file for file, _ in chain]
+    problems: list[str] = []
+    file, sheet, variants = None, None, []
+    try:
+        file = StudyFile.model_validate(merged)
+    except ValidationError as error:
+        problems += [f"{_origin(chain, fault)}: {fault}" for fault in faults(error, StudyFile)]
+    try:
+        sheet = _sheet_path(path, merged.get("variants"))
+        variants = read_sheet(sheet)
+    except StudyError as error:
+        problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    configs = _resolve(path.stem, merged, file, sheet, variants)
+    _check_reference(path, file.reference, configs)
+    return Study(
+        name=path.stem,
+        title=file.title,
+        question=file.question,
+        reference=file.reference,
+        seeds=tuple(file.seeds),
+        variants=tuple(variants),
+        files=(*files, sheet),
+        configs=configs,
+    )
+
+
+def _study_path(name_or_path: str, config_dir: Path) -> Path:
+    """Where the study file is; its name and its neighbours' must be fit for folders."""
+    is_path = "/" in name_or_path or name_or_path.endswith(".yaml")
+    path = Path(name_or_path) if is_path else config_dir / f"{name_or_path}.yaml"
+    if not path.name.endswith(".yaml"):
+        raise StudyError(f"{path}: the name of a study file must end in .yaml")
+    if not is_path_name(path.stem):
+        raise StudyError(f"{path}: a study cannot be called {path.stem!r}; allowed: {NAME_RULE}")
+    for other in path.parent.glob("*.yaml"):
+        if other.stem != path.stem and other.stem.lower() == path.stem.lower():
+            raise StudyError(f"{path}: differs only in case from {other.name}; rename one of them")
+    return path
+
+
+def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The file and the bases it builds on, nearest first, each with what it holds."""
+    chain = [(path, read_mapping(path))]
+    while (base := chain[-1][1].get("base")) is not None:
+        file = chain[-1][0]
+        if not isinstance(base, str) or Path(base).name != base or not base.endswith(".yaml"):
+            raise StudyError(
+                f"{file}: base: should be the name of a .yaml file in the same folder, such as "
+                f"fashion.yaml, found {base!r}"
+            )
+        if path.parent / base in [seen for seen, _ in chain]:
+            circle = " -> ".join([*(seen.name for seen, _ in chain), base])
+            raise StudyError(f"{file}: base: the files build on each other in a circle: {circle}")
+        chain.append((path.parent / base, read_mapping(path.parent / base)))
+    return chain
+
+
+def _merge(base: Any, changes: Any) -> Any:
+    """Mappings key by key, anything else replaced."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return {**base, **{key: _merge(base.get(key), value) for key, value in changes.items()}}
+
+
+def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
+    """The file that sets the faulty key, or, when none does, the one nearest to setting it."""
+
+    def depth(values: Any) -> int:
+        num_parts = 0
+        for part in fault.key:
+            if not isinstance(values, dict) or part not in values:
+                break
+            values, num_parts = values[part], num_parts + 1
+        return num_parts
+
+    return max(chain, key=lambda entry: depth(entry[1]))[0]
+
+
+def _sheet_path(path: Path, name: Any) -> Path:
+    name = f"{path.stem}.tsv" if name is None else name
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".tsv"):
+        raise StudyError(
+            f"{path}: variants: should be the name of a .tsv file in the same folder, such as "
+            f"{path.stem}.tsv, found {name!r}"
+        )
+    return path.parent / name
+
+
+def _resolve(
+    study: str, merged: dict[str, Any], file: StudyFile, sheet: Path, variants: list[Variant]
+) -> dict[str, RunConfig]:
+    """The settings of every variant with the first seed; StudyError for rows that do not hold."""
+    configs: dict[str, RunConfig] = {}
+    same: dict[str, Variant] = {}
+    problems = []
+    for variant in variants:
+        values = {key: deepcopy(merged[key]) for key in ("data", "model", "recipe")}
+        for key, value in variant.settings.items():
+            _set(values, key.split("."), value)
+        values |= {"study": study, "variant": variant.name, "seed": file.seeds[0]}
+        place = f"{sheet}, row {variant.row}"
+        try:
+            config = RunConfig.model_validate(values)
+        except ValidationError as error:
+            found = faults(error, RunConfig)
+            problems += [f"{place}, {_place_in_row(variant, fault)}" for fault in found]
+            continue
+        configs[variant.name] = config
+        twin = same.setdefault(str(canonical(config.settings())), variant)
+        if twin is not variant:
+            problems.append(
+                f"{place}: {variant.name} has the same settings as {twin.name} in row {twin.row}; "
+                "delete one of the two, or change what should differ"
+            )
+    if problems:
+        raise StudyError(problems)
+    return configs
+
+
+def _set(values: dict[str, Any], key: list[str], value: Any) -> None:
+    for part in key[:-1]:
+        values = values.setdefault(part, {})
+    values[key[-1]] = value
+
+
+def _place_in_row(variant: Variant, fault: Fault) -> str:
+    """Name the column when a cell of the row holds the faulty setting."""
+    key = ".".join(map(str, fault.key))
+    for column in variant.settings:
+        if f"{key}.".startswith(f"{column}."):
+            return f"column {column}: {fault.text}"
+    return f"{variant.name}: {fault}"
+
+
+def _check_reference(path: Path, reference: str, configs: dict[str, RunConfig]) -> None:
+    if reference not in configs:
+        hint = did_you_mean(reference, configs)
+        raise StudyError(
+            f"{path}: reference: no variant {reference!r} in the sheet; {hint}"
+            f"allowed: {', '.join(configs)}"
+        )

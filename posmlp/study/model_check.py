@@ -1,0 +1,52 @@
+"""check_models: every network of a study can be built, known before the first job starts."""
+
+import json
+from typing import Any
+
+from posmlp.study.errors import StudyError, did_you_mean
+from posmlp.study.load import Study
+from posmlp.study.sheet import Variant
+
+
+def check_models(study: Study) -> None:
+    """Build each distinct network without memory; StudyError with the settings that do not work.
+
+    Imports torch and timm, which takes seconds: for the main process, once.
+    """
+    problems = []
+    for arguments, variants in _distinct_models(study):
+        reason = _why_not(arguments)
+        if reason:
+            rows = ", ".join(f"{variant.row} ({variant.name})" for variant in variants)
+            place = f"{study.files[0]}, {study.files[-1].name} row {rows}"
+            problems.append(f"{place}: {reason}; the model: {json.dumps(arguments)}")
+    if problems:
+        raise StudyError(problems)
+
+
+def _distinct_models(study: Study) -> list[tuple[dict[str, Any], list[Variant]]]:
+    distinct: dict[str, tuple[dict[str, Any], list[Variant]]] = {}
+    for variant in study.variants:
+        arguments = study.configs[variant.name].model_arguments()
+        distinct.setdefault(json.dumps(arguments), (arguments, []))[1].append(variant)
+    return list(distinct.values())
+
+
+def _why_not(arguments: dict[str, Any]) -> str | None:
+    """Why the network cannot be built, or None when it can."""
+    import timm
+    import torch
+
+    import posmlp.models  # noqa: F401 (registers our models)
+
+    name = arguments["model_name"]
+    if not timm.is_model(name):
+        hint = did_you_mean(name, timm.list_models())
+        return f"model.name: no model {name!r}; {hint}timm.list_models() names all, ours included"
+    try:
+        with torch.device("meta"):
+            timm.create_model(**arguments)
+    except Exception as error:  # timm's models refuse settings by assertions and lookups as well
+        key = getattr(error, "key", None)
+        return f"model.{key}: {error}" if key else f"model: {type(error).__name__}: {error}"
+    return None

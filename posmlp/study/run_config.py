@@ -1,0 +1,83 @@
+"""RunConfig: the resolved settings of one training, its key and its place on disk."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+
+from posmlp.code_version import training_code_digest
+from posmlp.data.sources import DATASETS
+from posmlp.study.errors import StudyError, faults
+from posmlp.study.files import dump_yaml, read_mapping
+from posmlp.study.model_settings import Model
+from posmlp.study.settings import Data, PathName, Recipe, Section, Seed, settings_apply
+
+
+class RunConfig(Section):
+    """Everything that determines a run but the code: which network, data, recipe and seed."""
+
+    study: PathName
+    variant: PathName
+    seed: Seed
+    data: Data
+    model: Model
+    recipe: Recipe
+
+    _settings_apply = model_validator(mode="after")(settings_apply)
+
+    @property
+    def key(self) -> str:
+        """16 hex digits: equal keys mean equal settings and equal training code."""
+        facts = {"settings": canonical(self.settings()), "code": training_code_digest()}
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def settings(self) -> dict[str, Any]:
+        """What the result depends on: all but the names of study and variant."""
+        return self.model_dump(mode="json", exclude={"study", "variant"})
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Arguments of timm.create_model; classes, channels and image size are the data set's."""
+        source = DATASETS[self.data.name]
+        arguments = {key: value for key, value in self.model.items() if key != "name"}
+        if self.recipe.decay_position:
+            arguments["decay_position"] = True
+        return {
+            "model_name": self.model["name"],
+            "num_classes": source.num_classes,
+            "in_chans": source.in_chans,
+            "img_size": self.data.image_size,
+            **arguments,
+        }
+
+    def folder(self, results_dir: str | Path) -> Path:
+        """The run's folder: runs/<study>/<variant>/seed<k> under `results_dir`."""
+        return Path(results_dir) / "runs" / self.study / self.variant / f"seed{self.seed}"
+
+    def write(self, path: str | Path) -> None:
+        """Write the settings as YAML, with the key that they have under the present code."""
+        values = {**self.model_dump(mode="json"), "key": self.key}
+        Path(path).write_text(dump_yaml(values), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read what `write` wrote. The key in the file is a record of the code then, no setting."""
+        values = read_mapping(Path(path))
+        values.pop("key", None)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise StudyError([f"{path}: {fault}" for fault in faults(error, cls)]) from error
+
+
+def canonical(value: Any) -> Any:
+    """Write whole numbers one way, so that 1 and 1.0 are the same setting."""
+    if isinstance(value, dict):
+        return {key: canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [canonical(entry) for entry in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

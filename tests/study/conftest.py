@@ -1,0 +1,67 @@
+"""A small study in a folder of its own, to be spoilt in one way at a time."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from posmlp.study import Study, StudyError, load_study
+
+VALUES = {
+    "title": "Title",
+    "question": "Question?",
+    "data": {"name": "digits"},
+    "model": {"name": "gmlp_posgu_xs1_8", "gate": "sgu"},
+    "recipe": {
+        "epochs": 3,
+        "batch_size": 64,
+        "lr": 1.0e-3,
+        "weight_decay": 0.05,
+        "augment": {"shift": 1},
+    },
+    "seeds": [0, 1],
+    "reference": "sgu",
+}
+SHEET = [
+    ["variant", "claim", "model.gate", "model.groups", "recipe.lr"],
+    ["sgu", "the reference", "", "", ""],
+    ["gqpe_s4", "four groups", "gqpe", "4", ""],
+    ["gqpe_fast", "a larger step", "gqpe", "4", "2e-3"],
+]
+
+
+class StudyFolder:
+    """config/studies with study.yaml and study.tsv, held as values until they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.values = copy.deepcopy(VALUES)
+        self.sheet = copy.deepcopy(SHEET)
+
+    def write(self, name: str = "study") -> Path:
+        """Write the study file and its sheet; return the path of the former."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(self.values))
+        (self.folder / f"{name}.tsv").write_text("".join("\t".join(r) + "\n" for r in self.sheet))
+        return path
+
+    def load(self, name: str = "study") -> Study:
+        self.write(name)
+        return load_study(name, self.folder)
+
+    def problems(self, name: str = "study") -> list[str]:
+        """The problems of study `name` as it stands in the folder."""
+        with pytest.raises(StudyError) as caught:
+            load_study(name, self.folder)
+        return list(caught.value.problems)
+
+    def problem(self, name: str = "study") -> str:
+        """The one problem of the study `name`."""
+        (problem,) = self.problems(name)
+        return problem
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder(tmp_path)

@@ -1,0 +1,241 @@
+"""load_study: what a study is, and that every mistake ends in a StudyError that says where."""
+
+import string
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from posmlp.study import StudyError, load_study
+
+
+def test_runs_are_variants_in_order_with_every_seed(folder):
+    study = folder.load()
+    assert [(run.variant, run.seed) for run in study.runs()] == [
+        ("sgu", 0),
+        ("sgu", 1),
+        ("gqpe_s4", 0),
+        ("gqpe_s4", 1),
+        ("gqpe_fast", 0),
+        ("gqpe_fast", 1),
+    ]
+    assert (study.name, study.title, study.reference) == ("study", "Title", "sgu")
+    assert [variant.claim for variant in study.variants][1:] == ["four groups", "a larger step"]
+    assert study.files == (folder.folder / "study.yaml", folder.folder / "study.tsv")
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_row_changes_its_own_cells_and_nothing_else(folder, step):
+    folder.sheet[1:] = folder.sheet[1:][::step]
+    study = folder.load()
+    sgu, grouped, fast = (study.run(variant.name, 1) for variant in study.variants[::step])
+    assert sgu.model == {"name": "gmlp_posgu_xs1_8", "gate": "sgu"}
+    assert grouped.model == {"name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": 4}
+    assert (sgu.recipe, sgu.data) == (grouped.recipe, grouped.data)
+    assert (grouped.recipe.lr, fast.recipe.lr) == (1e-3, 2e-3)
+    assert fast.recipe.model_copy(update={"lr": 1e-3}) == grouped.recipe
+
+
+def test_a_path_names_a_study_too(folder):
+    path = folder.write()
+    assert load_study(path) == load_study("study", folder.folder)
+
+
+def test_null_in_a_cell_is_the_default_of_the_model(folder):
+    folder.values["model"]["groups"] = 2
+    folder.sheet[1][3] = "null"
+    study = folder.load()
+    assert "groups" not in study.run("sgu", 0).model
+    assert study.run("gqpe_s4", 0).model["groups"] == 4
+
+
+def test_a_run_that_the_study_does_not_have(folder):
+    study = folder.load()
+    with pytest.raises(StudyError, match=r'no variant .gqpe_s5.; did you mean "gqpe_s4"'):
+        study.run("gqpe_s5", 0)
+    with pytest.raises(StudyError, match=r"seeds: 7 is not among \[0, 1\]"):
+        study.run("sgu", 7)
+
+
+DELETE = object()
+MISTAKES = [
+    ("title", DELETE, "title: missing; add it; it is one line for tables"),
+    ("title", 5, "title: should be text, found 5"),
+    ("titel", "x", 'titel: unknown key; did you mean "title"?'),
+    ("data", DELETE, "data: missing"),
+    ("data", 5, "data: should be a mapping"),
+    ("data.name", "digit", 'data.name: no such data set; did you mean "digits"? allowed: digits,'),
+    ("data.name", ["digits"], "data.name: should be text"),
+    ("data.image_size", 0, "data.image_size: should be greater than or equal to 1, found 0"),
+    ("data.train_fraction", 1.5, "data.train_fraction: should be less than or equal to 1"),
+    ("data.train_fraction", 0, "data.train_fraction: should be greater than 0"),
+    ("data.subset", "last", "data.subset: should be 'random' or 'first', found 'last'"),
+    ("model", {}, "model.name: missing"),
+    ("model", None, "model: should be a mapping"),
+    ("model.name", 3, "model.name: should be the name of a model"),
+    ("model.name", "hf-hub:a/b", "model.name: should be the name of a model registered with timm"),
+    ("model.num_classes", 10, "model.num_classes: not a setting of a study's model"),
+    ("model.pretrained", True, "model.pretrained: not a setting of a study's model"),
+    ("model.softmax", "off", "model.softmax: found the word 'off'; write true or false"),
+    ("model.drop_rate", float("inf"), "model.drop_rate: should be a finite number"),
+    ("model.groups", {"a": 1}, "model.groups: should be a number, true, false, a word or a plain"),
+    ("model.groups", [[1]], "model.groups: should be a number, true, false, a word or a plain"),
+    ("recipe.lr", DELETE, "recipe.lr: missing"),
+    ("recipe.lr", "fast", "recipe.lr: should be a valid number, found 'fast'"),
+    ("recipe.lr", True, "recipe.lr: should be a valid number, found True"),
+    ("recipe.lr", float("nan"), "recipe.lr: should be a finite number"),
+    ("recipe.lr", -1, "recipe.lr: should be greater than 0, found -1"),
+    ("recipe.lr_", 1, 'recipe.lr_: unknown key; did you mean "lr"? allowed here: amp, augment,'),
+    ("recipe.epochs", 2.5, "recipe.epochs: should be a valid integer, found 2.5"),
+    ("recipe.opt", "sgdd", "recipe.opt: should be 'adamw' or 'lamb'"),
+    ("recipe.amp", False, "recipe.amp: should be 'auto' or 'off'"),
+    ("recipe.warmup_epochs", 3, "recipe.warmup_epochs: must be smaller than epochs, 3"),
+    ("recipe.min_lr", 0.1, "recipe.min_lr: 0.1 must not exceed lr, 0.001"),
+    ("recipe.batch_size", 2000, "recipe.batch_size: 2000 exceeds the 1297 training images"),
+    ("recipe.augment.shft", 1, 'recipe.augment.shft: unknown key; did you mean "shift"?'),
+    ("recipe.augment.scale", [0.5, 1], "recipe.augment.scale: has no effect on digits"),
+    ("recipe.augment.scale", [1, 0.5], "recipe.augment.scale: the first number must not exceed"),
+    ("recipe.augment.scale", [0.5, 2], "recipe.augment.scale: a share of the image cannot"),
+    ("recipe.augment.ratio", [1], "recipe.augment.ratio.1: missing"),
+    ("recipe.augment.rand_augment", "augmix", "recipe.augment.rand_augment: "),
+    ("seeds", [], "seeds: List should have at least 1 item"),
+    ("seeds", [0, 1, 0], "seeds: the seed 0 stands twice"),
+    ("seeds", [-1], "seeds.0: should be greater than or equal to 0"),
+    ("seeds", 3, "seeds: should be a valid list"),
+    ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),
+    ("reference", "a/b", "reference: not a usable name; allowed: letters, digits"),
+    ("variants", "../a.tsv", "variants: should be the name of a .tsv file in the same folder"),
+    ("variants", "other.tsv", "no such file; in"),
+    ("base", "../a.yaml", "base: should be the name of a .yaml file in the same folder"),
+    ("base", 5, "base: should be the name of a .yaml file in the same folder"),
+    ("base", "study.yaml", "in a circle: study.yaml -> study.yaml"),
+    ("base", "other.yaml", "no such file; in"),
+]
+
+
+def change(values: dict, key: str, value: object) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values[section]
+    if value is DELETE:
+        del values[name]
+    else:
+        values[name] = value
+
+
+@pytest.mark.parametrize(("key", "value", "expected"), MISTAKES)
+def test_a_mistake_in_the_study_file_names_file_and_key(folder, key, value, expected):
+    change(folder.values, key, value)
+    folder.write()
+    problem = folder.problem()
+    assert problem.startswith(str(folder.folder))
+    assert expected in problem
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "expected"),
+    [
+        ("model.gate", "5e400", "column model.gate: should be a finite number"),
+        ("recipe.lr", "high", "column recipe.lr: should be a valid number, found 'high'"),
+        ("recipe.lr", "-1", "column recipe.lr: should be greater than 0"),
+        ("data.name", "mnist", "column data.name: no such data set"),
+        ("data.train_fraction", "0.01", "gqpe_s4: recipe.batch_size: 64 exceeds the 12 training"),
+        ("recipe.augment.scale", "[0, 1]", "column recipe.augment.scale: should be greater"),
+        ("recipe.epochs", "1", "gqpe_s4: recipe.warmup_epochs: must be smaller than epochs, 1"),
+        ("model.img_size", "16", "column model.img_size: not a setting of a study's model"),
+    ],
+)
+def test_a_mistake_in_a_cell_names_row_and_column(folder, column, cell, expected):
+    folder.values["recipe"]["warmup_epochs"] = 1
+    folder.sheet = [["variant", "claim", column], ["sgu", "a", ""], ["gqpe_s4", "b", cell]]
+    folder.write()
+    assert folder.problem().startswith(f"{folder.folder / 'study.tsv'}, row 3, {expected}")
+
+
+def test_problems_of_file_and_sheet_come_together(folder):
+    folder.values["recipe"] |= {"lr": -1, "epoch": 3}
+    folder.sheet[2].append("too many")
+    folder.write()
+    problems = folder.problems()
+    assert len(problems) == 3
+    assert str(folder.folder / "study.tsv") in problems[-1]
+
+
+def test_two_names_for_the_same_settings(folder):
+    folder.sheet.append(["again", "a larger step", "gqpe", "4.0", "0.002"])
+    folder.write()
+    assert "row 5: again has the same settings as gqpe_fast in row 4" in folder.problem()
+
+
+def test_a_base_gives_what_the_file_leaves_out(folder):
+    folder.write("small")
+    folder.values = {"base": "small.yaml", "recipe": {"epochs": 9, "augment": {"hflip": 0.5}}}
+    study = folder.load("large")
+    recipe = study.run("sgu", 0).recipe
+    assert (recipe.epochs, recipe.batch_size) == (9, 64)
+    assert (recipe.augment.hflip, recipe.augment.shift) == (0.5, 1)
+    assert [file.name for file in study.files] == ["large.yaml", "small.yaml", "large.tsv"]
+
+
+def test_a_mistake_in_the_base_names_the_base(folder):
+    folder.values["recipe"]["lr"] = -1
+    folder.write("small")
+    folder.values = {"base": "small.yaml", "recipe": {"epochs": 9}}
+    folder.write("large")
+    assert folder.problem("large").startswith(f"{folder.folder / 'small.yaml'}: recipe.lr:")
+
+
+def test_bases_in_a_circle(folder):
+    folder.values["base"] = "b.yaml"
+    folder.write("a")
+    folder.values["base"] = "a.yaml"
+    folder.write("b")
+    assert "in a circle: a.yaml -> b.yaml -> a.yaml" in folder.problem("a")
+
+
+def test_a_sheet_may_be_shared(folder):
+    folder.write("one")
+    folder.values["variants"] = "one.tsv"
+    folder.values["title"] = "Two"
+    (folder.folder / "two.yaml").write_text(yaml.safe_dump(folder.values))
+    assert load_study("two", folder.folder).files[-1].name == "one.tsv"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("studdy", "no such file; in"),
+        ("a b", "a study cannot be called 'a b'"),
+        ("x" * 65, "a study cannot be called"),
+        ("", "a study cannot be called '.yaml'"),
+        ("study\0", "a study cannot be called"),
+        ("../study", "../study: the name of a study file must end in .yaml"),
+        ("STUDY", "differs only in case from study.yaml"),
+    ],
+)
+def test_a_name_that_no_study_has(folder, name, expected):
+    folder.write()
+    assert expected in folder.problem(name)
+
+
+VALUE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(string.printable)
+NESTED = st.recursive(VALUE, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_change_of_a_study_is_read_or_refused_in_words(folder, data):
+    spoilt = type(folder)(folder.folder)
+    section = data.draw(st.sampled_from(["", "data", "model", "recipe"]))
+    target = spoilt.values[section] if section else spoilt.values
+    target[data.draw(st.sampled_from(sorted(target)) | st.text())] = data.draw(NESTED)
+    row = data.draw(st.sampled_from(spoilt.sheet))
+    row[data.draw(st.integers(0, 4))] = data.draw(st.text(st.characters(codec="utf-8")))
+    try:
+        assert spoilt.load().runs()
+        problems = None
+    except StudyError as error:
+        problems = error.problems
+    assert problems is None or problems
+    assert all(str(folder.folder) in problem for problem in problems or ())

@@ -1,0 +1,73 @@
+"""check_models: a network that cannot be built is known before the first job."""
+
+import pytest
+import timm
+
+from posmlp.study import StudyError, check_models
+
+
+def problem(study) -> str:
+    with pytest.raises(StudyError) as caught:
+        check_models(study)
+    (found,) = caught.value.problems
+    return found
+
+
+def with_row(folder, groups: str = "", **cells: str):
+    """The study with a last row, `odd`, that sets these arguments of the model."""
+    folder.sheet[0] += [f"model.{key}" for key in cells]
+    folder.sheet.append(["odd", "claim", "gqpe", groups, "", *cells.values()])
+    return folder.load()
+
+
+def test_every_distinct_network_is_built_once(folder, monkeypatch):
+    built = []
+    create_model = timm.create_model
+
+    def create(**arguments):
+        built.append(arguments)
+        model = create_model(**arguments)
+        assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+
+    monkeypatch.setattr(timm, "create_model", create)
+    check_models(folder.load())  # gqpe_s4 and gqpe_fast are one network
+    assert [arguments["gate"] for arguments in built] == ["sgu", "gqpe"]
+
+
+def test_a_group_count_that_does_not_divide_the_channels(folder):
+    found = problem(with_row(folder, groups="5"))
+    assert found.startswith(
+        f"{folder.folder / 'study.yaml'}, study.tsv row 5 (odd): model.groups: "
+    )
+    assert "allowed: 1, 2, 4, 8" in found
+    assert '"groups": 5' in found
+
+
+def test_a_switch_that_means_nothing_names_its_key(folder):
+    folder.values["model"]["psd"] = False
+    found = problem(folder.load())
+    assert "row 2 (sgu): model.psd: psd has no meaning for gate='sgu'" in found
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"gatte": "gqpe"}, "unexpected keyword argument 'gatte'"),
+        ({"drop_rate": "much"}, "row 5 (odd): model: TypeError"),
+        (
+            {"name": "gmlp_posgu_xs1"},
+            "no model 'gmlp_posgu_xs1'; did you mean \"gmlp_posgu_xs1_8\"?",
+        ),
+    ],
+)
+def test_what_the_model_refuses_is_quoted(folder, cells, expected):
+    assert expected in problem(with_row(folder, **cells))
+
+
+def test_any_model_of_timm_is_checked(folder):
+    folder.values["model"] = {"name": "gmlp_ti16_224"}
+    folder.values["data"] = {"name": "cifar10", "image_size": 32}
+    folder.sheet = [["variant", "claim", "model.gate"], ["sgu", "fits", ""]]
+    check_models(folder.load())
+    folder.sheet.append(["gated", "does not", "sgu"])
+    assert "unexpected keyword argument 'gate'" in problem(folder.load())

@@ -1,0 +1,76 @@
+"""Reading a sheet: every way in which a row or a column can be wrong is named."""
+
+from pathlib import Path
+
+import pytest
+
+from posmlp.study import StudyError, Variant
+from posmlp.study.sheet import read_sheet, setting_keys
+
+HEADER = "variant\tclaim\tmodel.gate\tmodel.groups\n"
+
+
+def sheet(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "study.tsv"
+    path.write_text(text)
+    return path
+
+
+def test_rows_become_variants_and_empty_cells_no_settings(tmp_path):
+    text = "# a comment\n" + HEADER + "\n a \tclaim, 'quoted'\tgqpe\t[8, 16]\r\nb\tclaim\tsgu\n"
+    assert read_sheet(sheet(tmp_path, text)) == [
+        Variant("a", "claim, 'quoted'", {"model.gate": "gqpe", "model.groups": [8, 16]}, row=4),
+        Variant("b", "claim", {"model.gate": "sgu"}, row=5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no variants"),
+        (HEADER, "no variants"),
+        ("variant\tmodel.gate\na\tsgu\n", "row 1: the column claim is missing"),
+        ("claim\tmodel.gate\na\tsgu\n", "row 1: the column variant is missing"),
+        (HEADER[:-1] + "\tmodel.gate\na\tb\n", "row 1: the column model.gate stands twice"),
+        (
+            "variant\tclaim\trecipe.lrr\na\tb\n",
+            'column recipe.lrr: no such setting; did you mean "recipe.lr"?',
+        ),
+        ("variant\tclaim\trecipe.augment\na\tb\n", "column recipe.augment: no such setting"),
+        ("variant\tclaim\tmodel.gate.x\na\tb\n", "column model.gate.x: no such setting"),
+        ("variant\tclaim\tseed\na\tb\n", "column seed: no such setting"),
+        ("variant\tclaim\t\na\tb\n", "column (no name): no such setting"),
+        (HEADER + "a\tb\tsgu\t1\t2\n", "row 2: 5 cells for 4 columns"),
+        (HEADER + "a\tb\tsgu\t[1\n", "row 2, column model.groups: '[1' is not YAML"),
+        (HEADER + "a\tb\t{x: 1, x: 2}\n", "row 2, column model.gate: '{x: 1, x: 2}' is not YAML"),
+        (HEADER + "a\t\tsgu\n", "row 2, column claim: empty; say what the variant tests"),
+        (HEADER + "\tb\tsgu\n", "row 2, column variant: '' is no name"),
+        (HEADER + "../a\tb\tsgu\n", "row 2, column variant: '../a' is no name"),
+        (HEADER + ".a\tb\tsgu\n", "row 2, column variant: '.a' is no name"),
+        (HEADER + "ä\tb\tsgu\n", "row 2, column variant: 'ä' is no name"),
+        (HEADER + "a" * 65 + "\tb\tsgu\n", "is no name; allowed: letters, digits and _ . - only"),
+        (HEADER + "a\tb\tsgu\na\tb\tqpe\n", "row 3, column variant: a is the name of row 2 too"),
+        (HEADER + "a\tb\tsgu\nA\tb\tqpe\n", "row 3, column variant: A is the name of row 2 too"),
+    ],
+)
+def test_a_wrong_sheet_is_one_problem_with_row_and_column(tmp_path, text, problem):
+    path = sheet(tmp_path, text)
+    with pytest.raises(StudyError) as caught:
+        read_sheet(path)
+    (found,) = caught.value.problems
+    assert found.startswith(str(path))
+    assert problem in found
+
+
+def test_all_problems_of_a_sheet_come_together(tmp_path):
+    path = sheet(tmp_path, "variant\tclaim\tmodell.gate\n/\tb\tsgu\na\tb\tsgu\tx\nc\n")
+    with pytest.raises(StudyError) as caught:
+        read_sheet(path)
+    assert len(caught.value.problems) == 4
+
+
+def test_every_setting_can_be_a_column():
+    keys = setting_keys()
+    assert {"data.train_fraction", "model.name", "recipe.lr", "recipe.augment.shift"} <= set(keys)
+    assert len(keys) == len(set(keys))
+    assert "recipe.augment" not in keys

@@ -1,0 +1,108 @@
+"""Strict YAML: what it reads, what it refuses, and that what is written is read back."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posmlp.study import StudyError
+from posmlp.study.files import dump_yaml, parse_yaml, read_mapping, read_text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("2", 2),
+        ("2.0", 2.0),
+        ("true", True),
+        ("off", "off"),  # YAML 1.1 reads False
+        ("no", "no"),
+        ("010", "010"),  # YAML 1.1 reads 8
+        ("1:30", "1:30"),  # YAML 1.1 reads 90
+        ("2022-07-14", "2022-07-14"),  # YAML 1.1 reads a date
+        ("null", None),
+        ("", None),
+        ("[8, 16]", [8, 16]),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text, value):
+    read = parse_yaml(text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: 1\na: 2", 'line 2, column 1: the key "a" stands twice'),
+        ("a: {b: 1, b: 1}", 'line 1, column 11: the key "b" stands twice'),
+        ("1: a", "a key must be a word, found 1"),
+        ("[a]: b", "a key must be a word"),
+        ("a: &x 1\nb: *x", "anchors, aliases and tags are not allowed"),
+        ("!!python/name:os.system", "tags are not allowed"),
+        ("!!int word", "tags are not allowed"),
+        ("a: [", "line 1"),
+        ("a: b: c", "line 1, column 5"),
+        ("a\n---\nb", "single document"),
+        ('"\\ud800"', "surrogates"),
+        ("9" * 5000, "integer"),
+        ("\x00", "not allowed"),
+        ("[" * 3000, "nested too deeply"),
+    ],
+)
+def test_refused_text_is_a_value_error_that_says_why(text, reason):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the text is checked below)
+        parse_yaml(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"# only a comment\n", "it is empty"),
+        (b"- a\n", "found list"),
+        (b"a: \xff\n", "not UTF-8"),
+        (b"a: {\n", "study.yaml, line 2, column 1"),
+    ],
+)
+def test_a_file_that_holds_no_mapping_is_named(tmp_path, content, reason):
+    path = tmp_path / "study.yaml"
+    path.write_bytes(content)
+    with pytest.raises(StudyError) as caught:
+        read_mapping(path)
+    assert str(path) in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_missing_file_names_its_neighbours_and_folder_is_refused(tmp_path):
+    (tmp_path / "fashion.yaml").touch()
+    with pytest.raises(StudyError, match=r"no such file.*fashion\.yaml"):
+        read_text(tmp_path / "fashio.yaml")
+    with pytest.raises(StudyError, match="this is a folder"):
+        read_text(tmp_path)
+
+
+def test_byte_order_mark_is_dropped(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: 1\n")
+    assert read_text(path) == "a: 1\n"
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
+    | st.sampled_from(["off", "1e-3", "010", "null", "~", "1:30", "<<", "=", "0x1", ".inf"])
+)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), SCALARS | st.lists(SCALARS)))
+def test_what_is_written_is_read_back_by_any_yaml_reader(values):
+    text = dump_yaml(values)
+    assert parse_yaml(text) == values
+    # Other programs read run folders with YAML 1.1.
+    assert yaml.safe_load(text) == values

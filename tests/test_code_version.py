@@ -1,0 +1,190 @@
+"""Code digests change with what code does and with nothing else; facts never fail a run."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from posmlp import code_version
+from posmlp.code_version import code_digest, environment, git_state
+
+SOURCE = '''
+"""Module docstring."""
+from dataclasses import dataclass, field
+
+LIMIT: int = 1_000  # a comment
+
+
+@dataclass(frozen=True)
+class Square:
+    """Class docstring."""
+
+    side: float = 1.5
+    """What a reader calls an attribute's docstring."""
+    names: list[str] = field(default_factory=lambda *a, b=None, **c: ["é", "", b"\\x00", ...])
+
+    async def area(self, /, scale=2, *, unit=None):
+        """Function docstring."""
+        match self.side:
+            case float() | int() as side if side > 0:
+                return f"{side * scale ** 2!r:>{LIMIT}} {unit=}" "joined"
+            case {"side": [first, *rest], **other}:
+                return {**other, "first": first}, {*rest}, not (1j, True, None)
+        try:
+            with open("x") as x, open("y"):
+                yield [a := b for b in x if b for c in b]
+        except* OSError:
+            raise ValueError from None
+'''
+
+
+def digest(folder: Path, source: str = SOURCE, path: str = "layers/a.py") -> str:
+    """The digest of a package that holds one file."""
+    package = folder / str(len(list(folder.iterdir())))
+    (package / path).parent.mkdir(parents=True)
+    (package / path).write_text(source, encoding="utf-8")
+    return code_digest(package, ("layers", "models"))
+
+
+def test_digest_is_known_on_every_python(tmp_path):
+    # Seen on Python 3.11.7, 3.12.1 and 3.13.0. If this fails, finished runs would be trained again
+    # after a change of Python; where `canonical` was changed on purpose, put the new digest here.
+    assert digest(tmp_path) == "561ae458c45c2966"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# a comment", ""),
+        ('"""Module docstring."""', ""),
+        ("Class docstring.", "Another one."),
+        ('"""Function docstring."""\n', "\n\n"),
+        ('    """What a reader calls an attribute\'s docstring."""\n', ""),
+        ("1_000", "1000"),
+        ("self, /, scale=2, *, unit=None", "self, /, scale = 2, *, unit = None"),
+        ('["é", "", b"\\x00", ...]', "['é', '', b'\\x00', ...,]"),
+        ("not (1j, True, None)", "(not (1j, True, (None)))"),
+    ],
+)
+def test_comments_docstrings_and_layout_do_not_count(tmp_path, old, new):
+    assert old in SOURCE
+    assert digest(tmp_path) == digest(tmp_path, SOURCE.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("scale ** 2", "scale * 2"),
+        ("scale ** 2", "scale ** 2.0"),
+        ("side > 0", "side >= 0"),
+        ("True", "1"),
+        ("True, None", "None, True"),
+        ("unit=None", "unit"),
+        ("b=None", "b"),
+        ("!r", "!s"),
+        ("é", "e"),
+        ('"é", ""', '"é"'),
+        ("except*", "except"),
+        ("async def", "def"),
+        ("frozen=True", "frozen=False"),
+        ("{**other", "{other: None"),
+        ('"joined"', ""),
+        ("from None", ""),
+    ],
+)
+def test_a_change_of_what_code_does_counts(tmp_path, old, new):
+    assert old in SOURCE
+    assert digest(tmp_path) != digest(tmp_path, SOURCE.replace(old, new))
+
+
+def test_a_file_counts_with_its_place(tmp_path):
+    places = ["layers/a.py", "layers/b.py", "layers/c/a.py", "models/a.py", "layers/a/b.py"]
+    assert len({digest(tmp_path, path=path) for path in places}) == len(places)
+
+
+def test_other_folders_and_hidden_files_do_not_count(tmp_path):
+    for name in ("layers/a.py", "analysis/a.py", "layers/.#a.py", "layers/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+        if name == "layers/a.py":
+            before = code_digest(tmp_path, ("layers",))
+    assert code_digest(tmp_path, ("layers",)) == before
+
+
+def test_training_and_analysis_have_digests_of_their_own(monkeypatch):
+    digests = code_version.training_code_digest(), code_version.analysis_code_digest()
+    assert all(len(digest) == 16 and int(digest, 16) for digest in digests)
+    assert digests[0] != digests[1]
+    assert set(code_version.TRAINING_FOLDERS) == {"layers", "models", "data", "training"}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """A repository with one commit, in place of the package's."""
+    monkeypatch.setattr(code_version, "PACKAGE", tmp_path / "posmlp")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "posmlp").mkdir()
+    (tmp_path / "posmlp/a.py").write_text("x = 1\n")
+    for command in (
+        "init -q",
+        "add posmlp",
+        "-c user.name=a -c user.email=a@example.org -c commit.gpgsign=false commit -q -m one",
+    ):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_git_state_tells_the_commit_and_whether_files_differ(repository):
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=repository, text=True).strip()
+    assert git_state() == {"git_commit": head, "git_dirty": False}
+    (repository / "results").mkdir()
+    (repository / "results/table.csv").write_text("1\n")
+    assert git_state()["git_dirty"] is False
+    (repository / "posmlp/a.py").write_text("x = 2\n")
+    assert git_state() == {"git_commit": head, "git_dirty": True}
+
+
+def test_a_new_file_makes_the_tree_dirty(repository):
+    (repository / "new.py").write_text("x = 1\n")
+    assert git_state()["git_dirty"] is True
+
+
+def test_git_state_is_unknown_without_repository_or_git(tmp_path, monkeypatch):
+    unknown = {"git_commit": None, "git_dirty": None}
+    monkeypatch.setattr(code_version, "PACKAGE", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state() == unknown
+    monkeypatch.setattr(code_version, "PACKAGE", Path(code_version.__file__).parent)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state() == unknown
+
+
+def test_environment_has_every_fact_of_a_run(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    facts = environment("cpu")
+    names = "python torch torchvision timm numpy cuda device cpu hostname num_threads slurm_job_id"
+    assert set(facts) == set(names.split())
+    assert facts["slurm_job_id"] == "42"
+    assert facts["device"] == facts["cpu"] != ""
+    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert environment("cpu")["slurm_job_id"] is None
+
+
+def test_reading_a_study_needs_no_heavy_package():
+    code = """
+        import sys, posmlp, posmlp.code_version, posmlp.study
+        from posmlp.code_version import git_state, training_code_digest
+        training_code_digest(), git_state()
+        heavy = "torch torchvision timm sklearn pandas matplotlib mlflow scipy".split()
+        print([name for name in heavy if name in sys.modules])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,207 @@
+"""Gather the run folders of a study into two frames: one row a run, one row a run and epoch."""
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from posmlp.study import RunConfig, Study
+
+# What the study says of a run, its final figures, and where they came from. `command` and
+# `hostname` stay in the run folder's provenance.json: runs.csv is made to be published.
+SHEET_COLUMNS = (
+    *("study", "variant", "seed", "claim", "model_name", "gate", "groups"),
+    *("other_settings", "key"),
+)
+METRIC_COLUMNS = (
+    *("epochs", "top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_loss"),
+    *("params", "token_mixing_params", "token_mixing_params_per_layer", "macs"),
+    *("train_images_per_s", "wall_s", "num_train", "num_test", "data_digest"),
+)
+PROVENANCE_COLUMNS = (
+    *("code_version", "git_commit", "git_dirty", "python", "torch", "torchvision", "timm"),
+    *("numpy", "cuda", "device", "cpu", "num_threads", "slurm_job_id"),
+    *("started_at", "finished_at"),
+)
+RUN_COLUMNS = (*SHEET_COLUMNS, *METRIC_COLUMNS, *PROVENANCE_COLUMNS)
+CURVE_COLUMNS = (
+    *("variant", "seed", "epoch", "time", "lr", "train_loss"),
+    *("test_loss", "test_top1", "test_top5", "ema_test_loss", "ema_test_top1", "ema_test_top5"),
+    *("images_per_s", "epoch_s"),
+)
+TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}
+TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
+REQUIRED_FIGURES = (
+    *("top1", "top5", "loss", "train_loss", "params", "token_mixing_params", "macs"),
+    *("train_images_per_s", "wall_s"),
+)
+
+
+class ResultsError(ValueError):
+    """Run folders that do not hold what the study asks for."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run of the study and what its folder holds."""
+
+    config: RunConfig
+    folder: Path
+    metrics: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.config.variant} seed {self.config.seed}"
+
+
+def collect(
+    study: Study, results_dir: str | Path, *, allow_missing: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return (runs, curves): the final figures and the histories of the study's runs.
+
+    Rows come in the order of the sheet, then by seed. Columns are RUN_COLUMNS and CURVE_COLUMNS;
+    `other_settings` lists what, apart from gate and groups, differs from the reference variant.
+
+    Args:
+        results_dir: the folder that holds runs/<study>/<variant>/seed<k>/.
+        allow_missing: leave unfinished runs out instead of refusing.
+
+    Raises:
+        ResultsError: runs are missing, were trained with other settings or code, or hold figures
+            that are not finite numbers.
+    """
+    runs = list(study.runs())
+    finished = [
+        FinishedRun(run, folder, json.loads((folder / "metrics.json").read_text("utf-8")))
+        for run in runs
+        if ((folder := run.folder(results_dir)) / "metrics.json").exists()
+    ]
+    if not finished or (len(finished) < len(runs) and not allow_missing):
+        raise _missing_runs(study.name, runs, finished)
+    _check_keys(study.name, finished)
+    _check_figures(finished)
+    claims = {variant.name: variant.claim for variant in study.variants}
+    reference = flat_settings(next(run for run in runs if run.variant == study.reference))
+    rows = [
+        _metric_cells(run.metrics)
+        | _sheet_cells(run.config, reference)
+        | {"study": study.name, "claim": claims[run.config.variant]}
+        for run in finished
+    ]
+    curves = pd.concat([_read_history(run) for run in finished], ignore_index=True)
+    return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS)), _typed(curves)
+
+
+def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write runs or curves as CSV; floats are their shortest exact form, so bytes are stable."""
+    frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_frame(path: str | Path) -> pd.DataFrame:
+    """Read what write_frame wrote; names, keys and groups stay text though they look like numbers.
+
+    An empty cell is "" in a column of text and NaN in a column of numbers.
+    """
+    return _typed(pd.read_csv(path, dtype=str, keep_default_na=False))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make TEXT_COLUMNS text ("" where empty) and all others numbers (NaN where empty)."""
+    return frame.apply(
+        lambda column: (
+            column.astype(object).where(column.notna(), "").astype(str)
+            if column.name in TEXT_COLUMNS
+            else pd.to_numeric(column.replace("", None))
+        )
+    )
+
+
+def flat_settings(run: RunConfig) -> dict[str, Any]:
+    """Return what determines a run, apart from its seed, as {dotted setting: value}."""
+    flat: dict[str, Any] = {}
+    levels = [("", run.model_dump(mode="json", include={"data", "model", "recipe"}))]
+    while levels:
+        prefix, level = levels.pop()
+        for name, value in level.items():
+            if isinstance(value, dict):
+                levels.append((f"{prefix}{name}.", value))
+            else:
+                flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _sheet_cells(run: RunConfig, reference: dict[str, Any]) -> dict[str, Any]:
+    settings = flat_settings(run)
+    groups = settings.get("model.groups", "")
+    names = sorted((settings.keys() | reference.keys()) - {"model.gate", "model.groups"})
+    changed = [name for name in names if settings.get(name) != reference.get(name)]
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "model_name": settings["model.name"],
+        "gate": settings.get("model.gate", ""),
+        "groups": ",".join(map(str, groups)) if isinstance(groups, list) else str(groups),
+        "other_settings": "; ".join(f"{name}={json.dumps(settings.get(name))}" for name in changed),
+        "key": run.key,
+    }
+
+
+def _metric_cells(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return figures as they stand in a table: a list is JSON text."""
+    return {name: json.dumps(v) if isinstance(v, list) else v for name, v in metrics.items()}
+
+
+def _read_history(run: FinishedRun) -> pd.DataFrame:
+    history = pd.read_csv(run.folder / "history.csv")
+    history = history.assign(variant=run.config.variant, seed=run.config.seed)
+    return history.reindex(columns=CURVE_COLUMNS)
+
+
+def _missing_runs(study: str, runs: list[RunConfig], finished: list[FinishedRun]) -> ResultsError:
+    done = {run.name for run in finished}
+    seeds = defaultdict(list)
+    for run in runs:
+        if f"{run.variant} seed {run.seed}" not in done:
+            seeds[run.variant].append(str(run.seed))
+    lines = [f"  {variant}: seed {', '.join(numbers)}" for variant, numbers in seeds.items()]
+    return ResultsError(
+        f"study {study}: {len(runs) - len(finished)} of {len(runs)} runs are not finished "
+        "(they have no metrics.json):\n" + "\n".join(lines) + "\nRun `snakemake` to train them."
+    )
+
+
+def _check_keys(study: str, finished: list[FinishedRun]) -> None:
+    """Refuse folders whose config or final figures belong to another run key."""
+    stale = []
+    for run in finished:
+        config = yaml.safe_load((run.folder / "config.yaml").read_text("utf-8"))
+        for file, key in (("config.yaml", config["key"]), ("metrics.json", run.metrics["key"])):
+            if key != run.config.key:
+                stale.append(f"  {run.name}: {file} has {key}, the study asks for {run.config.key}")
+    if stale:
+        raise ResultsError(
+            f"study {study}: runs were trained with other settings or code than the study now "
+            "asks for (their keys differ):\n" + "\n".join(stale) + "\n"
+            "Train them again with `snakemake --forcerun train`, or restore the settings and code."
+        )
+
+
+def _check_figures(finished: list[FinishedRun]) -> None:
+    """Refuse final figures that are absent, NaN or infinite (null is allowed without an EMA)."""
+    bad = [
+        f"  {run.name}: {name} is {value}"
+        for run in finished
+        for name, value in (dict.fromkeys(REQUIRED_FIGURES) | run.metrics).items()
+        if (value is None and name in REQUIRED_FIGURES)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ]
+    if bad:
+        raise ResultsError(
+            "final figures in metrics.json must be finite numbers:\n" + "\n".join(bad) + "\n"
+            "Train these runs again with `snakemake --forcerun train`."
+        )

@@ -1,0 +1,104 @@
+"""The training curves of a study: accuracy and loss by epoch, one column per gating unit."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from posmlp.analysis.figures import add_caption, gate_label, num_groups, short_names
+from posmlp.analysis.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look, in_gate_order
+
+PANELS = {"test_top1": "test top-1 accuracy (%)", "train_loss": "training loss"}
+DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
+REFERENCE_COLOUR = "#999999"
+
+
+@figure_style()
+def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Draw test accuracy and training loss by epoch for the variants of a summary.
+
+    A variant is its mean over seeds with a band from the lowest to the highest seed.
+    """
+    gates = in_gate_order(summary["gate"])
+    width = min(TWO_COLUMNS, max(ONE_COLUMN, 1.8 * len(gates)))
+    legend_height = 0.14 * (1 + summary["gate"].value_counts().max())
+    figure = Figure(figsize=(width, 3.6 + legend_height), layout="constrained")
+    axes_grid = figure.subplots(
+        3, len(gates), sharey="row", squeeze=False, height_ratios=(1.5, 1.5, legend_height)
+    )
+    spans = seed_spans(curves)
+    looks = line_looks(summary)
+    for gate, (*panels, legend) in zip(gates, axes_grid.T, strict=True):
+        rows = summary[summary["gate"] == gate]
+        for axes, figure_name in zip(panels, PANELS, strict=True):
+            draw_spans(axes, spans[figure_name], rows, looks)
+        panels[0].set_title(gate_label(gate))
+        panels[-1].set_xlabel("epoch")
+        legend.set_axis_off()
+        handles, _ = panels[0].get_legend_handles_labels()
+        legend.legend(handles, short_names(rows), loc="upper center", borderaxespad=0)
+    for axes, (figure_name, label) in zip(axes_grid[:, 0], PANELS.items(), strict=False):
+        axes.set(ylabel=label, ylim=late_range(spans[figure_name]))
+    caption = (
+        f"Lines: mean over seeds. Bands: lowest to highest seed. Grey: {reference_of(summary)}."
+    )
+    add_caption(figure, f"{caption} Vertical axes: range of the second half of the epochs.", width)
+    return figure
+
+
+def seed_spans(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return mean, min and max over seeds of what PANELS shows, by (variant, epoch)."""
+    by_epoch = curves.groupby(["variant", "epoch"], sort=False)
+    return by_epoch[list(PANELS)].agg(["mean", "min", "max"])
+
+
+def draw_spans(
+    axes: Axes, spans: pd.DataFrame, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]
+) -> None:
+    """Draw the variants in `rows` and, for comparison, the reference without its band."""
+    reference = reference_of(rows)
+    variants = spans.index.unique("variant")
+    if reference in variants and reference not in set(rows["variant"]):
+        axes.plot(spans.loc[reference, "mean"], color=REFERENCE_COLOUR, label="_reference")
+    for variant in rows["variant"]:
+        span = spans.loc[variant]
+        axes.plot(span["mean"], label=variant, **looks[variant])
+        band = {"color": looks[variant]["color"], "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(span.index, span["min"], span["max"], **band)
+
+
+def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the colour and dashes of every variant.
+
+    The more groups, the darker the colour of its gating unit; a variant with another changed
+    setting is a broken line, broken alike wherever that setting is changed.
+    """
+    changes = dict.fromkeys(summary["other_settings"][summary["other_settings"] != ""])
+    dashes = {"": "-"} | dict(zip(changes, itertools.cycle(DASHES), strict=False))
+    looks = {}
+    for gate, rows in summary.groupby("gate"):
+        colour = np.array(to_rgb(gate_look(gate).colour))
+        positions = rows["groups"].map(num_groups)
+        whiteness = 0.6 * (1 - positions.rank(method="dense") / positions.nunique())
+        columns = zip(rows["variant"], whiteness, rows["other_settings"], strict=True)
+        for variant, white, change in columns:
+            shade = tuple((colour + white * (1 - colour)).tolist())
+            looks[variant] = {"color": shade, "linestyle": dashes[change]}
+    return looks
+
+
+def late_range(spans: pd.DataFrame) -> tuple[float, float]:
+    """Return the range of the means over the second half of the epochs, with a margin."""
+    epochs = spans.index.get_level_values("epoch")
+    late = spans["mean"][epochs >= epochs.max() / 2]
+    margin = 0.05 * (late.max() - late.min()) or 1.0
+    return late.min() - margin, late.max() + margin
+
+
+def reference_of(summary: pd.DataFrame) -> str:
+    """Return the variant that the others are compared with."""
+    return summary["reference"].iloc[0]

@@ -1,0 +1,133 @@
+"""A study of three variants, its run folders, and summaries shaped like the shipped studies."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posmlp.analysis.statistics import summarise
+from posmlp.study import RunConfig, Study, load_study
+
+STUDY = """\
+title: A study of three
+question: does it add up?
+data: {name: digits}
+model: {name: gmlp_posgu_xs1_8, gate: gqpe}
+recipe: {epochs: 2, batch_size: 64, lr: 1e-3, weight_decay: 0.05}
+seeds: [0, 1, 2]
+reference: sgu
+"""
+SHEET = """\
+variant\tclaim\tmodel.gate\tmodel.groups\tmodel.softmax
+sgu\tbaseline\tsgu\t\t
+gqpe_s4\tbetter\tgqpe\t4\t
+gqpe_s4_nosoftmax\tneeds softmax\tgqpe\t4\tfalse
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    (tmp_path / "three.yaml").write_text(STUDY)
+    (tmp_path / "three.tsv").write_text(SHEET)
+    return load_study(tmp_path / "three.yaml")
+
+
+@pytest.fixture
+def finish_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write what a finished run leaves in its folder; keywords replace final figures."""
+
+    def finish(run: RunConfig, **figures) -> Path:
+        folder = run.folder(tmp_path / "results")
+        folder.mkdir(parents=True)
+        run.write(folder / "config.yaml")
+        values = final_figures(run) | figures
+        (folder / "metrics.json").write_text(json.dumps(values))
+        with (folder / "history.csv").open("w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["epoch", "time", "lr", "train_loss", "test_top1", "ema_test_top1"])
+            rows.writerow([0, 1763800000.25, 1e-3, 2.25, 10 + run.seed, ""])
+            rows.writerow([1, 1763800001.5, 5e-4, 0.3, values["top1"], ""])
+        return folder
+
+    return finish
+
+
+def final_figures(run: RunConfig) -> dict:
+    names = {"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key}
+    figures = {"epochs": 2, "top1": 97.0 + run.seed / 3, "top5": 99.9, "loss": 0.1}
+    averages = {"ema_top1": None, "ema_top5": None, "ema_loss": None}
+    sizes = {"params": 52_528, "token_mixing_params": 176, "macs": 4_380_000}
+    layers = {"token_mixing_params_per_layer": [88, 88]}
+    speed = {"train_loss": 0.3, "train_images_per_s": 5_000.5, "wall_s": 12.25}
+    data = {"num_train": 1297, "num_test": 500, "data_digest": "0012"}
+    code = {"code_version": "12e4", "git_commit": None, "git_dirty": True, "num_threads": 1}
+    texts = {"command": "python -m posmlp train", "hostname": "node01", "torch": "2.11.0"}
+    return names | figures | averages | sizes | layers | speed | data | code | texts
+
+
+@pytest.fixture
+def finished(study: Study, finish_run: Callable[..., Path], tmp_path: Path) -> Path:
+    """Finish all runs of the study and return the results folder."""
+    for run in study.runs():
+        finish_run(run)
+    return tmp_path / "results"
+
+
+def runs_of(top1: dict[str, list[float]], **columns) -> pd.DataFrame:
+    """Return a runs frame with the given accuracies by variant, seeds counted from 0."""
+    row = {"claim": "", "model_name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": "4"}
+    row |= {"other_settings": "", "params": 1_000, "token_mixing_params": 20, "macs": 2_000_000}
+    row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_top1": np.nan}
+    row |= {"train_images_per_s": 100.0} | columns
+    rows = [
+        row | {"variant": variant, "seed": seed, "top1": accuracy}
+        for variant, accuracies in top1.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    return pd.DataFrame(rows)
+
+
+def ablation(groups: tuple[int, ...], switches: tuple[str, ...]) -> pd.DataFrame:
+    """Return the summary of a made-up study: a sweep of groups, and switches on gqpe and lrpe."""
+    rows = [
+        ("sgu", "sgu", "", ""),
+        ("fc_lrpe", "fc_lrpe", "1", ""),
+        ("fc_gqpe", "fc_gqpe", "1", ""),
+    ]
+    rows += [(f"{g}_s{s}", g, str(s), "") for g in ("lrpe", "qpe", "gqpe") for s in groups]
+    rows += [
+        (f"{gate}_s{s}_{switch}", gate, str(s), f"model.{switch}=false")
+        for gate in ("gqpe", "lrpe")
+        for s in groups[1:3]
+        for switch in switches
+    ]
+    random = np.random.default_rng(0)
+    table = {"sgu": 4096, "lrpe": 225, "qpe": 3, "gqpe": 6, "fc_lrpe": 4321, "fc_gqpe": 4102}
+    frames = []
+    for variant, gate, count, other in rows:
+        mixing = 6 * (table[gate] * int(count or 1) + 64)
+        accuracies = random.normal(97 - 3 * ("softmax" in other), 0.3, size=3)
+        sizes = {"params": 52_000 + mixing, "token_mixing_params": mixing}
+        names = {"gate": gate, "groups": count, "other_settings": other}
+        frames.append(runs_of({variant: accuracies.tolist()}, **names, **sizes))
+    return summarise(pd.concat(frames, ignore_index=True), "sgu")
+
+
+@pytest.fixture(scope="session", name="runs_of")
+def runs_of_fixture() -> Callable[..., pd.DataFrame]:
+    return runs_of
+
+
+@pytest.fixture(scope="session")
+def digits_summary() -> pd.DataFrame:
+    return ablation((1, 4, 16), ("softmax", "psd", "bias", "norm"))
+
+
+@pytest.fixture(scope="session")
+def large_summary() -> pd.DataFrame:
+    """As many variants as the largest shipped study has."""
+    return ablation((1, 2, 4, 8, 16, 32, 64), ("softmax", "psd", "bias", "norm", "drop"))

@@ -1,0 +1,106 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from posmlp.analysis.curves import REFERENCE_COLOUR, line_looks, training_curves
+from posmlp.analysis.style import gate_look
+
+
+def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
+    """Return curves that rise to each variant's mean, seed k lying k - 1 beside it."""
+    epochs = np.arange(num_epochs)
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "variant": row["variant"],
+                "seed": seed,
+                "epoch": epochs,
+                "test_top1": row["mean"] + seed - 1 - 5.0 * (num_epochs - 1 - epochs),
+                "train_loss": 3.0 - 0.1 * epochs,
+            }
+        )
+        for (_, row), seed in itertools.product(summary.iterrows(), range(3))
+    )
+
+
+@pytest.fixture(scope="module")
+def figure(digits_summary):
+    return training_curves(curves_of(digits_summary), digits_summary)
+
+
+def lines_of(axes) -> dict:
+    return {line.get_label(): line for line in axes.lines}
+
+
+def test_every_variant_is_drawn_in_the_panels_of_its_unit(figure, digits_summary):
+    gates = ["sgu", "lrpe", "qpe", "gqpe", "fc_lrpe", "fc_gqpe"]
+    top, bottom = figure.axes[:6], figure.axes[6:12]
+    assert [axes.get_title() for axes in top] == gates
+    for gate, accuracy, loss in zip(gates, top, bottom, strict=True):
+        rows = digits_summary[digits_summary["gate"] == gate]
+        for axes in (accuracy, loss):
+            assert set(lines_of(axes)) - {"_reference"} == set(rows["variant"])
+        for _, row in rows.iterrows():
+            curve = lines_of(accuracy)[row["variant"]]
+            assert curve.get_ydata()[-1] == pytest.approx(row["mean"])
+            assert lines_of(loss)[row["variant"]].get_ydata().tolist() == pytest.approx(
+                [3.0 - 0.1 * epoch for epoch in range(8)]
+            )
+
+
+def test_bands_reach_from_the_lowest_to_the_highest_seed(figure, digits_summary):
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    mean = digits_summary.set_index("variant").loc["sgu", "mean"]
+    last = band[band[:, 0] == 7, 1]
+    assert (last.min(), last.max()) == (pytest.approx(mean - 1), pytest.approx(mean + 1))
+
+
+def test_reference_is_in_every_other_panel(figure, digits_summary):
+    assert "_reference" not in lines_of(figure.axes[0])
+    for axes in figure.axes[1:6]:
+        line = lines_of(axes)["_reference"]
+        assert line.get_color() == REFERENCE_COLOUR
+        assert line.get_ydata()[-1] == pytest.approx(digits_summary["mean"].iloc[0])
+
+
+def test_legends_name_all_variants_and_overlap_nothing(figure, digits_summary):
+    figure.draw_without_rendering()
+    legends = [axes.get_legend() for axes in figure.axes[12:]]
+    names = [text.get_text() for legend in legends for text in legend.get_texts()]
+    assert len(names) == len(digits_summary)
+    assert {"sgu", "s1", "s4_softmax", "fc_gqpe"} <= set(names)
+    boxes = [legend.get_window_extent() for legend in legends]
+    boxes += [axes.xaxis.label.get_window_extent() for axes in figure.axes[6:12]]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes)
+
+
+def test_axes_show_the_second_half_of_training(figure, digits_summary):
+    low, high = figure.axes[0].get_ylim()
+    lowest = digits_summary["mean"].min() - 5.0 * 3  # epoch 4 of 0 to 7
+    assert lowest - 5 < low < lowest
+    assert high > digits_summary["mean"].max()
+    assert "second half" in figure.get_supxlabel()
+
+
+def test_looks_tell_groups_and_settings_apart(large_summary):
+    looks = line_looks(large_summary)
+    shades = [looks[f"gqpe_s{s}"]["color"] for s in (1, 2, 4, 8, 16, 32, 64)]
+    assert shades == sorted(shades, key=sum, reverse=True)
+    assert len(set(shades)) == 7
+    assert shades[-1] == pytest.approx(to_rgb(gate_look("gqpe").colour))
+    assert looks["gqpe_s4"]["linestyle"] == "-"
+    switches = [looks[f"gqpe_s4_{s}"]["linestyle"] for s in ("softmax", "psd", "bias", "norm")]
+    assert len(set(switches) | {"-"}) == 5
+    assert looks["lrpe_s2_psd"]["linestyle"] == looks["gqpe_s4_psd"]["linestyle"]
+
+
+def test_a_constant_curve_still_has_an_axis(digits_summary):
+    summary = digits_summary.iloc[:1]
+    curves = curves_of(summary).assign(test_top1=10.0, train_loss=2.3)
+    low, high = training_curves(curves, summary).axes[0].get_ylim()
+    assert low < 10.0 < high

@@ -1,0 +1,158 @@
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+
+from posmlp.analysis.figures import (
+    accuracy_vs_groups,
+    accuracy_vs_params,
+    bar_caption,
+    format_count_axis,
+    num_groups,
+)
+from posmlp.analysis.statistics import summarise
+from posmlp.analysis.style import GATE_LOOKS, gate_look, in_gate_order, save
+from posmlp.layers import GATES
+
+
+def containers(axes) -> dict:
+    return {container.get_label(): container for container in axes.containers}
+
+
+def bar_ends(container) -> np.ndarray:
+    """Return [[x, lower], [x, upper]] of the first error bar."""
+    return container.lines[2][0].get_segments()[0]
+
+
+@pytest.fixture(scope="module")
+def params_figure(digits_summary):
+    return accuracy_vs_params(digits_summary)
+
+
+def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary):
+    total = containers(params_figure.axes[0])
+    mixing = containers(params_figure.axes[1])
+    assert list(total) == list(mixing) == digits_summary["variant"].tolist()
+    for _, row in digits_summary.iterrows():
+        line = total[row["variant"]].lines[0]
+        assert line.get_xydata().tolist() == [[row["params"], row["mean"]]]
+        (x, lower), (_, upper) = bar_ends(total[row["variant"]])
+        assert (upper + lower) / 2 == pytest.approx(row["mean"])
+        assert (upper - lower) / 2 == pytest.approx(row["half_width"])
+        look = gate_look(row["gate"])
+        assert (line.get_marker(), to_hex(line.get_color())) == (look.mark, look.colour.lower())
+        assert (line.get_markerfacecolor() == "white") == bool(row["other_settings"])
+        (x,) = mixing[row["variant"]].lines[0].get_xdata()
+        assert x == pytest.approx(row["token_mixing_params"], rel=0.25)  # moved aside at most
+
+
+def test_more_groups_are_larger_marks(params_figure):
+    marks = containers(params_figure.axes[0])
+    sizes = [marks[f"gqpe_s{s}"].lines[0].get_markersize() for s in (1, 4, 16)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_equal_sizes_stand_side_by_side(params_figure):
+    marks = containers(params_figure.axes[1])
+    names = ["gqpe_s4", "gqpe_s4_softmax", "gqpe_s4_psd", "gqpe_s4_bias", "gqpe_s4_norm"]
+    assert len({marks[name].lines[0].get_xdata()[0] for name in names}) == len(names)
+
+
+def test_caption_says_what_the_bars_are(params_figure, digits_summary):
+    assert "Student-t 95% interval of the mean over 3 seeds" in params_figure.get_supxlabel()
+    assert "no intervals" in bar_caption(digits_summary.assign(n=1))
+    assert "1 to 3 seeds" in bar_caption(digits_summary.assign(n=[1, *digits_summary["n"][1:]]))
+
+
+@pytest.mark.parametrize("which", ["digits_summary", "large_summary"])
+def test_labels_overlap_neither_labels_nor_marks(which, request):
+    figure = accuracy_vs_params(request.getfixturevalue(which))
+    axes = figure.axes[1]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    notes = [child for child in axes.get_children() if isinstance(child, Annotation)]
+    texts = [Text.get_window_extent(note, renderer) for note in notes]  # without leader lines
+    assert len(texts) == len(axes.containers)
+    for i, box in enumerate(texts):
+        assert box.count_overlaps(texts[:i]) == 0, notes[i].get_text()
+    marks = [container.lines[0] for container in axes.containers]
+    centres = np.array([axes.transData.transform(mark.get_xydata()[0]) for mark in marks])
+    for box, note in zip(texts, notes, strict=True):
+        assert not box.count_contains(centres), note.get_text()
+    assert min(note.get_fontsize() for note in notes) >= 7
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(2.9e6, "linear"), (3.1e6, "log")])
+def test_axis_is_logarithmic_when_sizes_span_a_factor_of_three(largest, scale):
+    axes = Figure().add_subplot()
+    format_count_axis(axes, pd.Series([1e6, 2e6, largest]))
+    assert axes.get_xscale() == scale
+    assert axes.xaxis.get_major_formatter()(2_000_000) == "2M"
+
+
+def test_a_network_without_token_mixing_is_in_the_first_panel_only(digits_summary):
+    summary = digits_summary[:3].assign(token_mixing_params=[0, 100, 200])
+    total, mixing = accuracy_vs_params(summary).axes
+    assert set(containers(total)) - set(containers(mixing)) == {"sgu"}
+
+
+def test_groups_figure_has_lines_for_sweeps_and_levels_for_the_rest(digits_summary):
+    axes = accuracy_vs_groups(digits_summary).axes[0]
+    drawn = containers(axes)
+    assert list(drawn) == ["lrpe", "qpe", "gqpe", "sgu", "fc_lrpe", "fc_gqpe"]
+    by_variant = digits_summary.set_index("variant")
+    gqpe = drawn["gqpe"].lines[0]
+    expected = by_variant.loc[["gqpe_s1", "gqpe_s4", "gqpe_s16"], "mean"]
+    assert gqpe.get_ydata().tolist() == expected.tolist()  # none of the other settings' variants
+    np.testing.assert_allclose(gqpe.get_xydata()[:, 0], [1, 4, 16], rtol=0.1)
+    levels = [line for line in axes.lines if set(line.get_xdata()) == {0, 1}]
+    assert {line.get_ydata()[0] for line in levels} == set(
+        by_variant.loc[["sgu", "fc_lrpe", "fc_gqpe"], "mean"]
+    )
+    assert min(drawn[gate].lines[0].get_xdata()[0] for gate in ("sgu", "fc_lrpe")) > 16
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4", "16"]
+
+
+def test_groups_by_stage_are_ticked_in_full(runs_of):
+    by_stage = runs_of({"a": [90.0, 91.0]}, groups="8,16,32,64")
+    runs = pd.concat([by_stage, runs_of({"b": [90.5, 91.0]}, groups="1,1,1,1")])
+    axes = accuracy_vs_groups(summarise(runs, "a")).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1,1,1,1", "8,16,32,64"]
+    assert num_groups("8,16,32,64") == pytest.approx(2**4.5)
+
+
+def test_a_study_without_a_sweep_has_levels_only(runs_of):
+    summary = summarise(runs_of({"a": [90.0, 91.0]}, gate="sgu", groups=""), "a")
+    axes = accuracy_vs_groups(summary).axes[0]
+    assert list(containers(axes)) == ["sgu"]
+    assert list(axes.get_xticks()) == []
+
+
+def test_every_gating_unit_has_its_own_look():
+    assert set(GATE_LOOKS) == set(GATES)
+    assert len({look.colour for look in GATE_LOOKS.values()}) == len(GATES)
+    assert len({look.mark for look in GATE_LOOKS.values()}) == len(GATES)
+
+
+def test_units_of_other_origin_come_last():
+    assert in_gate_order(["new", "gqpe", "", "sgu", "gqpe"]) == ["sgu", "gqpe", "new", ""]
+
+
+def test_files_are_byte_stable(digits_summary, tmp_path):
+    first = save(accuracy_vs_groups(digits_summary), tmp_path / "a", "groups")
+    second = save(accuracy_vs_groups(digits_summary), tmp_path / "b", "groups")
+    assert [path.name for path in first] == ["groups.pdf", "groups.svg", "groups.png"]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+        assert b"Matplotlib" not in one.read_bytes()
+
+
+def test_a_users_matplotlibrc_changes_nothing(digits_summary, tmp_path):
+    plain = save(accuracy_vs_groups(digits_summary[:1]), tmp_path / "a", "groups")
+    with matplotlib.rc_context({"font.size": 20, "savefig.bbox": "tight", "axes.facecolor": "red"}):
+        other = save(accuracy_vs_groups(digits_summary[:1]), tmp_path / "b", "groups")
+    assert [p.read_bytes() for p in plain] == [p.read_bytes() for p in other]

@@ -1,0 +1,160 @@
+"""A training seen live: a second, low-priority process mirrors its folder while it runs.
+
+A process and not a thread: importing and feeding MLflow takes about 3 s of one core, in a thread
+all of it at the cost of training, which waits for the interpreter lock.  `Tracker` is the trainer's
+side, `follow` the other process's.  They share a pipe: its first line is the task, the second the
+status at the end, and its closing without a status means that the trainer was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+import posmlp
+from posmlp.tracking.address import masked
+from posmlp.tracking.mirror import RunMirror
+from posmlp.tracking.store import CLIENT_ENV, Store, open_client
+
+logger = logging.getLogger("posmlp.tracking")
+
+DELAY_S = 30.0  # shorter trainings cost nothing and are shown by `sync`
+INTERVAL_S = 2.0
+GRACE_S = 8.0  # the longest wait at the end of a training
+NICE = 19  # so that on a busy core training gets 98 % of it
+LAST_WORD_S = 60  # the longest life of a follower whose trainer is gone
+
+
+class Tracker:
+    """Shows the run of a folder in MLflow while the block runs; never fails or delays it.
+
+    `store` None: does nothing.  What is missing at the end is left to `sync`.
+    """
+
+    def __init__(
+        self,
+        run_folder: Path,
+        store: Store | None,
+        *,
+        delay_s: float = DELAY_S,
+        interval_s: float = INTERVAL_S,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.run_folder = Path(run_folder)
+        self.store = store if store and store.live else None
+        self.interval_s = interval_s
+        self.grace_s = grace_s
+        self.follower: subprocess.Popen[str] | None = None
+        self.timer = threading.Timer(delay_s, self._start)
+        self.timer.daemon = True
+
+    def __enter__(self) -> Tracker:
+        if self.store:
+            self.timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close("")
+        else:
+            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def close(self, status: str) -> None:
+        """Hand over the last `status` ("": what the files say) and wait, `grace_s` at most."""
+        if not self.store:
+            return
+        try:
+            self.timer.cancel()
+            self.timer.join()
+            if status and not self.follower:
+                self._start(nice=0)  # a short training that failed: nothing left to slow down
+            if self.follower:
+                self.follower.communicate(f"{status}\n", timeout=self.grace_s)
+        except Exception as error:
+            if self.follower:
+                self.follower.kill()
+            self._warn(error)
+
+    def _start(self, nice: int = NICE) -> None:
+        command = [sys.executable, "-m", "posmlp.tracking", "follow"]
+        package_root = str(Path(posmlp.__file__).parents[1])
+        paths = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
+        task = {
+            "run_folder": str(self.run_folder.absolute()),
+            "store": asdict(self.store),
+            "interval_s": self.interval_s,
+            "nice": nice,
+        }
+        try:
+            self.follower = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # not the command line: the address may hold a password
+                stdout=subprocess.DEVNULL,
+                env=os.environ | CLIENT_ENV | {"PYTHONPATH": paths},
+                text=True,
+            )
+            self.follower.stdin.write(json.dumps(task) + "\n")
+            self.follower.stdin.flush()
+        except Exception as error:
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        reason = error
+        if isinstance(error, subprocess.TimeoutExpired):
+            reason = f"{masked(self.store.uri)} did not take it in {self.grace_s:g} s"
+        logger.warning(not_shown(self.run_folder, reason))
+
+
+def follow(orders: TextIO) -> None:
+    """Mirror a folder until the trainer says its last status or is gone; `orders` is the pipe."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the trainer gets them as well, and decides
+    task = json.loads(orders.readline())
+    os.nice(task["nice"])
+    folder, store = Path(task["run_folder"]), Store(**task["store"])
+    run, warned, status = None, False, "RUNNING"
+    while True:
+        try:
+            run = run or RunMirror(
+                folder, open_client(store.uri, store.experiment_id), store.experiment_id
+            )
+            run.update(status or None)
+        except Exception as error:
+            if not warned:
+                logger.warning(not_shown(folder, masked(error)))
+            warned = True
+        if status != "RUNNING":
+            return
+        status = _next_status(orders, task["interval_s"])
+
+
+def _next_status(orders: TextIO, timeout_s: float) -> str:
+    """RUNNING as long as nothing is heard; KILLED when the trainer has gone without a word."""
+    if not select.select([orders], [], [], timeout_s)[0]:
+        return "RUNNING"
+    signal.alarm(LAST_WORD_S)
+    line = orders.readline()
+    return line.strip() if line else "KILLED"
+
+
+def not_shown(run_folder: Path, reason: object) -> str:
+    """The one line about a failing tracker."""
+    return (
+        f"MLflow does not show {run_folder} completely ({reason}); nothing is lost: "
+        f"`python -m posmlp.tracking sync {run_folder}` completes it"
+    )

@@ -1,0 +1,217 @@
+"""Where the runs are shown: the tracking address, the MLflow experiment, and how to open them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from posmlp.tracking.address import SQL_PORTS, masked, resolve_uri, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("posmlp.tracking")
+
+TIMEOUT_S = 5
+# Bounded waits (MLflow's default is 7 retries, minutes a call), no telemetry, no chatter.
+CLIENT_ENV = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+NETWORK_FILESYSTEMS = (
+    *("nfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "panfs", "cifs", "smb"),
+    *("fuse.sshfs", "fuse.glusterfs"),
+)
+REBUILD = "MLflow is only a view: move it away and run again, the view is rebuilt from the files"
+
+
+class StoreUnavailable(RuntimeError):  # noqa: N818 (it says a state, as KeyboardInterrupt does)
+    """The store cannot be reached or read now; runs are still recorded in their folders."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a trainer needs to show its run; `uri` may hold a password, so it is not in the repr."""
+
+    uri: str = field(repr=False)
+    experiment_id: str
+    live: bool = True  # False: only `sync` writes, because many writers at once would not be safe
+
+
+def write_store(store: Store | None, path: Path) -> None:
+    """Save for the trainers as JSON, readable by the owner only; None: they do not track."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        json.dump(asdict(store) if store else None, file)
+
+
+def read_store(path: Path) -> Store | None:
+    """What `write_store` saved."""
+    values = json.loads(path.read_text())
+    return Store(**values) if values else None
+
+
+def init_store(
+    study: str, description: str = "", *, results: Path = Path("results"), uri: str | None = None
+) -> Store:
+    """Create or upgrade the store and the experiment named `study`; call it before any trainer.
+
+    Processes that open a new store at once ruin it, so trainers never create anything.
+    StoreError: the address is wrong.  StoreUnavailable: it is right but nothing answers.
+    """
+    uri = resolve_uri(results, uri)
+    database = sqlite_path(uri)
+    try:
+        _bound_mlflow()
+        if database:
+            _create_or_upgrade(database)
+        client = open_client(uri)
+        experiment_id = _find_or_create_experiment(client, study, description, uri, results)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # MLflow's and its database drivers' are of many kinds
+        raise _unavailable(uri, error) from None
+    return Store(uri, experiment_id, live=not (database and _on_network(database)))
+
+
+def open_client(uri: str, experiment_id: str | None = None) -> MlflowClient:
+    """A client of an existing store, checked to answer and to hold `experiment_id`."""
+    _bound_mlflow()
+    _check_reachable(uri)
+    try:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if experiment_id is None:
+            client.search_experiments(max_results=1)
+        else:
+            client.get_experiment(experiment_id)
+    except Exception as error:
+        raise _unavailable(uri, error) from None
+    return client
+
+
+def _bound_mlflow() -> None:
+    """Set CLIENT_ENV where the user has not; some of it counts when mlflow is imported."""
+    for name, value in CLIENT_ENV.items():
+        os.environ.setdefault(name, value)
+
+
+def _unavailable(uri: str, error: Exception) -> StoreUnavailable:
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return StoreUnavailable(masked(f"{uri}: {reason}"))
+
+
+def _check_reachable(uri: str) -> None:
+    """Fail at once where MLflow would create a second store or retry for minutes."""
+    if database := sqlite_path(uri):
+        if not database.exists():
+            raise StoreUnavailable(f"there is no MLflow store at {database}")
+        if not _schema_version(database):
+            raise StoreUnavailable(f"{database} is not an intact MLflow store. {REBUILD}")
+        return
+    parts = urlsplit(uri)
+    port = parts.port or SQL_PORTS.get(parts.scheme.split("+")[0])
+    if parts.hostname and port and not parts.scheme.startswith("http"):
+        try:
+            socket.create_connection((parts.hostname, port), TIMEOUT_S).close()
+        except OSError as error:
+            raise _unavailable(uri, error) from None
+
+
+def _schema_version(database: Path) -> str | None:
+    """The migration that a SQLite store stands at; None if it is no store or a broken one."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", 20, uri=True)) as connection:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.Error:
+        return None
+    return row[0] if row else None
+
+
+def _create_or_upgrade(database: Path) -> None:
+    """Bring a SQLite store to this MLflow, in a copy: an interrupted migration ruins the file."""
+    is_old = database.exists()
+    if is_old and _schema_version(database) in (None, _newest_schema_version()):
+        return
+    from mlflow.db import upgrade
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    copy = database.with_name(f"{database.name}.{os.getpid()}.tmp")
+    try:
+        if is_old:
+            with closing(sqlite3.connect(database)) as old, closing(sqlite3.connect(copy)) as new:
+                old.backup(new)
+        upgrade.callback(f"sqlite:///{copy}")  # `mlflow db upgrade`, which creates as well
+        if is_old or not database.exists():  # never over the new store of another process
+            copy.replace(database)
+    except Exception as error:
+        raise StoreUnavailable(f"{database} is not of this MLflow ({error}). {REBUILD}") from None
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _newest_schema_version() -> str | None:
+    from alembic.script import ScriptDirectory
+    from mlflow.store import db_migrations
+
+    return ScriptDirectory(str(Path(db_migrations.__file__).parent)).get_current_head()
+
+
+def _find_or_create_experiment(
+    client: MlflowClient, study: str, description: str, uri: str, results: Path
+) -> str:
+    artifacts = _artifact_location(study, uri, results)
+    found = client.get_experiment_by_name(study)
+    if found and found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    if found and sqlite_path(uri) and _was_moved(found.artifact_location, artifacts):
+        client.rename_experiment(found.experiment_id, f"{study} (of {found.artifact_location})")
+        found = None
+    experiment_id = found.experiment_id if found else client.create_experiment(study, artifacts)
+    if description:
+        client.set_experiment_tag(experiment_id, "mlflow.note.content", description)
+    return experiment_id
+
+
+def _was_moved(old: str, new: str) -> bool:
+    """Whether our store was moved or copied, so that MLflow would still write to the old place."""
+    return old != new and Path(old).parts[-2:] == Path(new).parts[-2:]
+
+
+def _artifact_location(study: str, uri: str, results: Path) -> str | None:
+    """Beside the store; a tracking server chooses for itself."""
+    if uri.startswith("http"):
+        return None
+    database = sqlite_path(uri)
+    root = database.parent if database else results.absolute()
+    return str(root / "mlartifacts" / study)
+
+
+def _on_network(database: Path, mounts: Path = Path("/proc/mounts")) -> bool:
+    """Whether SQLite lies where locks of several hosts cannot be trusted; says what follows."""
+    if not mounts.exists():
+        return False
+    kinds = {Path(line.split()[1]): line.split()[2] for line in mounts.read_text().splitlines()}
+    kind = next((kinds[folder] for folder in database.resolve().parents if folder in kinds), "")
+    if not kind.startswith(NETWORK_FILESYSTEMS):
+        return False
+    logger.warning(
+        "%s lies on %s, where SQLite allows one writer only: runs appear in MLflow when the study "
+        "ends. To watch them live, set MLFLOW_TRACKING_URI to a tracking server.",
+        database,
+        kind,
+    )
+    return True

@@ -1,0 +1,116 @@
+"""Run folders in the written format, and a migrated store that is made once and copied."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from posmlp.tracking import init_store
+
+COLUMNS = (
+    *("lr", "train_loss", "test_loss", "test_top1", "test_top5"),
+    *("ema_test_loss", "ema_test_top1", "ema_test_top5", "images_per_s", "epoch_s"),
+)
+PROVENANCE = {
+    "code_version": "c0de" * 4,
+    "git_commit": "0123abc",
+    "git_dirty": True,
+    "hostname": "node1",
+    "device": "cpu",
+    "slurm_job_id": "77",
+    "started_at": "2026-11-22T10:00:00+00:00",
+}
+
+
+class RunFolder:
+    """Writes the files of one run; `begun` (unix seconds) is when its first epoch ended."""
+
+    def __init__(self, path, variant="gqpe-s4", seed=0, key="00000000000000aa", begun=1.8e9):
+        self.path, self.begun = path, begun
+        path.mkdir(parents=True, exist_ok=True)
+        self.names = {"study": "digits", "variant": variant, "seed": seed, "key": key}
+        self.config = {
+            **self.names,
+            "data": {"name": "digits", "train_fraction": 1.0, "image_size": None},
+            "model": {"name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": 4, "psd": True},
+            "recipe": {"lr": 0.001, "opt": "adamw", "augment": {"shift": 1, "scale": [0.1, 1.0]}},
+        }
+        self.write_config()
+        (path / "provenance.json").write_text(json.dumps({**PROVENANCE, "key": key}))
+
+    def write_config(self):
+        (self.path / "config.yaml").write_text(yaml.safe_dump(self.config))
+
+    def rows(self, num_epochs):
+        """Values that differ in every cell; EMA columns are empty in even epochs."""
+        for epoch in range(num_epochs):
+            row = {name: epoch / 7 + index for index, name in enumerate(COLUMNS)}
+            row |= {name: None for name in COLUMNS if name.startswith("ema") and epoch % 2 == 0}
+            yield {"epoch": epoch, "time": self.begun + epoch / 3, **row}
+
+    def write_history(self, num_epochs):
+        lines = [",".join(("epoch", "time", *COLUMNS))]
+        for row in self.rows(num_epochs):
+            lines.append(",".join("" if value is None else repr(value) for value in row.values()))
+        (self.path / "history.csv").write_text("\n".join(lines) + "\n")
+        return self
+
+    def finish(self, num_epochs=3):
+        self.write_history(num_epochs)
+        self.metrics = {
+            **self.names,
+            **{"epochs": num_epochs, "top1": 97.5, "top5": 99.9, "loss": 0.125, "train_loss": 0.5},
+            **{"ema_top1": None, "ema_top5": None, "ema_loss": None},
+            **{"params": 1_250_000, "token_mixing_params": 640, "macs": 88_500_000},
+            **{"token_mixing_params_per_layer": [320, 320], "num_train": 1437, "num_test": 360},
+            **{"train_images_per_s": 1500.5, "wall_s": 9.5, "data_digest": "d1"},
+            **PROVENANCE,
+            "finished_at": "2026-11-22T10:01:00.250+00:00",
+        }
+        (self.path / "metrics.json").write_text(json.dumps(self.metrics))
+        return self
+
+
+@pytest.fixture(scope="session")
+def blank_database(tmp_path_factory):
+    """A migrated SQLite store, made as `make reproduce` makes it."""
+    results = tmp_path_factory.mktemp("blank")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        init_store("any", results=results)
+    assert [path.name for path in results.iterdir()] == ["mlflow.db"]
+    return results / "mlflow.db"
+
+
+@pytest.fixture
+def results(tmp_path, blank_database, monkeypatch):
+    """A results folder that holds a store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(blank_database, folder / "mlflow.db")
+    return folder
+
+
+@pytest.fixture
+def store(results):
+    return init_store("digits", "Which gate?", results=results)
+
+
+@pytest.fixture
+def client(store):
+    from mlflow import MlflowClient
+
+    return MlflowClient(store.uri)
+
+
+@pytest.fixture
+def new_run(results):
+    """Makes a run folder at its place under results."""
+
+    def make(variant="gqpe-s4", seed=0, **kwargs):
+        path = results / "runs" / "digits" / variant / f"seed{seed}"
+        return RunFolder(path, variant, seed, **kwargs)
+
+    return make

@@ -9,7 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from posmlp.analysis.figures import add_caption, gate_label, num_groups, short_names
+from posmlp.analysis.figures import (
+    add_caption,
+    gate_label,
+    num_groups,
+    on_same_data,
+    short_names,
+)
 from posmlp.analysis.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look, in_gate_order
 
 PANELS = {"test_top1": "test top-1 accuracy (%)", "train_loss": "training loss"}
@@ -23,6 +29,7 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
     A variant is its mean over seeds with a band from the lowest to the highest seed.
     """
+    summary, left_out = on_same_data(summary)
     gates = in_gate_order(summary["gate"])
     width = min(TWO_COLUMNS, max(ONE_COLUMN, 1.8 * len(gates)))
     legend_height = 0.14 * (1 + summary["gate"].value_counts().max())
@@ -30,7 +37,7 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     axes_grid = figure.subplots(
         3, len(gates), sharey="row", squeeze=False, height_ratios=(1.5, 1.5, legend_height)
     )
-    spans = seed_spans(curves)
+    spans = seed_spans(curves[curves["variant"].isin(summary["variant"])])
     looks = line_looks(summary)
     for gate, (*panels, legend) in zip(gates, axes_grid.T, strict=True):
         rows = summary[summary["gate"] == gate]
@@ -46,7 +53,9 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     caption = (
         f"Lines: mean over seeds. Bands: lowest to highest seed. Grey: {reference_of(summary)}."
     )
-    add_caption(figure, f"{caption} Vertical axes: range of the second half of the epochs.", width)
+    add_caption(
+        figure, f"{caption} Vertical axes: range of the second half of the epochs.{left_out}", width
+    )
     return figure
 
 

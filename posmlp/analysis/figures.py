@@ -27,6 +27,7 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     The backbone hides the differences between gating units in the first panel; the second spreads
     them out and carries the labels. There, variants of equal size stand side by side.
     """
+    summary, left_out = on_same_data(summary)
     figure = Figure(figsize=(TWO_COLUMNS, 4.4), layout="constrained")
     total, mixing = figure.subplots(1, 2, sharey=True, width_ratios=(1, 2.4))
     draw_variants(total, summary["params"], summary)
@@ -38,7 +39,9 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     format_count_axis(mixing, x)
     mixing.set(xlabel="parameters of all token-mixing layers")
     figure.legend(handles=legend_handles(summary), loc="outside upper center", ncols=8)
-    add_caption(figure, f"{bar_caption(summary)} Larger marks: more groups (s).", TWO_COLUMNS)
+    add_caption(
+        figure, f"{bar_caption(summary)} Larger marks: more groups (s).{left_out}", TWO_COLUMNS
+    )
     means_L1 = mixers["mean"].to_numpy()[:, None]
     place_labels(
         mixing,
@@ -85,6 +88,19 @@ def accuracy_vs_groups(summary: pd.DataFrame) -> Figure:
     dashed = "Dashed: units trained with one number of groups."
     add_caption(figure, f"{bar_caption(plain)} {dashed}", ONE_COLUMN)
     return figure
+
+
+def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the variants trained and tested on the reference's images, and a note on the others.
+
+    Accuracies on other images, such as a share of the data set, do not belong on one axis.
+    """
+    same = ~summary["other_settings"].str.contains(r"(?:^|; )data\.", regex=True)
+    num_others = int((~same).sum())
+    note = (
+        f" Not shown: variants on other data ({num_others}, see the table)." if num_others else ""
+    )
+    return summary[same], note
 
 
 def draw_variants(axes: Axes, x: pd.Series, summary: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ CAPTION = (
     "over n seeds{ema}. Difference: mean paired difference from {reference} over the seeds both "
     "have ± half width of its Student-t {level:.0%} interval. Better: yes or no where that "
     "interval excludes 0, otherwise not distinguishable (n.d.); not corrected for several "
-    "comparisons. Mixing/layer: parameters of one token-mixing layer; where layers differ, their "
+    "comparisons. Mixing: parameters of one token-mixing layer; where layers differ, their "
     "sum (Σ){list}. MACs: multiply-accumulates for one image. Images/s: median throughput of "
     "training."
 )
@@ -108,7 +108,7 @@ def main_columns(
     columns = [
         Column("Variant", lambda row: row["variant"], align="left"),
         Column("Params", lambda row: f"{row['params']:,}"),
-        Column("Mixing/layer", lambda row: layer_params(row, lists)),
+        Column("Mixing", lambda row: layer_params(row, lists)),
         Column("MACs (M)", lambda row: f"{row['macs'] / 1e6:,.{2 if row['macs'] < 1e8 else 0}f}"),
         Column("Top-1 (%)", lambda row: _plus_minus(row["mean"], row["std"])),
         Column("n", lambda row: f"{row['n']}"),

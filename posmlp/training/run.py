@@ -43,7 +43,7 @@ def execute(
         "key": config.key,
         "code_version": code_version.training_code_digest(),
         **code_version.git_state(),
-        **code_version.environment(),
+        **code_version.environment(device.type),
         "started_at": now(),
         "command": command,
     }

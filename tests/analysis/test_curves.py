@@ -79,6 +79,27 @@ def test_legends_name_all_variants_and_overlap_nothing(figure, digits_summary):
     assert all(figure.bbox.contains(box.x0, box.y0) for box in boxes)
 
 
+def test_panels_keep_their_height_beside_long_legends(figure, large_summary):
+    large = training_curves(curves_of(large_summary), large_summary)
+    for drawn in (figure, large):
+        drawn.draw_without_rendering()
+        heights = [axes.get_window_extent().height / drawn.dpi for axes in drawn.axes[:12]]
+        assert min(heights) > 1.0  # inches
+
+
+def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
+    other = digits_summary["other_settings"].mask(
+        digits_summary["variant"] == "gqpe_s1", "data.train_fraction=0.05; model.psd=false"
+    )
+    summary = digits_summary.assign(other_settings=other)
+    curves = curves_of(summary)
+    curves.loc[curves["variant"] == "gqpe_s1", "test_top1"] = 20.0
+    drawn = training_curves(curves, summary)
+    assert "gqpe_s1" not in lines_of(drawn.axes[3])
+    assert drawn.axes[0].get_ylim()[0] > 50
+    assert "variants on other data (1, see" in drawn.get_supxlabel()
+
+
 def test_axes_show_the_second_half_of_training(figure, digits_summary):
     low, high = figure.axes[0].get_ylim()
     lowest = digits_summary["mean"].min() - 5.0 * 3  # epoch 4 of 0 to 7
@@ -102,5 +123,4 @@ def test_looks_tell_groups_and_settings_apart(large_summary):
 def test_a_constant_curve_still_has_an_axis(digits_summary):
     summary = digits_summary.iloc[:1]
     curves = curves_of(summary).assign(test_top1=10.0, train_loss=2.3)
-    low, high = training_curves(curves, summary).axes[0].get_ylim()
-    assert low < 10.0 < high
+    assert training_curves(curves, summary).axes[0].get_ylim() == (9.0, 11.0)

@@ -100,6 +100,14 @@ def test_a_network_without_token_mixing_is_in_the_first_panel_only(digits_summar
     assert set(containers(total)) - set(containers(mixing)) == {"sgu"}
 
 
+def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
+    other = ["", "data.train_fraction=0.05", "data.subset_seed=1; model.psd=false", "model.data=1"]
+    figure = accuracy_vs_params(digits_summary[:4].assign(other_settings=other))
+    drawn = containers(figure.axes[0])
+    assert list(drawn) == digits_summary["variant"][[0, 3]].tolist()
+    assert "variants on other data (2, see" in figure.get_supxlabel()
+
+
 def test_groups_figure_has_lines_for_sweeps_and_levels_for_the_rest(digits_summary):
     axes = accuracy_vs_groups(digits_summary).axes[0]
     drawn = containers(axes)

@@ -36,7 +36,7 @@ def test_markdown_cells_are_the_summary_rounded(summary):
     assert down == {
         "Variant": "down",
         "Params": "19,422,656",
-        "Mixing/layer": "10",
+        "Mixing": "10",
         "MACs (M)": "4,392",
         "Top-1 (%)": f"{row['mean']:.2f} ± {row['std']:.2f}",
         "n": "3",

@@ -97,7 +97,8 @@ def test_without_files_and_network_the_error_says_where_and_how(no_fallback, tmp
         assert str(tmp_path / "root" / place) in told
     assert "dataset-fashion-mnist" in told
     assert "t10k-labels-idx1-ubyte" in told
-    assert caught.value.__suppress_context__  # torchvision's traceback is not shown
+    assert caught.value.__cause__ is None  # torchvision's traceback is not shown
+    assert caught.value.__suppress_context__
 
 
 def test_missing_files_are_named(package, tmp_path):

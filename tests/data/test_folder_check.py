@@ -19,8 +19,8 @@ def test_a_complete_folder_passes(image_folder, small):
 
 
 def test_hidden_files_kept_archives_and_lists_do_no_harm(image_folder, small):
-    (image_folder / ".cache").mkdir()
-    (image_folder / "train" / ".DS_Store").touch()
+    (image_folder / "train" / ".cache").mkdir()
+    (image_folder / "val" / A / "._ILSVRC2012_val_107641.JPEG").touch()
     (image_folder / "train" / "ILSVRC2012_img_train.tar").touch()
     (image_folder / "train" / f"{A}.tar").touch()
     (image_folder / "val_map.txt").touch()
@@ -59,8 +59,8 @@ def move(root: Path, path: str, folder: str) -> None:
 
 
 FAULTS = {
-    "no root": (shutil.rmtree, ["there is no such folder"]),
-    "no split": (
+    "no-root": (shutil.rmtree, ["there is no such folder"]),
+    "no-split": (
         lambda root: shutil.rmtree(root / "val"),
         ["val: missing; found instead: train"],
     ),
@@ -68,15 +68,15 @@ FAULTS = {
         lambda root: [shutil.rmtree(path) for path in list(root.iterdir())],
         ["train: missing; found instead: no folder", "val: missing; found instead: no folder"],
     ),
-    "root of archives": (
+    "root-of-archives": (
         lambda root: [pack(root)],
         ["train: missing; found instead: train.tar, val.tar; unpack the archives first"],
     ),
-    "empty split": (
+    "empty-split": (
         lambda root: [shutil.rmtree(path) for path in list((root / "train").iterdir())],
         ["train: 0 class folders, expected 3"],
     ),
-    "missing class": (
+    "missing-class": (
         lambda root: shutil.rmtree(root / "val" / B),
         [
             "val: 2 class folders, expected 3",
@@ -84,7 +84,7 @@ FAULTS = {
             f"classes in train but not in val: {B}",
         ],
     ),
-    "surplus class": (
+    "surplus-class": (
         lambda root: (root / "val" / "lost+found").mkdir(),
         [
             "val: 4 class folders, expected 3",
@@ -93,21 +93,21 @@ FAULTS = {
             "classes in val but not in train: lost+found",
         ],
     ),
-    "empty class": (
+    "empty-class": (
         lambda root: [path.unlink() for path in (root / "val" / C).iterdir()],
         [
             f"val: 1 class folders hold no image: {C}",
             "val: 4 images in class folders, expected 6",
         ],
     ),
-    "nested class": (
+    "nested-class": (
         lambda root: nest(root / "train" / A),
         [
             f"train: 1 class folders hold no image: {A}; move the images up out of {A}/images",
             "train: 8 images, expected at least 12",
         ],
     ),
-    "flat val": (
+    "flat-val": (
         lambda root: move_up(root / "val"),
         ["val: 6 images lie in it directly", "valprep.sh", "val: 0 class folders, expected 3"],
     ),
@@ -115,36 +115,36 @@ FAULTS = {
         lambda root: pack(root / "train"),
         [f"train: 3 archives are not unpacked ({A}.tar, {B}.tar, {C}.tar)"],
     ),
-    "not wnids": (
+    "not-wnids": (
         rename_classes,
         [
             "train: 1 class folders are not named by wnid (n and 8 digits): tench; labels",
             "val: 1 class folders are not named by wnid (n and 8 digits): tench; labels",
         ],
     ),
-    "half-unpacked train": (
+    "half-unpacked-train": (
         lambda root: [path.unlink() for path in sorted((root / "train" / B).iterdir())[:3]],
         [
             f"train: 9 images, expected at least 12; smallest classes: {B} 1, {A} 4, {C} 4",
             f"train: 1 classes hold fewer than 3 images: {B} 1",
         ],
     ),
-    "half-unpacked val": (
+    "half-unpacked-val": (
         lambda root: next((root / "val" / B).iterdir()).unlink(),
         [
             "val: 5 images in class folders, expected 6",
             f"val: 1 classes do not hold 2 images: {B} 1",
         ],
     ),
-    "unevenly sorted val": (
+    "unevenly-sorted-val": (
         lambda root: move(root, f"val/{B}/ILSVRC2012_val_135371.JPEG", f"val/{C}"),
         [f"val: 2 classes do not hold 2 images: {B} 1, {C} 3"],
     ),
-    "train image in a wrong class": (
+    "train-image-in-a-wrong-class": (
         lambda root: move(root, f"train/{A}/{A}_10.JPEG", f"train/{B}"),
         [f"train: wrongly labelled: 1 images of another class: {B}/{A}_10.JPEG"],
     ),
-    "val sorted by another order": (
+    "val-sorted-by-another-order": (
         lambda root: (root / f"val/{B}/ILSVRC2012_val_135372.JPEG").rename(
             root / f"val/{B}/ILSVRC2012_val_00000293.JPEG"
         ),

@@ -28,6 +28,7 @@ def test_reads_plain_and_compressed(tmp_path, name, pack):
         (CONTENT[:-1], "holds 23 values, its header says 4 x 3 x 2"),
         (CONTENT + b"\0", "holds 25 values, its header says 4 x 3 x 2"),
     ],
+    ids=["empty", "page", "floats", "labels", "cut-header", "cut-values", "surplus-values"],
 )
 def test_a_wrong_file_is_refused(tmp_path, content, message):
     (tmp_path / "images").write_bytes(content)
@@ -43,7 +44,7 @@ def test_a_wrong_file_is_refused(tmp_path, content, message):
         b"\x1f\x8b\x08" + b"a" * 60,
         CONTENT,
     ],
-    ids=["truncated", "header only", "damaged", "not compressed"],
+    ids=["truncated", "header-only", "damaged", "not-compressed"],
 )
 def test_a_damaged_gz_is_refused(tmp_path, content):
     (tmp_path / "images.gz").write_bytes(content)

@@ -64,11 +64,13 @@ def test_digest_sees_names_and_sizes_but_not_the_place(image_folder):
     before = split_digest(image_folder, "train")
     moved = image_folder.rename(image_folder.with_name("moved"))
     assert split_digest(moved, "train") == before
-    path = moved / "train" / A / f"{A}_10.JPEG"
-    path.write_bytes(path.read_bytes() + b"1")
-    longer = split_digest(moved, "train")
-    path.rename(path.with_name(f"{A}_11.JPEG"))
-    assert len({before, longer, split_digest(moved, "train")}) == 3
+    path = moved / "train" / A / f"{A}_9.JPEG"
+    path = path.rename(path.with_name(f"{A}_91.JPEG"))
+    renamed = split_digest(moved, "train")
+    path = path.rename(moved / "train" / B / path.name)
+    relabelled = split_digest(moved, "train")
+    path.write_bytes(b"1")
+    assert len({before, renamed, relabelled, split_digest(moved, "train")}) == 4
 
 
 def test_a_link_to_nothing_is_a_data_error(image_folder):

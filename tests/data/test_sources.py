@@ -59,6 +59,7 @@ def fake_source(images: Images, **facts):
         (lambda x, y: (x, np.roll(y, 1)), {}, "differ from the published ones"),
         (lambda x, y: (x, y), {"in_chans": 3}, "shape"),
     ],
+    ids=["cut", "class-missing", "class-unknown", "negative", "relabelled", "grey"],
 )
 def test_images_that_are_not_the_data_set_are_refused(change, facts, message, tmp_path):
     digits = read_digits(tmp_path, "test")

@@ -50,12 +50,10 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         legend.legend(handles, short_names(rows), loc="upper center", borderaxespad=0)
     for axes, (figure_name, label) in zip(axes_grid[:, 0], PANELS.items(), strict=False):
         axes.set(ylabel=label, ylim=late_range(spans[figure_name]))
-    caption = (
-        f"Lines: mean over seeds. Bands: lowest to highest seed. Grey: {reference_of(summary)}."
-    )
-    add_caption(
-        figure, f"{caption} Vertical axes: range of the second half of the epochs.{left_out}", width
-    )
+    grey = f" Grey: {reference_of(summary)}." if len(gates) > 1 else ""
+    caption = f"Lines: mean over seeds. Bands: lowest to highest seed.{grey}"
+    caption += f" Vertical axes: range of the second half of the epochs.{left_out}"
+    add_caption(figure, caption, width)
     return figure
 
 

@@ -97,9 +97,7 @@ def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     same = ~summary["other_settings"].str.contains(r"(?:^|; )data\.", regex=True)
     num_others = int((~same).sum())
-    note = (
-        f" Not shown: variants on other data ({num_others}, see the table)." if num_others else ""
-    )
+    note = f" Not shown: {num_others} on other data (see the table)." if num_others else ""
     return summary[same], note
 
 

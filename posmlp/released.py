@@ -72,7 +72,7 @@ def convert_quadratic(params: Mapping[str, Tensor], options: dict) -> dict[str, 
     """Turn centres and spreads of the released QuaMap (posmlp2D.py:54-94) into ours."""
     center_SD, spread = params["pos.attention_centers"], params["pos.attention_spreads"]
     turn = torch.tensor(TURN, dtype=center_SD.dtype)
-    if not options.get("generalized", True):  # the released width scales the centre, nothing else
+    if spread.ndim == 1:  # QPE: the released width scales the centre, nothing else
         center_SD = spread.square()[:, None] * center_SD
         return {
             "proj.position.center": center_SD @ turn,
@@ -96,7 +96,7 @@ def unit_settings(params: Mapping[str, Tensor], options: dict) -> dict:
     bias = has_bias(params, options)
     if "pos.window_relative_position_bias_table" in params:
         return dict(gate="lrpe" if options.get("pos_only", True) else "fc_lrpe", bias=bias)
-    gate = "gqpe" if options.get("generalized", True) else "qpe"
+    gate = "gqpe" if params["pos.attention_spreads"].ndim == 3 else "qpe"
     psd = options.get("symmetric", True) if gate == "gqpe" else True
     return dict(gate=gate, bias=bias, psd=psd, softmax=options.get("use_softmax", True))
 
@@ -171,8 +171,8 @@ def released_network(state: Mapping[str, Tensor], options: dict) -> PosMlp:
         groups=stage_groups(state),
         **unit_settings(first, options),
     )
-    ours = convert_network(state, windows, options)
-    model.load_state_dict(with_counters(ours, model))
+    model.to(state["head.weight"].dtype)
+    model.load_state_dict(with_counters(convert_network(state, windows, options), model))
     return model.eval()
 
 
@@ -215,7 +215,7 @@ class GoldenCase:
         return self.network() if "logits" in self.arrays else self.unit()
 
     def network(self) -> dict[str, float]:
-        model = released_network(self.take_all("state/"), self.meta).double()
+        model = released_network(self.take_all("state/"), self.meta)
         with torch.no_grad():
             logits = model(self.take("input"))
         return {"logits": largest(logits - self.take("logits"))}

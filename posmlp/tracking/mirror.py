@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +19,6 @@ logger = logging.getLogger("posmlp.tracking")
 
 Status = Literal["RUNNING", "FAILED", "KILLED"]  # FINISHED is for metrics.json to say
 Claims = Mapping[str, str]  # variant -> the claim it tests
-MAX_METRICS, MAX_PARAMS = 1000, 100  # MLflow's limits of one log_batch
 
 
 def mirror(
@@ -119,8 +118,8 @@ class RunMirror:
         return None
 
     def _stored(self, run: Run) -> set[record.Mark]:
-        """The epochs that MLflow has; they are sent whole, so one column speaks for all."""
-        points = self.client.get_metric_history(run.info.run_id, record.EVERY_EPOCH)
+        """The epochs that MLflow has; columns are sent in order, so the last speaks for all."""
+        points = self.client.get_metric_history(run.info.run_id, record.LAST_COLUMN)
         return {record.Mark(point.step, point.timestamp) for point in points}
 
     def _create(self, facts: Mapping[str, Any]) -> Run:
@@ -142,24 +141,25 @@ class RunMirror:
     def _send_head(self, facts: Mapping[str, Any]) -> None:
         from mlflow.entities import Param, RunTag
 
-        tags = [RunTag(*tag) for tag in record.run_tags(self.config, facts, self.claim).items()]
-        params = [Param(*param) for param in record.run_params(self.config).items()]
-        for part in _parts(params, MAX_PARAMS):
-            self.client.log_batch(self.run_id, params=part, tags=tags)
+        params = record.run_params(self.config)
+        tags = record.run_tags(self.config, facts, self.claim)
+        self.client.log_batch(
+            self.run_id,
+            params=[Param(*param) for param in params.items()],
+            tags=[RunTag(*tag) for tag in tags.items()],
+        )
 
     def _send(self, lines: Sequence[record.Line]) -> int:
         from mlflow.entities import Metric
 
-        num_columns = max((len(line.values) for line in lines), default=1)
-        for part in _parts(lines, MAX_METRICS // num_columns):
-            metrics = [
-                Metric(name, value, line.mark.time_ms, line.mark.epoch)
-                for line in part
-                for name, value in line.values.items()
-            ]
-            self.client.log_batch(self.run_id, metrics=metrics)
-            self.sent |= {line.mark for line in part}
-        return sum(len(line.values) for line in lines)
+        metrics = [
+            Metric(name, value, line.mark.time_ms, line.mark.epoch)
+            for line in lines
+            for name, value in line.values.items()
+        ]
+        self.client.log_batch(self.run_id, metrics=metrics)  # in parts of MLflow's limits
+        self.sent |= {line.mark for line in lines}
+        return len(metrics)
 
     def _send_artifacts(self) -> None:
         for name in record.ARTIFACTS:
@@ -187,8 +187,3 @@ def _same_training(sent: Set[record.Mark], history: Iterable[record.Line]) -> bo
     its first epoch at another time, and gets a run of its own.
     """
     return not sent or min(sent) in {line.mark for line in history}
-
-
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

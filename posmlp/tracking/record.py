@@ -15,7 +15,7 @@ RESULTS = ("top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_lo
 COSTS = ("params", "token_mixing_params", "macs", "train_images_per_s", "wall_s")
 MILLIONS = {"params": "params_m", "macs": "macs_m"}  # chart axes read better in millions
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
-EVERY_EPOCH = "train_loss"  # a column that is never empty
+LAST_COLUMN = "epoch_s"  # of history.csv; it is never empty
 ARTIFACTS = ("config.yaml", "history.csv", "metrics.json")
 
 

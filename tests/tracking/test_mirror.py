@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from posmlp.tracking import Store, StoreUnavailable, mirror, sync
+from posmlp.tracking.mirror import RunMirror
 from posmlp.tracking.record import milliseconds
 
 
@@ -191,10 +192,32 @@ def test_folder_that_returns_to_an_earlier_key_shows_the_earlier_run(store, clie
 
 def test_neighbours_are_left_alone(store, client, new_run):
     """Names that MLflow's LIKE takes for one another, and the other seed."""
-    first = mirror(new_run("a_b").finish().path, store)
-    others = [mirror(new_run(*cell).finish().path, store) for cell in (("axb", 0), ("a_b", 1))]
-    tags = [client.get_run(run_id).data.tags for run_id in (first, *others)]
+    cells = [("axb", 0), ("a_b", 1), ("a_b", 0)]
+    run_ids = [mirror(new_run(*cell).finish().path, store) for cell in cells]
+    tags = [client.get_run(run_id).data.tags for run_id in run_ids]
     assert [tag["current"] for tag in tags] == ["true"] * 3
+
+
+def test_epoch_that_was_sent_in_part_is_completed(store, client, new_run):
+    class Cut:
+        """A client whose connection breaks in the middle of the second epoch."""
+
+        def __getattr__(self, name):
+            return getattr(client, name)
+
+        def log_batch(self, run_id, metrics=(), **kwargs):
+            client.log_batch(run_id, metrics=metrics[:12], **kwargs)
+            if metrics:
+                raise ConnectionError
+
+    run = new_run().write_history(3)
+    broken = RunMirror(run.path, Cut(), store.experiment_id)
+    with pytest.raises(ConnectionError):
+        broken.update("RUNNING")
+    mirror(run.path, store)
+    for name in client.get_run(broken.run_id).data.metrics:
+        num_values = 1 if name.startswith("ema") else 3
+        assert len(client.get_metric_history(broken.run_id, name)) == num_values, name
 
 
 def test_long_runs_are_sent_in_parts(store, client, new_run):

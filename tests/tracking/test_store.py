@@ -32,20 +32,43 @@ def test_odd_but_good_paths_hold_store_and_artifacts(tmp_path, blank_database, n
     assert {path.name for path in results.iterdir()} == {"mlflow.db", "mlartifacts"}
 
 
-def test_store_of_an_older_mlflow_is_upgraded(results):
+def make_old(database):
+    """Take a store back to what the MLflow before this one wrote."""
     from alembic import command
     from alembic.config import Config
     from mlflow.store import db_migrations
 
-    uri = f"sqlite:///{results / 'mlflow.db'}"
     config = Config()
     config.set_main_option("script_location", str(Path(db_migrations.__file__).parent))
-    config.set_main_option("sqlalchemy.url", uri)
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{database}")
     command.downgrade(config, "-1")
+
+
+def test_store_of_an_older_mlflow_is_upgraded(results):
+    make_old(results / "mlflow.db")
     before = schema_version(results)
     assert init_store("digits", results=results).experiment_id
     assert schema_version(results) != before
     assert [path.name for path in results.iterdir()] == ["mlflow.db"]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_interrupted_migration_leaves_what_was_there(results, monkeypatch, is_old):
+    database = results / "mlflow.db"
+    if is_old:
+        make_old(database)
+    else:
+        database.unlink()
+    before = {path.name: path.read_bytes() for path in results.iterdir()}
+
+    def interrupted(uri):
+        Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.db.upgrade.callback", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        init_store("digits", results=results)
+    assert {path.name: path.read_bytes() for path in results.iterdir()} == before
 
 
 def test_store_of_a_newer_mlflow_is_left_as_it_is(results):

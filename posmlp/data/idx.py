@@ -31,7 +31,8 @@ def read_idx(path: Path, num_dims: int) -> np.ndarray:
             f"{path}: holds {num_values:,} values, its header says {' x '.join(map(str, shape))}; "
             "the file is damaged, replace it by the original"
         )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    # A copy, as torch warns of arrays that cannot be written to.
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def _content(path: Path) -> bytes:

@@ -14,7 +14,9 @@ CONTENT = bytes([0, 0, 8, 3]) + struct.pack(">3I", *VALUES.shape) + VALUES.tobyt
 @pytest.mark.parametrize(("name", "pack"), [("images", bytes), ("images.gz", gzip.compress)])
 def test_reads_plain_and_compressed(tmp_path, name, pack):
     (tmp_path / name).write_bytes(pack(CONTENT))
-    np.testing.assert_array_equal(read_idx(tmp_path / name, num_dims=3), VALUES)
+    values = read_idx(tmp_path / name, num_dims=3)
+    np.testing.assert_array_equal(values, VALUES)
+    assert values.flags.writeable
 
 
 @pytest.mark.parametrize(

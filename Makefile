@@ -34,7 +34,7 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 	touch $@
 
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
-	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet progress $(ARGS)
+	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 	@$(BIN)/python -m posmlp show $(STUDY)
 
 test: env ## run the tests

@@ -180,9 +180,11 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
     stale = []
     for run in finished:
         config = yaml.safe_load((run.folder / "config.yaml").read_text("utf-8"))
-        for file, key in (("config.yaml", config["key"]), ("metrics.json", run.metrics["key"])):
-            if key != run.config.key:
-                stale.append(f"  {run.name}: {file} has {key}, the study asks for {run.config.key}")
+        keys = {"config.yaml": config["key"], "metrics.json": run.metrics["key"]}
+        found = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
+        if found:
+            found = " and ".join(found)
+            stale.append(f"  {run.name}: {found}, the study asks for {run.config.key}")
     if stale:
         raise ResultsError(
             f"study {study}: runs were trained with other settings or code than the study now "

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from posmlp.analysis.figures import (
     add_caption,
@@ -16,9 +17,10 @@ from posmlp.analysis.figures import (
     on_same_data,
     short_names,
 )
+from posmlp.analysis.scales import format_accuracy_axis, set_range
 from posmlp.analysis.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look, in_gate_order
 
-PANELS = {"test_top1": "test top-1 accuracy (%)", "train_loss": "training loss"}
+PANELS = ["test_top1", "train_loss"]
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 REFERENCE_COLOUR = "#999999"
 
@@ -45,11 +47,15 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
             draw_spans(axes, spans[figure_name], rows, looks)
         panels[0].set_title(gate_label(gate))
         panels[-1].set_xlabel("epoch")
+        for axes in panels:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         legend.set_axis_off()
         handles, _ = panels[0].get_legend_handles_labels()
         legend.legend(handles, short_names(rows), loc="upper center", borderaxespad=0)
-    for axes, (figure_name, label) in zip(axes_grid[:, 0], PANELS.items(), strict=False):
-        axes.set(ylabel=label, ylim=late_range(spans[figure_name]))
+    accuracy, loss = axes_grid[:2, 0]
+    format_accuracy_axis(accuracy, *late_range(spans["test_top1"]), "test top-1 (%)")
+    set_range(loss, *late_range(spans["train_loss"]))
+    loss.set_ylabel("training loss")
     grey = f" Grey: {reference_of(summary)}." if len(gates) > 1 else ""
     caption = f"Lines: mean over seeds. Bands: lowest to highest seed.{grey}"
     caption += f" Vertical axes: range of the second half of the epochs.{left_out}"
@@ -60,7 +66,7 @@ def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 def seed_spans(curves: pd.DataFrame) -> pd.DataFrame:
     """Return mean, min and max over seeds of what PANELS shows, by (variant, epoch)."""
     by_epoch = curves.groupby(["variant", "epoch"], sort=False)
-    return by_epoch[list(PANELS)].agg(["mean", "min", "max"])
+    return by_epoch[PANELS].agg(["mean", "min", "max"])
 
 
 def draw_spans(
@@ -99,11 +105,10 @@ def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def late_range(spans: pd.DataFrame) -> tuple[float, float]:
-    """Return the range of the means over the second half of the epochs, with a margin."""
+    """Return the range of the means over the second half of the epochs."""
     epochs = spans.index.get_level_values("epoch")
     late = spans["mean"][epochs >= epochs.max() / 2]
-    margin = 0.05 * (late.max() - late.min()) or 1.0
-    return late.min() - margin, late.max() + margin
+    return late.min(), late.max()
 
 
 def reference_of(summary: pd.DataFrame) -> str:

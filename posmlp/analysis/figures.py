@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from posmlp.analysis.labels import place_labels
+from posmlp.analysis.scales import format_accuracy_axis, format_count_axis
 from posmlp.analysis.statistics import LEVEL
 from posmlp.analysis.style import (
     ONE_COLUMN,
@@ -32,7 +33,8 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     total, mixing = figure.subplots(1, 2, sharey=True, width_ratios=(1, 2.4))
     draw_variants(total, summary["params"], summary)
     format_count_axis(total, summary["params"])
-    total.set(xlabel="parameters", ylabel="top-1 accuracy (%)")
+    total.set_xlabel("parameters")
+    format_accuracy_axis(total, *bar_range(summary), "top-1 accuracy (%)")
     mixers = summary[summary["token_mixing_params"] > 0]  # networks of other origin have none
     x = side_by_side(mixers["token_mixing_params"])
     draw_variants(mixing, x, mixers)
@@ -83,7 +85,8 @@ def accuracy_vs_groups(summary: pd.DataFrame) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(ticks["position"], labels=ticks["groups"])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="groups (s)", ylabel="top-1 accuracy (%)")
+    axes.set_xlabel("groups (s)")
+    format_accuracy_axis(axes, *bar_range(plain), "top-1 accuracy (%)")
     figure.legend(loc="outside upper center", ncols=3, handlelength=2.6)
     dashed = "Dashed: units trained with one number of groups."
     add_caption(figure, f"{bar_caption(plain)} {dashed}", ONE_COLUMN)
@@ -118,7 +121,7 @@ def draw_variants(axes: Axes, x: pd.Series, summary: pd.DataFrame) -> None:
             markeredgewidth=0.8,
             elinewidth=0.6,
         )
-    axes.margins(0.07, 0.05)
+    axes.margins(x=0.07)
 
 
 def draw_with_bars(
@@ -139,6 +142,16 @@ def draw_with_bars(
         ecolor=(look.colour, 0.6),
         elinewidth=0.8,
     )
+
+
+def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
+    """Return from where to where error bars reach; no higher than half the least error, nor 0.
+
+    Accuracies end at 100, t intervals do not.
+    """
+    half_widths = summary["half_width"].fillna(0)
+    low, high = summary["mean"] - half_widths, summary["mean"] + half_widths
+    return max(low.min(), 0), min(high.max(), (summary["mean"].max() + 100) / 2)
 
 
 def num_groups(groups: str) -> float:
@@ -170,15 +183,6 @@ def short_names(summary: pd.DataFrame) -> list[str]:
 def gate_label(gate: str) -> str:
     """Return what a legend calls a gating unit; networks of other origin name none."""
     return gate or "no gate named"
-
-
-def format_count_axis(axes: Axes, counts: pd.Series) -> None:
-    """Count in k and M; logarithmic where the largest is over three times the smallest."""
-    if counts.max() > 3 * counts.min():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def legend_handles(summary: pd.DataFrame) -> list[Line2D]:

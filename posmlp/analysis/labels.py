@@ -47,32 +47,53 @@ def place_labels(
     scale = axes.figure.dpi / 72  # pixels a point
     centres_L2 = axes.transData.transform(points_L2)
     radii_L1 = np.asarray(marks_L)[:, None] / 2 * scale
-    marks_B4 = np.hstack([centres_L2 - radii_L1, centres_L2 + radii_L1])
-    bars_B4 = _bar_boxes(axes, points_L2[:, 0], bars_L2)
-    frame_4 = axes.get_window_extent(renderer).extents
-    taken_B4, leaders_BP2 = np.empty((0, 4)), np.empty((0, LEADER_POINTS, 2))
+    obstacles = Obstacles(
+        frame_4=axes.get_window_extent(renderer).extents,
+        marks_L4=np.hstack([centres_L2 - radii_L1, centres_L2 + radii_L1]),
+        bars_B4=_bar_boxes(axes, points_L2[:, 0], bars_L2),
+    )
     notes = [_annotate(axes, *label) for label in zip(points_L2, texts, colours, strict=True)]
     for i in _crowded_first(centres_L2):
         size_2 = Text.get_window_extent(notes[i], renderer).size + scale
         gaps_K, boxes_K4, lines_KP2 = _spots(centres_L2[i], radii_L1[i], size_2, scale)
-        covered_K = _num_overlaps(boxes_K4, np.vstack([marks_B4, taken_B4]))
-        covered_K += _num_crossings(leaders_BP2, boxes_K4).sum(axis=0)
-        covered_K += _outside(boxes_K4, frame_4)
         led_K = gaps_K > LEADER_GAP
-        covered_K += led_K * _num_crossings(lines_KP2, taken_B4).sum(axis=1)
-        crossed_K = led_K * _num_crossings(lines_KP2, np.delete(marks_B4, i, axis=0)).sum(axis=1)
-        cost_K = gaps_K + OVERLAP_COST * covered_K + CROSSED_MARK_COST * crossed_K
-        cost_K += BAR_COST * _num_overlaps(boxes_K4, bars_B4)
-        cost_K += CROSSED_LEADER_COST * led_K * _num_line_crossings(lines_KP2, leaders_BP2)
-        best = int(np.argmin(cost_K))
-        taken_B4 = np.vstack([taken_B4, boxes_K4[best]])
-        if led_K[best]:
-            leaders_BP2 = np.concatenate([leaders_BP2, lines_KP2[best][None]])
-        else:
-            notes[i].arrow_patch.set_visible(False)
+        best = int(np.argmin(gaps_K + obstacles.cost(i, boxes_K4, lines_KP2, led_K)))
+        obstacles.add(boxes_K4[best], lines_KP2[best] if led_K[best] else None)
+        notes[i].arrow_patch.set_visible(bool(led_K[best]))
         middle_2 = boxes_K4[best].reshape(2, 2).mean(axis=0)
         notes[i].set_position((middle_2 - centres_L2[i]) / scale)
     return notes
+
+
+class Obstacles:
+    """What a label should not cover: edges, marks and error bars, and the labels placed so far."""
+
+    def __init__(self, frame_4: np.ndarray, marks_L4: np.ndarray, bars_B4: np.ndarray) -> None:
+        self.frame_4, self.marks_L4, self.bars_B4 = frame_4, marks_L4, bars_B4
+        self.labels_B4, self.leaders_BP2 = np.empty((0, 4)), np.empty((0, LEADER_POINTS, 2))
+
+    def add(self, box_4: np.ndarray, leader_P2: np.ndarray | None) -> None:
+        """Take note of a label that has been placed, and of its leader line if it has one."""
+        self.labels_B4 = np.vstack([self.labels_B4, box_4])
+        if leader_P2 is not None:
+            self.leaders_BP2 = np.concatenate([self.leaders_BP2, leader_P2[None]])
+
+    def cost(
+        self, label: int, boxes_K4: np.ndarray, lines_KP2: np.ndarray, led_K: np.ndarray
+    ) -> np.ndarray:
+        """Return what each spot for a label would cover; lines count only where led_K is true."""
+        covered_K = _num_overlaps(boxes_K4, np.vstack([self.marks_L4, self.labels_B4]))
+        covered_K += _crossings(self.leaders_BP2, boxes_K4).sum(axis=0)
+        covered_K += _outside(boxes_K4, self.frame_4)
+        covered_K += led_K * _crossings(lines_KP2, self.labels_B4).sum(axis=1)
+        others_B4 = np.delete(self.marks_L4, label, axis=0)
+        crossed_K = led_K * _crossings(lines_KP2, others_B4).sum(axis=1)
+        return (
+            OVERLAP_COST * covered_K
+            + CROSSED_MARK_COST * crossed_K
+            + CROSSED_LEADER_COST * led_K * _num_line_crossings(lines_KP2, self.leaders_BP2)
+            + BAR_COST * _num_overlaps(boxes_K4, self.bars_B4)
+        )
 
 
 def _annotate(axes: Axes, point_2: np.ndarray, text: str, colour: str) -> Annotation:
@@ -126,7 +147,7 @@ def _num_overlaps(boxes_K4: np.ndarray, others_B4: np.ndarray) -> np.ndarray:
     return (starts_before & ends_after).sum(axis=1)
 
 
-def _num_crossings(lines_KP2: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray:
+def _crossings(lines_KP2: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray:
     """Tell (K, B) which lines run through which boxes."""
     points_KP12 = lines_KP2[:, :, None]
     inside = (points_KP12 > boxes_B4[:, :2]) & (points_KP12 < boxes_B4[:, 2:])

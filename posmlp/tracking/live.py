@@ -1,9 +1,9 @@
 """A training seen live: a second, low-priority process mirrors its folder while it runs.
 
-A process and not a thread: importing and feeding MLflow takes about 3 s of one core, in a thread
-all of it at the cost of training, which waits for the interpreter lock.  `Tracker` is the trainer's
-side, `follow` the other process's.  They share a pipe: its first line is the task, the second the
-status at the end, and its closing without a status means that the trainer was killed.
+A process and not a thread: importing MLflow takes 3 s of a core, and in a thread a training of 10 s
+took 3.7 s longer, on one core as on two, for the interpreter lock is one.  `Tracker` is the
+trainer's side, `follow` the other process's.  They share a pipe: its first line is the task, the
+second the status at the end, and its closing without a status means that the trainer was killed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from posmlp.tracking.store import CLIENT_ENV, Store, open_client
 
 logger = logging.getLogger("posmlp.tracking")
 
-DELAY_S = 30.0  # shorter trainings cost nothing and are shown by `sync`
+DELAY_S = 60.0  # shorter trainings cost nothing and are shown by `sync`
 INTERVAL_S = 2.0
-GRACE_S = 8.0  # the longest wait at the end of a training
+FINISHED_GRACE_S = 2.0  # the longest wait after a training; `sync` shows what is missing
+FAILED_GRACE_S = 8.0  # nothing else would show the failure
 NICE = 19  # so that on a busy core training gets 98 % of it
 LAST_WORD_S = 60  # the longest life of a follower whose trainer is gone
 
@@ -48,12 +49,10 @@ class Tracker:
         *,
         delay_s: float = DELAY_S,
         interval_s: float = INTERVAL_S,
-        grace_s: float = GRACE_S,
     ) -> None:
         self.run_folder = Path(run_folder)
         self.store = store if store and store.live else None
         self.interval_s = interval_s
-        self.grace_s = grace_s
         self.follower: subprocess.Popen[str] | None = None
         self.timer = threading.Timer(delay_s, self._start)
         self.timer.daemon = True
@@ -75,19 +74,22 @@ class Tracker:
             self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def close(self, status: str) -> None:
-        """Hand over the last `status` ("": what the files say) and wait, `grace_s` at most."""
+        """Hand over the last status, "" for what the files say, and wait a few seconds at most."""
         if not self.store:
             return
+        grace_s = FAILED_GRACE_S if status else FINISHED_GRACE_S
         try:
             self.timer.cancel()
             self.timer.join()
             if status and not self.follower:
                 self._start(nice=0)  # a short training that failed: nothing left to slow down
             if self.follower:
-                self.follower.communicate(f"{status}\n", timeout=self.grace_s)
+                self.follower.communicate(f"{status}\n", timeout=grace_s)
+        except subprocess.TimeoutExpired:
+            self.follower.kill()
+            if status:
+                self._warn(f"{masked(self.store.uri)} did not take it in {grace_s:g} s")
         except Exception as error:
-            if self.follower:
-                self.follower.kill()
             self._warn(error)
 
     def _start(self, nice: int = NICE) -> None:
@@ -113,10 +115,7 @@ class Tracker:
         except Exception as error:
             self._warn(error)
 
-    def _warn(self, error: Exception) -> None:
-        reason = error
-        if isinstance(error, subprocess.TimeoutExpired):
-            reason = f"{masked(self.store.uri)} did not take it in {self.grace_s:g} s"
+    def _warn(self, reason: object) -> None:
         logger.warning(not_shown(self.run_folder, reason))
 
 

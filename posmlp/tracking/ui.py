@@ -22,7 +22,7 @@ from posmlp.tracking.store import StoreUnavailable
 
 HOST = "127.0.0.1"
 FIRST_PORT, NUM_PORTS = 5000, 20
-START_S, STOP_S = 120, 10
+START_S, ANSWER_S, STOP_S = 120, 10, 10
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even where no store does
 SERVER_ENV = {
@@ -105,7 +105,7 @@ def _wait_until_up(
     deadline = time.monotonic() + START_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            with DIRECT.open(request, timeout=START_S) as answer:
+            with DIRECT.open(request, timeout=ANSWER_S) as answer:
                 return json.load(answer).get("experiments", [])
         except OSError:
             time.sleep(0.2)

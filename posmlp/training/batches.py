@@ -4,6 +4,7 @@ Both kinds give the same: `epoch(seed, epoch)` for training, iteration for testi
 normalised float (B, C, H, W) and labels (B,) on the device.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class MemoryBatches:
         self.labels_N = torch.from_numpy(images.labels_N).to(device)
         self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
         self.batch_size, self.device, self.augment = batch_size, device, augment
-        self.num_images = len(self.labels_N)
+        self.num_images, self.digest = len(self.labels_N), images.digest
         reprob = augment.reprob if augment else 0.0
         self.erase = RandomErasing(reprob, mode="pixel", device=device) if reprob else None
         if augment and self.num_images < batch_size:
@@ -108,10 +109,18 @@ def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
 
 
 class ImageFiles(Dataset):
-    """Image files with labels; timm's loader sets `transform`."""
+    """Image files with labels; timm's loader sets `transform`, which turns an image to bytes."""
 
     def __init__(self, paths: list[str], labels: list[int]) -> None:
         self.paths, self.labels, self.transform = paths, labels, None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over the images' names and labels."""
+        sha256 = hashlib.sha256()
+        for path, label in zip(self.paths, self.labels, strict=True):
+            sha256.update(f"{Path(path).name} {label}\n".encode())
+        return sha256.hexdigest()[:16]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -129,7 +138,7 @@ class StreamedBatches:
     def __init__(
         self, files: ImageFiles, size: int, cfg: dict, device: torch.device, **options
     ) -> None:
-        self.files, self.num_images = files, len(files)
+        self.num_images, self.digest = len(files), files.digest
         self.loader = create_loader(
             files,
             input_size=(3, size, size),

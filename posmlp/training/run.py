@@ -3,12 +3,12 @@
 import datetime
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from posmlp import code_version
+from posmlp.data.images import dataset_digest
 from posmlp.data.sources import DATASETS
 from posmlp.study.run_config import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
@@ -24,13 +24,11 @@ def execute(
     data_root: Path,
     device: torch.device,
     command: str,
-    on_epoch: Callable[[], None] = lambda: None,
 ) -> dict:
     """Train one run in its folder, going on from a checkpoint of the same key, and measure it.
 
     Args:
         command: what repeats this run, for the record.
-        on_epoch: called when the folder has changed.
 
     Returns:
         What stands in metrics.json.
@@ -57,10 +55,9 @@ def execute(
     def log(row: dict) -> None:
         folder.write_history(trainer.history)
         progress.epoch_done(row)
-        on_epoch()
 
     train(trainer, log, folder.save_checkpoint)
-    metrics = {**final_metrics(trainer, data_root), **provenance, "finished_at": now()}
+    metrics = {**final_metrics(trainer), **provenance, "finished_at": now()}
     folder.write_json("metrics.json", metrics)
     return metrics
 
@@ -73,7 +70,7 @@ def name(config: RunConfig) -> str:
     return f"{config.variant} seed {config.seed}"
 
 
-def final_metrics(trainer: Trainer, data_root: Path) -> dict:
+def final_metrics(trainer: Trainer) -> dict:
     """Gather the last epoch's figures, the network's cost and the speed of training."""
     config, history, last = trainer.config, trainer.history, trainer.history[-1]
     source = DATASETS[config.data.name]
@@ -101,6 +98,7 @@ def final_metrics(trainer: Trainer, data_root: Path) -> dict:
         "wall_s": sum(row["epoch_s"] for row in history),
         "num_train": trainer.train.num_images,
         "num_test": trainer.test.num_images,
+        "data_digest": dataset_digest({"train": trainer.train.digest, "test": trainer.test.digest}),
     }
 
 

@@ -4,14 +4,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from posmlp.analysis.figures import (
     accuracy_vs_groups,
     accuracy_vs_params,
     bar_caption,
-    format_count_axis,
+    bar_range,
     num_groups,
 )
 from posmlp.analysis.statistics import summarise
@@ -86,14 +85,6 @@ def test_labels_overlap_neither_labels_nor_marks(which, request):
     assert min(note.get_fontsize() for note in notes) >= 7
 
 
-@pytest.mark.parametrize(("largest", "scale"), [(2.9e6, "linear"), (3.1e6, "log")])
-def test_axis_is_logarithmic_when_sizes_span_a_factor_of_three(largest, scale):
-    axes = Figure().add_subplot()
-    format_count_axis(axes, pd.Series([1e6, 2e6, largest]))
-    assert axes.get_xscale() == scale
-    assert axes.xaxis.get_major_formatter()(2_000_000) == "2M"
-
-
 def test_a_network_without_token_mixing_is_in_the_first_panel_only(digits_summary):
     summary = digits_summary[:3].assign(token_mixing_params=[0, 100, 200])
     total, mixing = accuracy_vs_params(summary).axes
@@ -101,7 +92,12 @@ def test_a_network_without_token_mixing_is_in_the_first_panel_only(digits_summar
 
 
 def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
-    other = ["", "data.train_fraction=0.05", "data.subset_seed=1; model.psd=false", "model.data=1"]
+    other = [
+        "",
+        "data.train_fraction=0.05",
+        "data.subset_seed=1; model.psd=false",
+        "recipe.metadata.x=1",
+    ]
     figure = accuracy_vs_params(digits_summary[:4].assign(other_settings=other))
     drawn = containers(figure.axes[0])
     assert list(drawn) == digits_summary["variant"][[0, 3]].tolist()
@@ -138,6 +134,20 @@ def test_a_study_without_a_sweep_has_levels_only(runs_of):
     axes = accuracy_vs_groups(summary).axes[0]
     assert list(containers(axes)) == ["sgu"]
     assert list(axes.get_xticks()) == []
+
+
+def test_axis_holds_all_bars_but_ends_at_100(runs_of):
+    summary = summarise(runs_of({"a": [91.0, 93.0, 92.0], "b": [98.0, 99.0, 97.0]}), "a")
+    half_width = 4.302652729911275 / np.sqrt(3)
+    assert bar_range(summary) == (pytest.approx(92 - half_width), 99.0)
+    assert bar_range(summary[:1]) == (
+        pytest.approx(92 - half_width),
+        pytest.approx(92 + half_width),
+    )
+    assert bar_range(summary[:1].assign(half_width=np.nan)) == (92.0, 92.0)
+    low, high = accuracy_vs_params(summary).axes[0].get_ylim()
+    assert low < 92 - half_width
+    assert 99 < high < 100
 
 
 def test_every_gating_unit_has_its_own_look():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import posmlp
-from posmlp.tracking import Store, Tracker
+from posmlp.tracking import Store, Tracker, live
 
 ROOT = Path(posmlp.__file__).parents[1]
 
@@ -25,9 +25,12 @@ def runs_with(client, store, metric):
     return [run for run in found if metric(run.data.metrics)]
 
 
-def test_lines_appear_while_training_runs_and_a_failure_is_shown(store, client, new_run):
+def test_lines_appear_while_training_runs_and_a_failure_is_shown(
+    store, client, new_run, monkeypatch
+):
     run = new_run().write_history(1)
-    tracker = Tracker(run.path, store, delay_s=0, interval_s=0.1, grace_s=60)
+    monkeypatch.setattr(live, "FAILED_GRACE_S", 60)
+    tracker = Tracker(run.path, store, delay_s=0, interval_s=0.1)
 
     def train():
         with tracker:
@@ -100,10 +103,11 @@ def server_down(tmp_path):
 
 
 @pytest.mark.parametrize("make_uri", [missing, corrupt, server_down])
-def test_store_that_fails_is_one_line_and_no_error(tmp_path, new_run, capfd, make_uri):
+def test_store_that_fails_is_one_line_and_no_error(tmp_path, new_run, capfd, monkeypatch, make_uri):
+    monkeypatch.setattr(live, "FINISHED_GRACE_S", 60)
     run = new_run().write_history(1)
     uri = make_uri(tmp_path)
-    with Tracker(run.path, Store(uri, "1"), delay_s=0, interval_s=0.01, grace_s=60) as tracker:
+    with Tracker(run.path, Store(uri, "1"), delay_s=0, interval_s=0.01) as tracker:
         wait_for(lambda: tracker.follower)
         wait_for(lambda: "MLflow" in seen_so_far(capfd, tracker))
     assert tracker.follower.returncode == 0
@@ -119,14 +123,19 @@ def seen_so_far(capfd, tracker):
     return tracker.seen
 
 
-def test_store_that_hangs_is_left_after_the_grace(new_run, store, caplog):
-    """The follower cannot even import MLflow in this time."""
-    run = new_run().write_history(1)
-    with Tracker(run.path, store, delay_s=0, grace_s=0.05) as tracker:
-        wait_for(lambda: tracker.follower)
+@pytest.mark.parametrize(("status", "num_warnings"), [("", 0), ("FAILED", 1)])
+def test_store_that_hangs_is_left_after_the_grace(
+    new_run, store, caplog, monkeypatch, status, num_warnings
+):
+    """The follower cannot even import MLflow in this time; `sync` shows a finished run anyway."""
+    monkeypatch.setattr(live, "FINISHED_GRACE_S", 0.05)
+    monkeypatch.setattr(live, "FAILED_GRACE_S", 0.05)
+    tracker = Tracker(new_run().path, store, delay_s=0).__enter__()
+    wait_for(lambda: tracker.follower)
+    tracker.close(status)
     assert tracker.follower.wait() == -9
-    assert len(caplog.records) == 1
-    assert "did not take it in 0.05 s" in caplog.text
+    assert len(caplog.records) == num_warnings
+    assert ("did not take it in 0.05 s" in caplog.text) is bool(num_warnings)
 
 
 def test_follower_that_cannot_start_is_one_line(new_run, store, caplog, monkeypatch):

@@ -13,18 +13,8 @@ from posmlp.training.run import execute
 CPU = torch.device("cpu")
 
 
-class StopAfter:
-    def __init__(self, epochs):
-        self.left = epochs
-
-    def __call__(self):
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
-
-
-def run(config, results, on_epoch=lambda: None):
-    return execute(config, results, Path("unused"), CPU, "python -m posmlp train", on_epoch)
+def run(config, results):
+    return execute(config, results, Path("unused"), CPU, "python -m posmlp train")
 
 
 def test_a_finished_folder_explains_itself(make_config, tmp_path):
@@ -48,16 +38,26 @@ def test_a_finished_folder_explains_itself(make_config, tmp_path):
     assert metrics["token_mixing_params_per_layer"] == [6 * 4 + 64] * 3
     assert metrics["token_mixing_params"] == 3 * 88
     assert metrics["num_test"] == 500
+    assert len(metrics["data_digest"]) == 16
     assert metrics["train_images_per_s"] > 0
     for name in ("code_version", "torch", "timm", "device", "hostname", "started_at", "command"):
         assert metrics[name], name
 
 
-def test_an_interrupted_run_goes_on_from_its_checkpoint(make_config, tmp_path, capsys):
+def test_an_interrupted_run_goes_on_from_its_checkpoint(make_config, tmp_path, capsys, monkeypatch):
     config = make_config(recipe=dict(epochs=4))
     whole = run(config, tmp_path / "whole")
+    write = RunFolder.write_history
+
+    def stop_after_two(folder, rows):
+        write(folder, rows)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "write_history", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "parts", StopAfter(2))
+        run(config, tmp_path / "parts")
+    monkeypatch.undo()
     folder = config.folder(tmp_path / "parts")
     assert not (folder / "metrics.json").exists()
     assert len(read_history(folder / "history.csv")) == 2

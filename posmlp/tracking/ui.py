@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
+from urllib.parse import quote, urlencode
 
 from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
 from posmlp.tracking.store import StoreUnavailable
@@ -25,6 +26,15 @@ FIRST_PORT, NUM_PORTS = 5000, 20
 START_S, ANSWER_S, STOP_S = 120, 10, 10
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even where no store does
+VIEW = urlencode(
+    {
+        "searchFilter": "tags.current = 'true'",  # without runs whose folder was trained anew
+        "orderByKey": "tags.`mlflow.runName`",
+        "orderByAsc": "true",
+        "workflowType": "machine_learning",  # MLflow opens on GenAI otherwise
+    },
+    quote_via=quote,
+)
 SERVER_ENV = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else 15 processes and 2 GB
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -114,10 +124,9 @@ def _wait_until_up(
 
 def _announce(experiments: list[dict[str, str]], port: int) -> None:
     print(f"MLflow: http://{HOST}:{port}   (Ctrl-C stops it)", flush=True)
-    view = "searchFilter=tags.current%20%3D%20%27true%27&workflowType=machine_learning"
     for experiment in experiments:
         if experiment["experiment_id"] != "0":  # MLflow's own, always there
-            page = f"http://{HOST}:{port}/#/experiments/{experiment['experiment_id']}/runs?{view}"
+            page = f"http://{HOST}:{port}/#/experiments/{experiment['experiment_id']}/runs?{VIEW}"
             print(f"  {experiment['name']}: {page}", flush=True)
 
 

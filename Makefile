@@ -3,7 +3,6 @@
 STUDY ?= digits
 PYTHON ?= python3.11
 CORES ?= all
-PORT ?= 5000
 ARGS ?=
 
 BIN := .venv/bin
@@ -46,8 +45,8 @@ lint: env ## check style, formats and the workflow
 	$(BIN)/snakefmt --check Snakefile workflow
 	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v $(LINTS_LEFT_OUT)
 
-ui: env ## open the MLflow UI on this machine, PORT=5000
-	$(BIN)/python -m posmlp.tracking ui --port $(PORT)
+ui: env ## open the MLflow UI on this machine (PORT=...)
+	$(BIN)/python -m posmlp.tracking ui $(if $(PORT),--port $(PORT))
 
 clean: ## remove caches and logs; asks before it touches finished runs
 	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs

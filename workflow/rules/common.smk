@@ -1,5 +1,7 @@
 # The study, checked before anything else is read, and the names that all rules share.
 
+import hashlib
+import os
 import sys
 
 from posmlp.code_version import analysis_code_digest
@@ -31,3 +33,8 @@ def figure(name):
 def run_of(wildcards):
     """The settings of a training."""
     return STUDY.run(wildcards.variant, int(wildcards.seed))
+
+
+def address_digest():
+    """Another MLflow address means another store; the address itself may hold a password."""
+    return hashlib.sha256(os.environ.get("MLFLOW_TRACKING_URI", "").encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ rule store:
         runtime=10,
         gpu=0,
     params:
-        uri=os.environ.get("MLFLOW_TRACKING_URI"),
+        address=address_digest(),
         study=STUDY.name,
         results=RESULTS,
         description=f"{STUDY.title}\n\n{STUDY.question}",

@@ -1,18 +1,26 @@
 """check_models: every network of a study can be built, known before the first job starts."""
 
+import hashlib
 import json
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from posmlp.code_version import training_code_digest
 from posmlp.study.errors import StudyError, did_you_mean
 from posmlp.study.load import Study
 from posmlp.study.sheet import Variant
 
 
-def check_models(study: Study) -> None:
+def check_models(study: Study, passed: Path | None = None) -> None:
     """Build each distinct network without memory; StudyError with the settings that do not work.
 
-    Imports torch and timm, which takes seconds: for the main process, once.
+    Imports torch and timm, which takes seconds: for the main process, and only where `passed`, a
+    folder of marks, does not say that these networks could be built by this code before.
     """
+    mark = passed / _digest(study) if passed else None
+    if mark and mark.exists():
+        return
     problems = []
     for arguments, variants in _distinct_models(study):
         reason = _why_not(arguments)
@@ -22,6 +30,16 @@ def check_models(study: Study) -> None:
             problems.append(f"{place}: {reason}; the model: {json.dumps(arguments)}")
     if problems:
         raise StudyError(problems)
+    if mark:
+        passed.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+def _digest(study: Study) -> str:
+    """16 hex digits of all that decides whether the study's networks can be built."""
+    models = [json.dumps(arguments) for arguments, _ in _distinct_models(study)]
+    versions = [version("torch"), version("timm"), training_code_digest()]
+    return hashlib.sha256("\n".join(models + versions).encode()).hexdigest()[:16]
 
 
 def _distinct_models(study: Study) -> list[tuple[dict[str, Any], list[Variant]]]:

@@ -3,7 +3,7 @@
 import pytest
 import timm
 
-from posmlp.study import StudyError, check_models
+from posmlp.study import StudyError, check_models, model_check
 
 
 def problem(study) -> str:
@@ -71,3 +71,24 @@ def test_any_model_of_timm_is_checked(folder):
     check_models(folder.load())
     folder.sheet.append(["gated", "does not", "sgu"])
     assert "unexpected keyword argument 'gate'" in problem(folder.load())
+
+
+def test_networks_that_passed_are_not_built_again_until_something_changes(
+    folder, tmp_path, monkeypatch
+):
+    built = []
+    monkeypatch.setattr(model_check, "_why_not", built.append)
+    study = folder.load()
+    for _ in range(2):
+        check_models(study, tmp_path / "passed")
+    assert len(built) == 2
+    monkeypatch.setattr(model_check, "training_code_digest", lambda: "other code")
+    check_models(study, tmp_path / "passed")
+    assert len(built) == 4
+
+
+def test_networks_that_failed_are_built_again(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_check, "_why_not", lambda arguments: "broken")
+    for _ in range(2):
+        with pytest.raises(StudyError, match="broken"):
+            check_models(folder.load(), tmp_path / "passed")

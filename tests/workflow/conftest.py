@@ -30,6 +30,7 @@ class Checkout:
         self.path = path
         if not fresh:
             return
+        path.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():

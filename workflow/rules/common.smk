@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from pathlib import Path
 
 from posmlp.code_version import analysis_code_digest
 from posmlp.study import check_models, load_study
@@ -10,8 +11,8 @@ from posmlp.workflow import read_settings
 
 SETTINGS = read_settings(config)
 STUDY = load_study(SETTINGS.study)
-if workflow.is_main_process:  # takes seconds, and jobs need no second look
-    check_models(STUDY)
+if workflow.is_main_process:  # jobs need no second look
+    check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
 
 RESULTS = SETTINGS.results
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study

@@ -1,4 +1,4 @@
-"""Draw the maps of each variant's first seed, as a figure of the study and into the run's folder."""
+"""Draw the maps of every variant's first seed, for the study and into the run's folder."""
 
 import json
 import shutil

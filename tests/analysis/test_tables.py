@@ -75,8 +75,8 @@ def test_every_special_character_is_escaped():
     )
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
-def test_latex_compiles(summary, tmp_path):
+def test_latex_compiles(summary, tmp_path, needs):
+    needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
     write_tables(summary, tmp_path, "A & B: 50 % of #1_a, {braces} ~ ^ \\")
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{main}\end{document}"

@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -17,10 +16,8 @@ SOURCE = DATASETS["fashion"]
 
 
 @pytest.fixture(scope="module")
-def package() -> Path:
-    if not DEBIAN.is_dir():
-        missing = "Debian's package dataset-fashion-mnist is not installed"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+def package(needs) -> Path:
+    needs(DEBIAN.is_dir(), "dataset-fashion-mnist")
     return DEBIAN
 
 

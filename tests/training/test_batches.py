@@ -63,6 +63,13 @@ def test_shift_moves_each_image_by_its_own_offset_and_fills_with_zeros():
     assert moved[1, 0].tolist() == [[0, 13, 14], [0, 16, 17], [0, 0, 0]]  # (1, -1)
 
 
+def test_every_batch_has_shifts_of_its_own():
+    alike = np.broadcast_to(np.arange(16, dtype=np.uint8).reshape(4, 4, 1), (16, 4, 4, 1))
+    images = Images(np.ascontiguousarray(alike), np.zeros(16, dtype=np.int64), "made here")
+    first, second = (x for x, _ in batches(images, 8, Augment(shift=2)).epoch(seed=0, epoch=0))
+    assert not torch.equal(first, second)
+
+
 def test_flips_are_drawn_at_their_rate():
     ramp = np.broadcast_to(np.arange(4, dtype=np.uint8)[None, None, :, None], (400, 4, 4, 1))
     images = Images(np.ascontiguousarray(ramp), np.zeros(400, dtype=np.int64), "made here")

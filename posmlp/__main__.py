@@ -46,7 +46,6 @@ def show(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m posmlp", description=__doc__)
-    parser.set_defaults(results=Path("results"))
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("train", help="train one run of a study")
     command.set_defaults(function=train)

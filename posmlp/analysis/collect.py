@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from posmlp.study import RunConfig, Study
+from posmlp.study.files import read_mapping
 
 # What the study says of a run, its final figures, and where they came from. `command` and
 # `hostname` stay in the run folder's provenance.json: runs.csv is made to be published.
@@ -179,7 +179,7 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
     """Refuse folders whose config or final figures belong to another run key."""
     stale = []
     for run in finished:
-        config = yaml.safe_load((run.folder / "config.yaml").read_text("utf-8"))
+        config = read_mapping(run.folder / "config.yaml")
         keys = {"config.yaml": config["key"], "metrics.json": run.metrics["key"]}
         found = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
         if found:

@@ -7,26 +7,36 @@ from pathlib import Path
 
 from posmlp.study import load_study
 
+FAILED = 2  # the message says why; the same command fails again
+RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command goes on
+
 
 def train(arguments: argparse.Namespace) -> None:
     """Train one run, mirrored to MLflow where a store is given."""
     import torch
 
+    from posmlp.runs.execute import execute
+    from posmlp.runs.watch import Watch
     from posmlp.tracking import Tracker, read_store
-    from posmlp.training.run import execute
+    from posmlp.training.distributed import join_world, leave_world
 
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
     torch.set_num_threads(arguments.threads)
-    cuda = torch.cuda.is_available() if arguments.device == "auto" else arguments.device == "cuda"
-    store = read_store(arguments.store) if arguments.store else None
     command = shlex.join(["python", "-m", "posmlp", *sys.argv[1:]])
-    device = torch.device("cuda" if cuda else "cpu")
-    with Tracker(config.folder(arguments.results), store):
-        metrics = execute(config, arguments.results, arguments.data_root, device, command)
+    with Watch(arguments.checkpoint_minutes) as watch:
+        world = join_world(arguments.device)
+        store = read_store(arguments.store) if arguments.store and world.first else None
+        tracker = Tracker(config.folder(arguments.results), store)
+        metrics = execute(
+            config, arguments.results, arguments.data_root, world, command, watch, tracker
+        )
+        leave_world(world)
+    if not world.first:
+        return
     done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())
     print(
-        f"{config.variant} seed {config.seed}: top-1 {metrics['top1']:.2f} % in "
+        f"{config.name}: top-1 {metrics['top1']:.2f} % in "
         f"{metrics['wall_s']:.0f} s; {done} of {len(study.runs())} runs done",
         file=sys.stderr,
     )
@@ -44,7 +54,15 @@ def show(arguments: argparse.Namespace) -> None:
     print(f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv")
 
 
-def main() -> int:
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return float(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, FAILED or RUN_AGAIN."""
     parser = argparse.ArgumentParser(prog="python -m posmlp", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("train", help="train one run of a study")
@@ -56,17 +74,26 @@ def main() -> int:
     command.add_argument("--data-root", type=Path, default=Path("data"))
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument("--threads", type=int, default=1, help="CPU threads")
+    command.add_argument(
+        "--checkpoint-minutes",
+        type=positive,
+        default=10.0,
+        metavar="MINUTES",
+        help="between checkpoints within an epoch (10); one is written after every epoch too",
+    )
     command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
     command = commands.add_parser("show", help="print the main table of a finished study")
     command.set_defaults(function=show)
     command.add_argument("study", help="a name, or the path of a study file")
     command.add_argument("--results", type=Path, default=Path("results"))
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
-        arguments.function(arguments)
+        options.function(options)
     except ValueError as error:  # all errors that a user can mend
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return FAILED
+    except KeyboardInterrupt:
+        return RUN_AGAIN
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,11 @@ class RunConfig(Section):
     _settings_apply = model_validator(mode="after")(settings_apply)
 
     @property
+    def name(self) -> str:
+        """What the run is called in every message."""
+        return f"{self.variant} seed {self.seed}"
+
+    @property
     def key(self) -> str:
         """16 hex digits: equal keys mean equal settings and equal training code."""
         facts = {"settings": canonical(self.settings()), "code": training_code_digest()}
@@ -37,6 +43,20 @@ class RunConfig(Section):
     def settings(self) -> dict[str, Any]:
         """What the result depends on: all but the names of study and variant."""
         return self.model_dump(mode="json", exclude={"study", "variant"})
+
+    def flat(self) -> dict[str, Any]:
+        """What the result depends on, the seed apart, as {dotted setting: value}."""
+        values = self.model_dump(mode="json", include={"data", "model", "recipe"})
+        return dict(_dotted("", values))
+
+    def differences(self, other: Self) -> list[str]:
+        """Say how the settings of another run differ from these, a text a setting."""
+        ours, theirs = self.flat(), other.flat()
+        return [
+            f"{name} is {json.dumps(ours.get(name))} here and {json.dumps(theirs.get(name))} there"
+            for name in sorted(ours.keys() | theirs.keys())
+            if canonical(ours.get(name)) != canonical(theirs.get(name))
+        ]
 
     def model_arguments(self) -> dict[str, Any]:
         """Arguments of timm.create_model; classes, channels and image size are the data set's."""
@@ -57,9 +77,12 @@ class RunConfig(Section):
         return Path(results_dir) / "runs" / self.study / self.variant / f"seed{self.seed}"
 
     def write(self, path: str | Path) -> None:
-        """Write the settings as YAML, with the key that they have under the present code."""
-        values = {**self.model_dump(mode="json"), "key": self.key}
-        Path(path).write_text(dump_yaml(values), encoding="utf-8")
+        """Write `to_yaml` into a file."""
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+    def to_yaml(self) -> str:
+        """The settings, with the key that they have under the present code."""
+        return dump_yaml({**self.model_dump(mode="json"), "key": self.key})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -70,6 +93,14 @@ class RunConfig(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise StudyError([f"{path}: {fault}" for fault in faults(error, cls)]) from error
+
+
+def _dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _dotted(f"{prefix}{name}.", value)
+        else:
+            yield f"{prefix}{name}", value
 
 
 def canonical(value: Any) -> Any:

@@ -73,6 +73,12 @@ class Data(Section):
         "(as in the released code)",
     )
     subset_seed: int = Field(0, ge=0, lt=2**32, description="seed that a random share is drawn by")
+    max_unreadable: int = Field(
+        0,
+        ge=0,
+        description="files of the training and of the test images that may be missing or damaged "
+        "(image folders): they are skipped and counted in metrics.json; one more ends the run",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -144,8 +150,21 @@ class Recipe(Section):
     batch_size: int = Field(
         ge=1, le=1_048_576, description="images per optimiser step, over all devices"
     )
+    grad_accum: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="parts that a device computes its share of a batch in, one after the other; "
+        "more parts need less memory",
+    )
     opt: Literal["adamw", "lamb"] = Field("adamw", description="optimiser, by timm's name")
     lr: float = Field(gt=0, le=10, description="learning rate after the warm-up")
+    lr_base_size: int | None = Field(
+        None,
+        ge=1,
+        description="batch size that lr is meant for: lr, warmup_lr and min_lr are multiplied by "
+        "batch_size / lr_base_size; null: they are used as they stand",
+    )
     warmup_lr: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
     min_lr: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
     weight_decay: float = Field(ge=0, le=10, description="decoupled weight decay")
@@ -166,12 +185,28 @@ class Recipe(Section):
     amp: Literal["auto", "off"] = Field(
         "auto", description="bfloat16 autocast; auto: on where the device gains by it"
     )
+    dist_bn: Literal["reduce", "sync"] = Field(
+        "reduce",
+        description="BatchNorm over several devices: each normalises its own share and the running "
+        "statistics are averaged after every epoch (as in the released code), or every step "
+        "uses the statistics of the whole batch (GPUs only)",
+    )
+    deterministic: bool = Field(
+        False,
+        description="use only algorithms that repeat a GPU's results to the bit; slower, and the "
+        "few operations that have none are refused",
+    )
     decay_position: bool = Field(
         False, description="weight decay on positional parameters too (as in the released code)"
     )
     augment: Augment = Field(
         Augment(), description="random changes to the training images; default: none"
     )
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of the whole training."""
+        return self.epochs + self.cooldown_epochs
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "Recipe":
@@ -197,6 +232,9 @@ def settings_apply(config: Any) -> Any:
     """Refuse settings of data, model and recipe that do not fit together or would do nothing."""
     source, recipe = DATASETS[config.data.name], config.recipe
     kind = "is held in memory" if source.in_memory else "is read from an image folder"
+    if source.in_memory and config.data.max_unreadable:
+        reason = f"has no effect on {source.name}, which {kind}; delete it"
+        raise setting_error("data.max_unreadable", reason)
     for key in FOLDER_AUGMENT if source.in_memory else MEMORY_AUGMENT:
         if getattr(recipe.augment, key) != Augment.model_fields[key].default:
             reason = f"has no effect on {source.name}, which {kind}; delete it"
@@ -205,8 +243,11 @@ def settings_apply(config: Any) -> Any:
     if recipe.batch_size > num_train:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)
-    if recipe.batch_size % 2 and (recipe.mixup or recipe.cutmix):
-        raise setting_error("recipe.batch_size", "Mixup and CutMix need an even number")
+    if recipe.batch_size % recipe.grad_accum:
+        reason = f"{recipe.batch_size} is no multiple of recipe.grad_accum, {recipe.grad_accum}"
+        raise setting_error("recipe.batch_size", reason)
+    if recipe.batch_size // recipe.grad_accum % 2 and (recipe.mixup or recipe.cutmix):
+        raise setting_error("recipe.batch_size", "Mixup and CutMix need an even number a part")
     return config
 
 

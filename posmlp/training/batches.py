@@ -1,34 +1,86 @@
-"""Batches: small data sets live on the device and are augmented there, ImageNet is streamed.
+"""Batches of a data set that fits in memory: it lives on the device and is augmented there.
 
-Both kinds give the same: `epoch(seed, epoch)` for training, iteration for testing, images as
-normalised float (B, C, H, W) and labels (B,) on the device.
+StreamedBatches (streamed.py) gives the same for image files: `epoch(seed, epoch, start)` for
+training, iteration for testing, images as normalised float (B, C, H, W) and labels (B,) on the
+device. An epoch's order and draws follow from seed and epoch, so it can be begun at any step.
 """
 
-import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from timm.data import create_loader
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from posmlp.data.image_folder import imagenet_samples
 from posmlp.data.images import Images
 from posmlp.data.sources import DATASETS
 from posmlp.data.subsets import select
 from posmlp.study.settings import Augment, Data
-from posmlp.training.randomness import generator, seed_globals
+from posmlp.training.errors import TrainingError
+from posmlp.training.randomness import derive_seed, generator, seed_globals
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+LEAST_TEST_BATCH = 250  # images; testing needs less memory an image than training
 
 
-class TrainingError(ValueError):
-    """Training cannot start or go on; the message says why and what to do."""
+@dataclass(frozen=True)
+class Share:
+    """What one process computes of each batch, in parts small enough for its memory.
+
+    Args:
+        batch_size: images of an optimiser step, over all processes.
+        grad_accum: parts that a process computes its share in.
+        rank, world_size: which of how many processes.
+
+    Raises:
+        TrainingError: the batch cannot be split evenly.
+    """
+
+    batch_size: int
+    grad_accum: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % (self.grad_accum * self.world_size):
+            raise TrainingError(
+                f"recipe.batch_size: {self.batch_size} images cannot be split evenly over "
+                f"{self.world_size} processes with recipe.grad_accum {self.grad_accum}; take a "
+                f"multiple of {self.grad_accum * self.world_size}"
+            )
+
+    @property
+    def part_size(self) -> int:
+        """Images that go through the network at once."""
+        return self.batch_size // (self.grad_accum * self.world_size)
+
+    def parts(self, start: int, num_steps: int) -> Iterator[slice]:
+        """Yield this process's places in an epoch's order, step by step and part by part."""
+        for step in range(start, num_steps):
+            for part in range(self.grad_accum):
+                first = step * self.batch_size
+                first += (part * self.world_size + self.rank) * self.part_size
+                yield slice(first, first + self.part_size)
+
+    def num_steps(self, num_images: int) -> int:
+        """Return the steps of an epoch; an incomplete last batch is dropped.
+
+        Raises:
+            TrainingError: there is not one batch.
+        """
+        if num_images < self.batch_size:
+            raise TrainingError(
+                f"recipe.batch_size: {self.batch_size} is more than the {num_images} training "
+                "images; take a smaller batch or a larger data.train_fraction"
+            )
+        return num_images // self.batch_size
 
 
 class MemoryBatches:
-    """A data set that fits in memory: bytes on the device, augmented a batch at a time.
+    """A data set that fits in memory: bytes on the device, augmented a part of a batch at a time.
 
     Args:
         images: uint8 pixels and labels.
@@ -43,10 +95,14 @@ class MemoryBatches:
         size: int,
         mean: Tensor,
         std: Tensor,
-        batch_size: int,
+        share: Share,
         device: torch.device,
         augment: Augment | None = None,
     ) -> None:
+        self.num_images, self.digest = len(images), images.digest
+        self.share, self.device, self.augment = share, device, augment
+        self.num_steps = share.num_steps(self.num_images) if augment else None
+        self.unreadable_N = torch.zeros(self.num_images, dtype=torch.bool)  # refused when loaded
         pixels = torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).contiguous()
         if pixels.shape[-1] != size:
             pixels = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
@@ -54,46 +110,50 @@ class MemoryBatches:
         self.pixels_NCHW = pixels.to(device)
         self.labels_N = torch.from_numpy(images.labels_N).to(device)
         self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
-        self.batch_size, self.device, self.augment = batch_size, device, augment
-        self.num_images, self.digest = len(self.labels_N), images.digest
         reprob = augment.reprob if augment else 0.0
         self.erase = RandomErasing(reprob, mode="pixel", device=device) if reprob else None
-        if augment and self.num_images < batch_size:
-            raise TrainingError(
-                f"recipe.batch_size: {batch_size} is more than the {self.num_images} training "
-                "images; take a smaller batch or a larger data.train_fraction"
-            )
-
-    def __len__(self) -> int:
-        """Return the batches per epoch; training drops a last incomplete one."""
-        full, rest = divmod(self.num_images, self.batch_size)
-        return full + bool(rest and not self.augment)
 
     def normalised(self, pixels_BCHW: Tensor) -> Tensor:
         return (pixels_BCHW.float() - self.mean) / self.std
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, self.num_images, self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            yield self.normalised(self.pixels_NCHW[batch]), self.labels_N[batch]
+        """Yield this process's share of all images, each once and in order."""
+        rank, world_size = self.share.rank, self.share.world_size
+        for first in range(0, self.num_images, self.share.batch_size):
+            places = slice(first + rank, first + self.share.batch_size, world_size)
+            yield self.normalised(self.pixels_NCHW[places]), self.labels_N[places]
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield one epoch of shuffled, augmented batches, the same for equal seed and epoch."""
+    def epoch(self, seed: int, epoch: int, start: int = 0) -> Batches:
+        """Yield one epoch from step `start` on, shuffled and augmented."""
+        parts = self.shuffled(seed, epoch, start)
+        return erased(parts, self.erase, self.share, seed, epoch, start)
+
+    def shuffled(self, seed: int, epoch: int, start: int) -> Batches:
         n, reach = self.num_images, self.augment.shift
         order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(self.device)
         draws = generator(seed, "augment", epoch)
         moves_N2 = torch.randint(0, 2 * reach + 1, (n, 2), generator=draws).to(self.device)
         flips_N = (torch.rand(n, generator=draws) < self.augment.hflip).to(self.device)
-        for step in range(len(self)):
-            places = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        for places in self.share.parts(start, self.num_steps):
             index = order[places]
             pixels = self.pixels_NCHW[index]
             if reach:
                 pixels = shifted(pixels, moves_N2[places], reach)
             if self.augment.hflip:
                 pixels = torch.where(flips_N[places, None, None, None], pixels.flip(-1), pixels)
-            images = self.normalised(pixels)
-            yield (self.erase(images) if self.erase else images), self.labels_N[index]
+            yield self.normalised(pixels), self.labels_N[index]
+
+
+def erased(
+    parts: Batches, erase: RandomErasing | None, share: Share, seed: int, epoch: int, start: int
+) -> Batches:
+    """Erase random rectangles, drawn for each part anew; timm's RandomErasing uses the globals."""
+    if erase is None:
+        yield from parts
+        return
+    for part, (images, labels) in enumerate(parts, start * share.grad_accum):
+        seed_globals(derive_seed(seed, "erase", epoch, part, share.rank))
+        yield erase(images), labels
 
 
 def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
@@ -108,62 +168,8 @@ def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
     return padded[image, channel, rows_BH[:, None, :, None], columns_BW[:, None, None, :]]
 
 
-class ImageFiles(Dataset):
-    """Image files with labels; timm's loader sets `transform`, which turns an image to bytes."""
-
-    def __init__(self, paths: list[str], labels: list[int]) -> None:
-        self.paths, self.labels, self.transform = paths, labels, None
-
-    @property
-    def digest(self) -> str:
-        """16 hex digits over the images' names and labels."""
-        sha256 = hashlib.sha256()
-        for path, label in zip(self.paths, self.labels, strict=True):
-            sha256.update(f"{Path(path).name} {label}\n".encode())
-        return sha256.hexdigest()[:16]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int):
-        from PIL import Image  # only streamed data sets read image files
-
-        with Image.open(self.paths[index]) as image:
-            return self.transform(image.convert("RGB")), self.labels[index]
-
-
-class StreamedBatches:
-    """Image files through timm's loader, transforms and prefetcher."""
-
-    def __init__(
-        self, files: ImageFiles, size: int, cfg: dict, device: torch.device, **options
-    ) -> None:
-        self.num_images, self.digest = len(files), files.digest
-        self.loader = create_loader(
-            files,
-            input_size=(3, size, size),
-            mean=cfg["mean"],
-            std=cfg["std"],
-            pin_memory=device.type == "cuda",
-            persistent_workers=False,  # an epoch starts from its own seed, so workers start anew
-            device=device,
-            **options,
-        )
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from self.loader
-
-    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield one epoch; order and augmentation follow the global generators, seeded here."""
-        seed_globals(seed, "order", epoch)
-        yield from self.loader
-
-
 def memory_batches(
-    data: Data, augment: Augment, batch_size: int, root: Path, device: torch.device
+    data: Data, augment: Augment, share: Share, root: Path, device: torch.device
 ) -> tuple[MemoryBatches, MemoryBatches]:
     """Load an in-memory data set as training and test batches."""
     source = DATASETS[data.name]
@@ -173,39 +179,9 @@ def memory_batches(
     train = train.take(select(train.labels_N, data, "train"))
     test = test.take(select(test.labels_N, data, "test"))
     common = dict(size=data.image_size, mean=mean, std=std, device=device)
+    whole = share.batch_size * math.ceil(LEAST_TEST_BATCH / share.batch_size)
+    for_test = replace(share, batch_size=whole, grad_accum=1)
     return (
-        MemoryBatches(train, batch_size=batch_size, augment=augment, **common),
-        MemoryBatches(test, batch_size=max(batch_size, 250), **common),
+        MemoryBatches(train, share=share, augment=augment, **common),
+        MemoryBatches(test, share=for_test, **common),
     )
-
-
-def streamed_batches(
-    data: Data, augment: Augment, batch_size: int, root: Path, device: torch.device, cfg: dict
-) -> tuple[StreamedBatches, StreamedBatches]:
-    """Stream an image folder as training and test batches; `cfg` is the model's timm cfg."""
-    train = dict(
-        is_training=True,
-        scale=augment.scale or (1.0, 1.0),
-        ratio=augment.ratio,
-        hflip=augment.hflip,
-        color_jitter=augment.color_jitter,
-        auto_augment=augment.rand_augment,
-        re_prob=augment.reprob,
-        re_mode="pixel",
-        interpolation=augment.interpolation,
-    )
-    test = dict(
-        is_training=False,
-        interpolation=cfg["interpolation"],
-        crop_pct=augment.crop_pct or cfg["crop_pct"],
-    )
-    batches = []
-    for split, fraction, options in (
-        ("train", data.train_fraction, train),
-        ("test", data.eval_fraction, test),
-    ):
-        paths, labels, _ = imagenet_samples(root, split, fraction, data.subset, data.subset_seed)
-        files = ImageFiles(paths, labels.tolist())
-        options |= dict(batch_size=batch_size, num_workers=torch.get_num_threads())
-        batches.append(StreamedBatches(files, data.image_size, cfg, device, **options))
-    return tuple(batches)

@@ -1,4 +1,8 @@
-"""Seeds: one for every use and epoch of a run, so that no stream depends on another's draws."""
+"""Seeds: one for every use and place of a run, so that no stream depends on another's draws.
+
+No generator lives longer than what it was seeded for (an epoch's order, an image, a step), so
+none has to be stored: a run that goes on at some step draws there what it would have drawn.
+"""
 
 import hashlib
 import random
@@ -7,22 +11,24 @@ import numpy as np
 import torch
 
 
-def derive_seed(seed: int, use: str, epoch: int = 0) -> int:
-    """Return 32 bits for one use ("init", "order", ...) of a run's seed in one epoch."""
-    digest = hashlib.sha256(f"{seed}/{use}/{epoch}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")
+def derive_seed(seed: int, use: str, *place: int) -> int:
+    """Return 32 bits for one use ("init", "order", ...) of a run's seed at a place.
 
-
-def generator(seed: int, use: str, epoch: int = 0) -> torch.Generator:
-    """Return a CPU generator for one use and epoch; draws are the same whatever the device."""
-    return torch.Generator().manual_seed(derive_seed(seed, use, epoch))
-
-
-def seed_globals(seed: int, use: str, epoch: int = 0) -> None:
-    """Seed the global generators, the only ones that timm's initialisers, Mixup, RandAugment and
-    drop path can draw from. Done anew for each epoch: an epoch never depends on the ones before.
+    A place is whatever the draws may depend on: an epoch, and in it a step or an image.
     """
-    value = derive_seed(seed, use, epoch)
-    random.seed(value)
-    np.random.seed(value)
-    torch.manual_seed(value)
+    text = "/".join(map(str, (seed, use, *place)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+
+def generator(seed: int, use: str, *place: int) -> torch.Generator:
+    """Return a CPU generator for one use and place; draws are the same whatever the device."""
+    return torch.Generator().manual_seed(derive_seed(seed, use, *place))
+
+
+def seed_globals(seed: int) -> None:
+    """Seed the global generators, the only ones that timm's initialisers, Mixup, RandAugment,
+    random erasing and drop path can draw from.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,140 @@
+"""Checkpoints of a run: the last two, each named by its place and by its own SHA-256."""
+
+import hashlib
+import io
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from posmlp.code_version import training_code_digest
+from posmlp.runs.record import write_atomically
+from posmlp.study import RunConfig
+
+NUM_KEPT = 2
+NAME = re.compile(r"checkpoint-(\d+)-(\d+)-([0-9a-f]{16})\.pt")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that this run cannot go on from; says what to do."""
+
+
+class Place(NamedTuple):
+    """Epochs done, and steps done after them; a checkpoint's place in its training."""
+
+    epoch: int
+    step: int
+
+
+class Checkpoints:
+    """The checkpoints in a run folder.
+
+    A file is called checkpoint-<epochs>-<steps>-<digest>.pt; the digest, 16 hex digits of the
+    SHA-256 of its bytes (as torch.hub names its files), tells whether it is still what was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def newest_first(self) -> list[Path]:
+        found = [path for path in self.folder.glob("checkpoint-*.pt") if NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: (place(path), path.name), reverse=True)
+
+    def save(self, state: dict[str, Any]) -> Path:
+        """Write a checkpoint and remove all but the NUM_KEPT newest.
+
+        Raises:
+            RecordError: the disk is full or the folder cannot be written; the old ones are intact.
+        """
+        # In memory first: torch.save into a file that cannot be written ends the process.
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
+        path = self.folder / f"checkpoint-{state['epoch']:05d}-{state['step']:07d}-{digest}.pt"
+        write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+        others = [other for other in self.newest_first() if other != path]
+        for old in others[NUM_KEPT - 1 :]:
+            old.unlink()
+        return path
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest intact checkpoint, on the CPU; None where there is none at all.
+
+        A damaged one is reported and renamed to *.damaged, and the one before is taken.
+
+        Raises:
+            CheckpointError: there are checkpoints and all are damaged.
+        """
+        damaged = {}
+        for path in self.newest_first():
+            try:
+                state = read_checkpoint(path)
+            except CheckpointError as error:
+                damaged[path] = error
+                continue
+            for other, error in damaged.items():
+                print(f"warning: {error}; going on from the checkpoint before", flush=True)
+                other.rename(f"{other}.damaged")
+            return state
+        if damaged:
+            raise CheckpointError(
+                f"no intact checkpoint is left: {'; '.join(map(str, damaged.values()))}. To start "
+                f"this run afresh: rm -r {shlex.quote(str(self.folder))}"
+            )
+        return None
+
+
+def place(path: Path) -> Place:
+    """Where in its training a checkpoint was taken, by its name."""
+    epoch, step, _ = NAME.fullmatch(path.name).groups()
+    return Place(int(epoch), int(step))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read and check one file. No code in it runs (weights_only).
+
+    Raises:
+        CheckpointError: it cannot be read, or is not what was written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    if digest != NAME.fullmatch(path.name)[3]:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 begins with {digest}")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        RunConfig.model_validate(state["config"])
+    except Exception as error:  # pickle, zip and torch have many ways to say it
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is no checkpoint of this version ({reason})") from None
+    return state
+
+
+def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
+    """Say whether `config` goes on from `state`; False: it was a finished run of other settings.
+
+    Raises:
+        CheckpointError: it is of another run, or of an unfinished one with other settings or code.
+    """
+    other = RunConfig.model_validate(state["config"])
+    if (other.study, other.name) != (config.study, config.name):
+        raise CheckpointError(
+            f"{folder}: the checkpoint is of study {other.study}, {other.name}, not of study "
+            f"{config.study}, {config.name}. Move it to where it belongs, or remove it"
+        )
+    if state["key"] == config.key:
+        return True
+    if state["epoch"] >= other.recipe.num_epochs:
+        return False
+    changes = config.differences(other)
+    if state["code_version"] != training_code_digest():
+        changes.append("the code in posmlp/{layers,models,data,training} has changed")
+    raise CheckpointError(
+        f"{folder}: {other.name} stands at epoch {state['epoch']} of {other.recipe.num_epochs} "
+        f"with other settings or code: {'; '.join(changes)}. Restore them to go on with it, or "
+        f"start it afresh: rm -r {shlex.quote(str(folder))}"
+    )

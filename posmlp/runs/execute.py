@@ -1,0 +1,222 @@
+"""One run from start to finish: its folder, progress, provenance and figures."""
+
+import contextlib
+import datetime
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posmlp import code_version
+from posmlp.data.images import dataset_digest
+from posmlp.data.sources import DATASETS
+from posmlp.runs.checkpoints import Checkpoints, belongs
+from posmlp.runs.lock import FolderLock
+from posmlp.runs.record import RunFolder
+from posmlp.runs.watch import Watch
+from posmlp.study.run_config import RunConfig
+from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
+from posmlp.training.distributed import World
+from posmlp.training.engine import Interrupted, train
+from posmlp.training.errors import explained
+from posmlp.training.trainer import Trainer, make_trainer
+
+SECONDS_BETWEEN_LINES = 10  # on the terminal; the log has every epoch
+# What must be equal in all parts of a run for its figures to be equal to the last bit.
+SAME_MACHINE = ("torch", "timm", "numpy", "device", "num_threads", "num_processes")
+
+
+def execute(
+    config: RunConfig,
+    results: Path,
+    data_root: Path,
+    world: World,
+    command: str,
+    watch: Watch,
+    tracker: AbstractContextManager = nullcontext(),  # noqa: B008
+) -> dict[str, Any]:
+    """Train one run in its folder, going on from its checkpoint where there is one.
+
+    Args:
+        command: what repeats this run, for the record.
+        watch: says when to save and when to leave.
+        tracker: its block spans the training, once the folder is ours.
+
+    Returns:
+        What stands in metrics.json.
+
+    Raises:
+        Interrupted: the watch wanted to leave; a checkpoint is written.
+        FolderInUse, RecordError, CheckpointError, DataError, TrainingError: as they say.
+    """
+    folder = RunFolder(config.folder(results))
+    with FolderLock(folder.path) if world.first else nullcontext():
+        start = begin(config, folder, world, command) if world.first else None
+        state, parts = world.from_first(start)
+        with tracker:
+            trainer = make_trainer(config, data_root, world)
+            if state:
+                trainer.load_state_dict(state)
+            try:
+                run_to_the_end(trainer, folder, parts, watch)
+            except Interrupted:
+                say(
+                    f"{config.name}: left at epoch {trainer.epoch}, step {trainer.step} by "
+                    f"{watch.signal.name if watch.signal else 'another process'}; the same command "
+                    "goes on from there",
+                    world,
+                )
+                raise
+            except Exception as error:
+                known = explained(error, trainer.train.share.part_size, config.recipe.grad_accum)
+                if known:
+                    raise known from None
+                raise
+            return finish(trainer, folder, parts) if world.first else {}
+
+
+def begin(
+    config: RunConfig, folder: RunFolder, world: World, command: str
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Make the folder ready; return the checkpoint to go on from and where the run's parts ran."""
+    state = Checkpoints(folder.path).load()
+    if state and not belongs(state, config, folder.path):
+        state = None
+    folder.clear(".*.part")
+    if state:
+        folder.clear(folder.metrics.name)
+        folder.write_history(state["history"])
+    else:
+        folder.clear()
+    provenance = {
+        "key": config.key,
+        "code_version": code_version.training_code_digest(),
+        **code_version.git_state(),
+        **code_version.environment(world.device.type),
+        "num_processes": world.size,
+        "started_at": now(),
+        "command": command,
+    }
+    folder.write_config(config.to_yaml())
+    folder.write_json("provenance.json", provenance)
+    parts = [*(state["parts"] if state else []), provenance]
+    if state:
+        place = f"epoch {state['epoch']}, step {state['step']}"
+        say(f"{config.name}: going on at {place} from its checkpoint", world)
+        for name in SAME_MACHINE:
+            before, here = (part[name] for part in parts[-2:])
+            if before != here:
+                say(
+                    f"warning: {config.name}: {name} was {before} and is {here}; figures may "
+                    "differ in their last digits from those of an uninterrupted run",
+                    world,
+                )
+    return state, parts
+
+
+def run_to_the_end(
+    trainer: Trainer, folder: RunFolder, parts: list[dict[str, Any]], watch: Watch
+) -> None:
+    """Train what is left, with checkpoints and history in the folder."""
+    progress = Progress(trainer)
+    checkpoints = Checkpoints(folder.path)
+
+    def save(state: dict[str, Any]) -> None:
+        if trainer.world.first:
+            checkpoints.save(state | {"parts": parts})
+        watch.saved()
+
+    def log(row: dict[str, Any]) -> None:
+        if trainer.world.first:
+            folder.write_history(trainer.history)
+            progress.epoch_done(row)
+
+    train(trainer, log, save, watch.asked)
+
+
+def finish(trainer: Trainer, folder: RunFolder, parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the weights, the trajectory and, last, the final figures."""
+    folder.write_weights("model.safetensors", trainer.model.state_dict())
+    if trainer.ema:
+        folder.write_weights("ema.safetensors", trainer.ema.module.state_dict())
+    if trainer.trajectory:
+        folder.write_trajectory(trainer.trajectory)
+    metrics = {
+        **final_metrics(trainer),
+        **parts[-1],
+        "started_at": parts[0]["started_at"],
+        "num_starts": len(parts),
+        "finished_at": now(),
+    }
+    folder.write_json("metrics.json", metrics)
+    return metrics
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def say(line: str, world: World, file: Any = None) -> None:
+    """Print for people; a log on a full disk must not end a training."""
+    if world.first:
+        with contextlib.suppress(OSError):
+            print(line, file=file or sys.stdout, flush=True)
+
+
+def final_metrics(trainer: Trainer) -> dict[str, Any]:
+    """Gather the last epoch's figures, the network's cost and the speed of training."""
+    config, history, last = trainer.config, trainer.history, trainer.history[-1]
+    source = DATASETS[config.data.name]
+    mixing = token_mixing_parameters(trainer.model)
+    speeds = sorted(row["images_per_s"] for row in history)
+    return {
+        "study": config.study,
+        "variant": config.variant,
+        "seed": config.seed,
+        "epochs": len(history),
+        "top1": last["test_top1"],
+        "top5": last["test_top5"],
+        "loss": last["test_loss"],
+        "ema_top1": last["ema_test_top1"],
+        "ema_top5": last["ema_test_top5"],
+        "ema_loss": last["ema_test_loss"],
+        "train_loss": last["train_loss"],
+        "params": num_parameters(trainer.model),
+        "token_mixing_params": sum(mixing),
+        "token_mixing_params_per_layer": mixing,
+        "macs": multiply_accumulates(
+            trainer.model, (source.in_chans, config.data.image_size, config.data.image_size)
+        ),
+        "train_images_per_s": speeds[len(speeds) // 2],
+        "wall_s": sum(row["epoch_s"] for row in history),
+        "num_train": trainer.train.num_images,
+        "num_test": trainer.test.num_images,
+        "num_unreadable_train": int(trainer.train.unreadable_N.sum()),
+        "num_unreadable_test": int(trainer.test.unreadable_N.sum()),
+        "data_digest": dataset_digest({"train": trainer.train.digest, "test": trainer.test.digest}),
+    }
+
+
+class Progress:
+    """Lines for people: every epoch to standard output, one now and then to standard error."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.shown = time.monotonic()
+
+    def epoch_done(self, row: dict[str, Any]) -> None:
+        config, world = self.trainer.config, self.trainer.world
+        num_epochs = config.recipe.num_epochs
+        left = datetime.timedelta(seconds=round(row["epoch_s"] * (num_epochs - row["epoch"] - 1)))
+        line = (
+            f"{config.name:<28} epoch {row['epoch'] + 1}/{num_epochs}  "
+            f"loss {row['train_loss']:.3f}  top-1 {row['test_top1']:.2f} %  "
+            f"{row['images_per_s']:,.0f} images/s  {left} left"
+        )
+        say(line, world)
+        if time.monotonic() - self.shown >= SECONDS_BETWEEN_LINES:
+            self.shown = time.monotonic()
+            say(line, world, sys.stderr)

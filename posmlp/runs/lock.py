@@ -1,0 +1,121 @@
+"""FolderLock: one process at a time trains in a run folder, on whatever machine it is.
+
+The kernel's lock on the file `.lock` is free as soon as its holder dies. Not every network file
+system carries it to other machines, so the file also says who holds it, with a number that the
+holder changes every BEAT_S; another machine's lock is taken over only after it has stood still for
+PATIENCE_S. No clock is compared with another.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from posmlp.runs.record import not_written
+
+BEAT_S = 10.0
+PATIENCE_S = 45.0
+LENGTH = 512  # bytes of the file while it is held
+
+
+class FolderInUse(ValueError):  # noqa: N818 (it says a state)
+    """Another process trains in this folder."""
+
+
+class FolderLock:
+    """Holds a run folder while its block runs.
+
+    Raises (at the block's start):
+        FolderInUse: another process holds it; the message names it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".lock"
+        self.beats = 0
+        self.token = uuid.uuid4().hex
+        self.done = threading.Event()
+
+    def __enter__(self) -> Self:
+        try:
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self.in_use(self.read()) from None
+            except OSError:
+                pass  # a file system without such locks: the beats alone must do
+            self.check_other_machines()
+            self.beat()
+        except OSError as error:
+            raise not_written(self.path, error) from None
+        self.heart = threading.Thread(target=self.keep_beating, daemon=True)
+        self.heart.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.done.set()
+        self.heart.join()
+        os.ftruncate(self.file, 0)  # not removed: somebody may be opening this very file
+        os.close(self.file)
+
+    def check_other_machines(self) -> None:
+        """Refuse a folder whose holder, on another machine, is alive."""
+        holder = self.read()
+        if not holder or holder["host"] == socket.gethostname():
+            return  # of this machine, and dead: the kernel gave us its lock
+        print(
+            f"{self.path.parent} was held by process {holder['pid']} on {holder['host']}; waiting "
+            f"{PATIENCE_S:.0f} s for a sign of life",
+            flush=True,
+        )
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            time.sleep(min(1.0, PATIENCE_S / 10))
+            now = self.read()
+            if now and now != holder:
+                raise self.in_use(now)
+        print(f"none: the lock was left behind by {holder['host']}, going on", flush=True)
+
+    def in_use(self, holder: dict[str, Any]) -> FolderInUse:
+        who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+        job = f" (Slurm job {holder['job']})" if holder.get("job") else ""
+        return FolderInUse(
+            f"{self.path.parent} is in use: {who}{job} trains there. Wait for it, or stop it "
+            "(kill or scancel); it leaves a checkpoint that the next start goes on from"
+        )
+
+    def read(self) -> dict[str, Any]:
+        """What the file says of the holder; nothing where it is free or half written."""
+        try:
+            return json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def beat(self) -> None:
+        self.beats += 1
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "beat": f"{self.token} {self.beats}",
+        }
+        # Always as long: whoever reads it meets the old text or the new, never a piece.
+        os.pwrite(self.file, json.dumps(holder).ljust(LENGTH).encode(), 0)
+
+    def keep_beating(self) -> None:
+        while not self.done.wait(BEAT_S):
+            try:
+                self.beat()
+            except OSError:
+                pass  # a full disk: training itself will say so

@@ -1,0 +1,137 @@
+"""The files of a run folder: config, provenance, history, weights, metrics.
+
+Every file is written under a temporary name, synced and renamed, so that it is either the old one
+or the new one, whenever the process dies. `metrics.json` comes last: a run with it is finished.
+"""
+
+import csv
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors.torch
+from torch import Tensor
+
+HISTORY = (
+    "epoch",
+    "time",
+    "lr",
+    "train_loss",
+    "test_loss",
+    "test_top1",
+    "test_top5",
+    "ema_test_loss",
+    "ema_test_top1",
+    "ema_test_top5",
+    "images_per_s",
+    "epoch_s",
+)
+TIMES = ("time", "images_per_s", "epoch_s")  # all else is the same however often a run is stopped
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class RecordError(ValueError):
+    """A file of a run folder cannot be written; says why and what to do."""
+
+
+def not_written(path: Path, error: OSError) -> RecordError:
+    """Say what an OSError means for who runs a study."""
+    what = f"{path} cannot be written ({error.strerror})"
+    if error.errno in DISK_FULL:
+        free = shutil.disk_usage(path.parent).free / 1e9
+        return RecordError(
+            f"{what}: the disk is full, {free:.3f} GB free, or a quota or size limit is reached. "
+            "Free some space and start again; the run goes on from its last checkpoint"
+        )
+    return RecordError(
+        f"{what}. Name a folder that can be written: snakemake --config results=..., or give this "
+        "one to yourself (chown, chmod)"
+    )
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Replace `path` by what `write` puts into a file object, completely or not at all.
+
+    Raises:
+        RecordError: the disk is full or the folder cannot be written; the old file is as it was.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            with part.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # so that the new name, too, outlives a power failure
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise not_written(path, error) from None
+
+
+class RunFolder:
+    """The folder of one run; made when it is not there.
+
+    Raises:
+        RecordError: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.history = path / "history.csv"
+        self.metrics = path / "metrics.json"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_written(path, error) from None
+
+    def clear(self, pattern: str = "[!.]*") -> None:
+        """Remove the files of an earlier training (or those that match `pattern`)."""
+        for path in self.path.glob(pattern):
+            if path.is_file():
+                path.unlink()
+
+    def write_config(self, text: str) -> None:
+        write_atomically(self.config, lambda file: file.write(text.encode()))
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        text = json.dumps(values, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+
+    def write_history(self, rows: list[dict[str, float | None]]) -> None:
+        """Write one row an epoch; a column that does not apply is empty."""
+        lines = [",".join(HISTORY)]
+        lines += [",".join("" if row[c] is None else repr(row[c]) for c in HISTORY) for row in rows]
+        text = "\n".join(lines) + "\n"
+        write_atomically(self.history, lambda file: file.write(text.encode()))
+
+    def write_weights(self, name: str, weights: dict[str, Tensor]) -> None:
+        """Write a state dict as safetensors, which every framework reads and which runs no code."""
+        content = safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()})
+        write_atomically(self.path / name, lambda file: file.write(content))
+
+    def write_trajectory(self, trajectory: dict[str, Tensor]) -> None:
+        """Write centres and spreads by epoch, {parameter: (epochs + 1, ...)}, as NumPy's npz."""
+        arrays = {name: values.numpy() for name, values in trajectory.items()}
+        write_atomically(self.path / "trajectory.npz", lambda file: np.savez(file, **arrays))
+
+
+def read_history(path: Path) -> list[dict[str, float | None]]:
+    """Read history.csv back as it was written."""
+    with path.open(newline="") as file:
+        return [
+            {k: None if v == "" else (int(v) if k == "epoch" else float(v)) for k, v in row.items()}
+            for row in csv.DictReader(file)
+        ]

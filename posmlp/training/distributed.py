@@ -1,0 +1,104 @@
+"""The processes that train one run together, started by torchrun or srun; usually there is one."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from timm.utils.distributed import init_distributed_device_so
+from torch import Tensor
+
+from posmlp.training.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those of its run. With one process every method does nothing."""
+
+    device: torch.device
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and speaks."""
+        return self.rank == 0
+
+    def largest(self, value: int) -> int:
+        """Return the largest of the processes' values."""
+        if self.size == 1:
+            return value
+        value_1 = torch.tensor([value], device=self.device)
+        dist.all_reduce(value_1, dist.ReduceOp.MAX)
+        return int(value_1)
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gathered(self, value: Tensor) -> Tensor:
+        """Return the scalars of all processes, (size,)."""
+        if self.size == 1:
+            return value[None].clone()
+        values = [torch.empty_like(value) for _ in range(self.size)]
+        dist.all_gather(values, value)
+        return torch.stack(values)
+
+    def from_first(self, value: Any) -> Any:
+        """Return what the first process holds."""
+        if self.size == 1:
+            return value
+        holder = [value]
+        dist.broadcast_object_list(holder, device=self.device)
+        return holder[0]
+
+
+def join_world(device_type: str) -> World:
+    """Meet the other processes of this run: gloo on CPUs, nccl on GPUs, one GPU a process.
+
+    Args:
+        device_type: "cpu", "cuda", or "auto" for a GPU where there is one.
+
+    Raises:
+        TrainingError: no GPU although one is asked for, or fewer than processes on this machine.
+    """
+    num_gpus = torch.cuda.device_count()
+    if device_type == "cuda" and not num_gpus:
+        raise TrainingError(
+            "device: cuda is asked for and torch sees no GPU on this machine; set device: cpu, or "
+            "look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+        )
+    if device_type == "auto":
+        device_type = "cuda" if num_gpus else "cpu"
+    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    if device_type == "cuda" and local_rank >= num_gpus:
+        raise TrainingError(
+            f"process {local_rank} of this machine has no GPU of its own: torch sees {num_gpus}; "
+            "start as many processes as there are GPUs"
+        )
+    if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        set_slurm_meeting_point()
+    found = init_distributed_device_so(device_type)
+    return World(torch.device(found["device"]), found["global_rank"], found["world_size"])
+
+
+def leave_world(world: World) -> None:
+    """Part from the other processes in good order."""
+    if world.size > 1:
+        dist.destroy_process_group()
+
+
+def set_slurm_meeting_point() -> None:
+    """Let the tasks of an srun meet at the first node of their step (torchrun does so itself)."""
+    if "MASTER_ADDR" in os.environ:
+        return
+    nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_JOB_NODELIST", ""))
+    command = ["scontrol", "show", "hostnames", nodes]
+    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    os.environ["MASTER_ADDR"] = hosts[0]
+    job = int(os.environ["SLURM_JOB_ID"]) * 100 + int(os.environ.get("SLURM_STEP_ID", 0))
+    os.environ.setdefault("MASTER_PORT", str(20000 + job % 10000))

@@ -1,0 +1,212 @@
+"""Trainer: the network, its data and everything that trains it, built from a RunConfig."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import Mixup
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import posmlp.models  # noqa: F401  registers the backbones
+from posmlp.code_version import training_code_digest
+from posmlp.data.sources import DATASETS
+from posmlp.layers.position import Quadratic
+from posmlp.study.run_config import RunConfig
+from posmlp.study.settings import Recipe
+from posmlp.training.batches import Share, memory_batches
+from posmlp.training.distributed import World
+from posmlp.training.errors import TrainingError
+from posmlp.training.randomness import derive_seed, seed_globals
+
+Row = dict[str, float | None]  # of history.csv
+
+
+@dataclass
+class Trainer:
+    """What a run is made of while it trains, and how far it is."""
+
+    config: RunConfig
+    world: World
+    model: nn.Module
+    ddp: DistributedDataParallel | None  # around the model where several processes train
+    ema: ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    mixup: Mixup | None
+    train: Any  # batches
+    test: Any
+    loss_sum: Tensor  # of this epoch's steps, of this process's share
+    epoch: int = 0  # epochs done
+    step: int = 0  # steps done in the epoch after these
+    seconds: float = 0.0  # that these steps took
+    history: list[Row] = field(default_factory=list)
+    # Centres and spreads of the quadratic encodings: at the start and after every epoch.
+    trajectory: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a later start needs; every process of the run must ask at once.
+
+        Generators are not among it: none outlives a step (randomness.py). Neither is a gradient
+        scaler: bfloat16 needs none.
+        """
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "key": self.config.key,
+            "code_version": training_code_digest(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss_sums": self.world.gathered(self.loss_sum),
+            "seconds": self.seconds,
+            "history": list(self.history),
+            "trajectory": dict(self.trajectory),
+            "unreadable": [self.unreadable(batches) for batches in (self.train, self.test)],
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken; the number of processes may be another one."""
+        self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
+        self.history, self.trajectory = state["history"], state["trajectory"]
+        sums = state["loss_sums"].to(self.world.device)
+        same = len(sums) == self.world.size
+        self.loss_sum = sums[self.world.rank].clone() if same else sums.mean()
+        for batches, flags_N in zip((self.train, self.test), state["unreadable"], strict=True):
+            batches.unreadable_N.logical_or_(flags_N.cpu())
+        self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+
+    def unreadable(self, batches: Any) -> Tensor:
+        """Tell every process, and return, which images one of them could not read."""
+        flags_N = batches.unreadable_N.to(self.world.device, torch.uint8, copy=True)
+        return batches.unreadable_N.logical_or_((self.world.summed(flags_N) > 0).cpu()).clone()
+
+    def note_positions(self) -> None:
+        """Append the present centres and spreads to the trajectory, float32 on the CPU."""
+        for name, encoding in self.model.named_modules():
+            if isinstance(encoding, Quadratic):
+                for part in ("center", "spread"):
+                    now = getattr(encoding, part).detach().float().cpu().clone()[None]
+                    before = self.trajectory.get(f"{name}.{part}", now[:0])
+                    self.trajectory[f"{name}.{part}"] = torch.cat([before, now])
+
+    def autocast(self) -> AbstractContextManager:
+        """Compute in bfloat16 where that pays: on GPUs."""
+        on = self.config.recipe.amp == "auto" and self.world.device.type == "cuda"
+        return torch.autocast("cuda", torch.bfloat16) if on else nullcontext()
+
+
+def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
+    """Build the network and everything that trains it.
+
+    Raises:
+        DataError, TrainingError: the data set is not there, or smaller than a batch; the batch
+            cannot be split over the processes; a setting that this device cannot follow.
+    """
+    recipe, device = config.recipe, world.device
+    use_deterministic_algorithms(recipe.deterministic)
+    seed_globals(derive_seed(config.seed, "init"))
+    model = timm.create_model(**config.model_arguments()).to(device)
+    if device.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    if recipe.dist_bn == "sync":
+        model = with_synchronised_statistics(model, device)
+    train, test = make_batches(config, data_root, world, model.pretrained_cfg)
+    optimizer, scheduler = make_optimizer(recipe, model, train.num_steps)
+    mixup = make_mixup(recipe, DATASETS[config.data.name].num_classes)
+    if mixup and train.share.part_size % 2:
+        raise TrainingError(
+            f"recipe.batch_size: {recipe.batch_size} leaves {train.share.part_size} images a part "
+            f"on {world.size} processes; Mixup and CutMix need an even number"
+        )
+    trainer = Trainer(
+        config=config,
+        world=world,
+        model=model,
+        ddp=DistributedDataParallel(model) if world.size > 1 else None,
+        ema=ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        mixup=mixup,
+        train=train,
+        test=test,
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
+    trainer.note_positions()
+    return trainer
+
+
+def use_deterministic_algorithms(on: bool) -> None:
+    """Let a GPU repeat its results to the bit, or refuse an operation that cannot."""
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(on)
+    torch.backends.cudnn.deterministic = on
+
+
+def with_synchronised_statistics(model: nn.Module, device: torch.device) -> nn.Module:
+    if device.type != "cuda":
+        raise TrainingError("recipe.dist_bn: sync works on GPUs only; set reduce, or device: cuda")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> tuple[Any, Any]:
+    """Load or stream the training and the test images; `cfg` is the model's timm cfg."""
+    recipe = config.recipe
+    share = Share(recipe.batch_size, recipe.grad_accum, world.rank, world.size)
+    arguments = (config.data, recipe.augment, share, root, world.device)
+    if DATASETS[config.data.name].in_memory:
+        return memory_batches(*arguments)
+    from posmlp.training.streamed import streamed_batches  # image files alone need its imports
+
+    return streamed_batches(*arguments, cfg)
+
+
+def make_optimizer(
+    recipe: Recipe, model: nn.Module, num_steps: int
+) -> tuple[torch.optim.Optimizer, Any]:
+    """Build timm's optimiser, and its warm-up and cosine over `num_steps` steps an epoch."""
+    scale = recipe.batch_size / recipe.lr_base_size if recipe.lr_base_size else 1.0
+    fused = {"fused": True} if recipe.opt == "adamw" else {}  # torch's own, one kernel a step
+    optimizer = create_optimizer_v2(
+        model, recipe.opt, scale * recipe.lr, recipe.weight_decay, eps=recipe.opt_eps, **fused
+    )
+    scheduler, _ = create_scheduler_v2(
+        optimizer,
+        "cosine",
+        num_epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+        warmup_lr=scale * recipe.warmup_lr,
+        min_lr=scale * recipe.min_lr,
+        cooldown_epochs=recipe.cooldown_epochs,
+        step_on_epochs=False,
+        updates_per_epoch=num_steps,
+    )
+    return optimizer, scheduler
+
+
+def make_mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
+    """Build timm's Mixup and CutMix where the recipe asks for either."""
+    if not (recipe.mixup or recipe.cutmix):
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        prob=recipe.mixup_prob,
+        switch_prob=recipe.mixup_switch_prob,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=num_classes,
+    )

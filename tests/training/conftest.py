@@ -1,8 +1,13 @@
 """A run small enough to train in a test, on the real digits."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from posmlp.study import RunConfig
+from posmlp.training.distributed import World
+from posmlp.training.trainer import make_trainer
 
 RECIPE = dict(epochs=2, batch_size=64, lr=1e-2, weight_decay=0.05, warmup_epochs=1, clip_grad=1.0)
 
@@ -24,3 +29,9 @@ def make_config():
         )
 
     return make
+
+
+@pytest.fixture
+def new_trainer():
+    """Return a function that builds a run's trainer on the CPU."""
+    return lambda config: make_trainer(config, Path("unused"), World(torch.device("cpu")))

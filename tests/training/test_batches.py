@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from posmlp.data.images import Images
 from posmlp.study import Augment, Data
-from posmlp.training.batches import (
-    MemoryBatches,
-    TrainingError,
-    memory_batches,
-    shifted,
-    streamed_batches,
-)
+from posmlp.training.batches import MemoryBatches, Share, memory_batches, shifted
+from posmlp.training.errors import TrainingError
 
 CPU = torch.device("cpu")
 
@@ -25,21 +19,21 @@ def numbered(num=10, size=4):
     return Images(pixels.astype(np.uint8), labels, "made here")
 
 
-def batches(images, batch_size=4, augment=None):
-    zero, one = torch.zeros(1), torch.ones(1)
-    return MemoryBatches(images, images.images_NHWC.shape[1], zero, one, batch_size, CPU, augment)
+def batches(images, batch_size=4, augment=None, **share):
+    zero, one, size = torch.zeros(1), torch.ones(1), images.images_NHWC.shape[1]
+    return MemoryBatches(images, size, zero, one, Share(batch_size, **share), CPU, augment)
 
 
 def test_testing_sees_every_image_once_in_order():
     found = batches(numbered())
-    assert len(list(found)) == len(found) == 3
+    assert len(list(found)) == 3
     assert torch.cat([labels for _, labels in found]).tolist() == list(range(10))
 
 
 def test_training_sees_images_at_most_once_and_labels_stay_with_them():
     found = batches(numbered(), augment=Augment())
     epoch = list(found.epoch(seed=0, epoch=0))
-    assert len(epoch) == len(found) == 2
+    assert len(epoch) == found.num_steps == 2
     labels = torch.cat([labels for _, labels in epoch])
     assert len(set(labels.tolist())) == 8
     for images, labels in epoch:
@@ -83,33 +77,50 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_digits_are_normalised_and_resized_on_request(tmp_path):
-    train, test = memory_batches(Data(name="digits"), Augment(), 1297, tmp_path, CPU)
+    train, test = memory_batches(Data(name="digits"), Augment(), Share(1297), tmp_path, CPU)
     ((x, _),) = train.epoch(seed=0, epoch=0)
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
     assert x.std().item() == pytest.approx(1, abs=1e-3)
     assert test.num_images == 500
     larger = Data(name="digits", image_size=16, train_fraction=0.1)
-    train, _ = memory_batches(larger, Augment(), 8, tmp_path, CPU)
+    train, _ = memory_batches(larger, Augment(), Share(8), tmp_path, CPU)
     assert next(train.epoch(0, 0))[0].shape == (8, 1, 16, 16)
 
 
-def test_image_folders_stream_through_timm(tmp_path):
-    for split, num in (("train", 6), ("val", 5)):
-        for label, name in enumerate(("n00000001", "n00000002")):
-            folder = tmp_path / split / name
-            folder.mkdir(parents=True)
-            for i in range(num):
-                Image.new("RGB", (40, 36), (250 * label, 0, 0)).save(folder / f"{i}.JPEG")
-    cfg = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
-    data = Data(name="imagenet", image_size=32, train_fraction=0.5, subset="first")
-    augment = Augment(scale=(0.5, 1.0), rand_augment="rand-m6-n3-mstd1.0-inc1")
-    train, test = streamed_batches(data, augment, 4, tmp_path, CPU, cfg)
-    assert (train.num_images, test.num_images) == (6, 10)
-    ((x, _),) = train.epoch(seed=0, epoch=0)
-    assert x.shape == (4, 3, 32, 32)
-    ((again, _),) = train.epoch(seed=0, epoch=0)
-    assert torch.equal(x, again)
-    labels = torch.cat([labels for _, labels in test])
-    assert labels.tolist() == [0] * 5 + [1] * 5  # exact counts, no padded duplicates
-    red = torch.cat([images for images, _ in test])[:, 0].mean((1, 2))
-    assert red[:5].max() < -0.9 < 0.9 < red[5:].min()
+def test_a_batch_computed_in_parts_has_the_same_images_and_draws():
+    augment = Augment(shift=1, hflip=0.5)
+
+    def step(**share):
+        return list(batches(numbered(40, 6), 8, augment, **share).epoch(seed=0, epoch=1, start=2))
+
+    (whole, labels), *_ = step()
+    parts = step(grad_accum=2)[:2]
+    assert torch.equal(torch.cat([x for x, _ in parts]), whole)
+    shares = [step(grad_accum=2, rank=rank, world_size=2)[:2] for rank in (0, 1)]
+    assert [len(y) for share in shares for _, y in share] == [2] * 4
+    found = torch.cat([y for parts in zip(*shares, strict=True) for _, y in parts])
+    assert torch.equal(found, labels)
+
+
+@pytest.mark.parametrize("erased", [0.0, 0.7])
+def test_an_epoch_can_be_begun_at_any_step(erased):
+    found = batches(numbered(20, 8), 4, Augment(shift=2, hflip=0.5, reprob=erased), grad_accum=2)
+    whole = list(found.epoch(seed=3, epoch=1))
+    assert len(whole) == 10
+    for start in range(6):
+        tail = list(found.epoch(seed=3, epoch=1, start=start))
+        assert len(tail) == 10 - 2 * start
+        for (x, y), (again, labels) in zip(whole[2 * start :], tail, strict=True):
+            assert torch.equal(x, again)
+            assert torch.equal(y, labels)
+
+
+def test_processes_test_every_image_once_between_them():
+    shares = [batches(numbered(), rank=rank, world_size=2) for rank in (0, 1)]
+    labels = [label for share in shares for _, y in share for label in y.tolist()]
+    assert sorted(labels) == list(range(10))
+
+
+def test_a_batch_that_cannot_be_split_is_refused():
+    with pytest.raises(TrainingError, match=r"recipe.batch_size: 10 images .* a multiple of 4"):
+        Share(10, grad_accum=2, world_size=2)

@@ -1,32 +1,103 @@
 """The loop: it learns, repeats itself, resumes exactly, and stops when the loss is not a number."""
 
+import io
 import math
-from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import torch
 
 from posmlp.models.gated_mlp import positional_parameters
-from posmlp.training.engine import TrainingError, evaluate, make_trainer, train
+from posmlp.training.engine import Asked, Interrupted, evaluate, train
+from posmlp.training.errors import TrainingError
 
-CPU = torch.device("cpu")
+TIMES = ("time", "images_per_s", "epoch_s")
+# Everything that draws random numbers or remembers something between two steps.
+EVERYTHING = dict(
+    epochs=2,
+    batch_size=80,  # 3 steps an epoch
+    grad_accum=2,
+    mixup=0.5,
+    cutmix=1.0,
+    ema_decay=0.9,
+    augment=dict(shift=1, hflip=0.5, reprob=0.3),
+)
+DROPPED = dict(drop_rate=0.1, drop_path_rate=0.1)
 
 
-def trained(config, log=None, state=None):
-    trainer = make_trainer(config, Path("unused"), CPU)
-    if state:
-        trainer.load_state_dict(state)
-    train(trainer, log or (lambda row: None), lambda state: None)
-    return trainer
+def nothing(_):
+    pass
+
+
+@pytest.fixture
+def trained(new_trainer):
+    """Return a function that trains a config to its end."""
+
+    def run(config, log=nothing):
+        trainer = new_trainer(config)
+        train(trainer, log, nothing)
+        return trainer
+
+    return run
 
 
 def figures(trainer):
-    times = ("time", "images_per_s", "epoch_s")
-    return [{k: v for k, v in row.items() if k not in times} for row in trainer.history]
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in trainer.history]
 
 
-def test_it_learns_and_logs_every_epoch(make_config):
+def tensors(value, name=""):
+    """Every leaf of a nested state, by its path."""
+    if isinstance(value, dict):
+        value = value.items()
+    elif isinstance(value, list | tuple):
+        value = enumerate(value)
+    else:
+        return {name: value}
+    return {k: v for key, entry in value for k, v in tensors(entry, f"{name}/{key}").items()}
+
+
+def assert_equal_to_the_bit(trainer, whole):
+    assert figures(trainer) == figures(whole)
+    ours, theirs = (
+        tensors({k: v for k, v in t.state_dict().items() if k not in ("seconds", "history")})
+        for t in (trainer, whole)
+    )
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        same = torch.equal if isinstance(value, torch.Tensor) else (lambda a, b: a == b)
+        assert same(value, theirs[name]), name
+
+
+class Asks:
+    """What is asked of the loop: `wish` when it asks for the n-th time, else nothing."""
+
+    def __init__(self, number=None, wish=Asked.LEAVE):
+        self.number, self.wish, self.count = number, wish, 0
+
+    def __call__(self):
+        self.count += 1
+        return self.wish if self.count == self.number else Asked.NOTHING
+
+
+def stopped_and_resumed(new_trainer, config, number):
+    """Train a run that is asked to leave at the n-th question and is started again; and where."""
+    first, file = new_trainer(config), io.BytesIO()
+
+    def save(state):
+        file.seek(0)
+        file.truncate()
+        torch.save(state, file)
+
+    with pytest.raises(Interrupted):
+        train(first, nothing, save, Asks(number))
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    second = new_trainer(config)
+    second.load_state_dict(state)
+    train(second, nothing, nothing)
+    return second, (state["epoch"], state["step"])
+
+
+def test_it_learns_and_logs_every_epoch(make_config, trained):
     rows = []
     recipe = dict(epochs=5, batch_size=16)
     trained(make_config(model=dict(gate="sgu", groups=1), recipe=recipe), rows.append)
@@ -37,45 +108,54 @@ def test_it_learns_and_logs_every_epoch(make_config):
     assert rows[0]["ema_test_top1"] is None
 
 
-def test_equal_seeds_give_equal_runs_and_others_differ(make_config):
-    recipe = dict(mixup=0.5, cutmix=1.0, augment=dict(shift=1, hflip=0.5))
-    model = dict(drop_path_rate=0.1)
+def test_equal_seeds_give_equal_runs_and_others_differ(make_config, trained):
     first, again, other = (
-        trained(make_config(seed=seed, recipe=recipe, model=model)) for seed in (0, 0, 1)
+        trained(make_config(seed=seed, recipe=EVERYTHING, model=DROPPED)) for seed in (0, 0, 1)
     )
-    assert figures(first) == figures(again)
+    assert_equal_to_the_bit(again, first)
     assert figures(first) != figures(other)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(make_config):
-    recipe = dict(epochs=4, mixup=0.5, ema_decay=0.9, augment=dict(shift=1))
-    config = make_config(recipe=recipe, model=dict(drop_path_rate=0.1))
-    whole = trained(config)
+def test_a_run_stopped_anywhere_equals_an_uninterrupted_one(make_config, new_trainer):
+    config = make_config(recipe=EVERYTHING, model=DROPPED)
+    whole, asks = new_trainer(config), Asks()
+    train(whole, nothing, nothing, asks)
+    places = []
+    for number in range(1, asks.count + 1):
+        resumed, place = stopped_and_resumed(new_trainer, config, number)
+        places.append(place)
+        assert_equal_to_the_bit(resumed, whole)
+    # Before the first step, after each, and between the batches of both tests of every epoch.
+    assert sorted(set(places)) == [(0, 0), *((e, s) for e in (0, 1) for s in (1, 2, 3))]
+    assert places.count((0, 3)) == places.count((1, 3)) == 1 + 2 * 2
+
+
+def test_a_save_in_between_changes_nothing(make_config, new_trainer, trained):
+    config = make_config(recipe=EVERYTHING, model=DROPPED)
     states = []
-
-    def stop(state):
-        states.append(deepcopy(state))
-        if state["epoch"] == 2:
-            raise KeyboardInterrupt
-
-    trainer = make_trainer(config, Path("unused"), CPU)
-    with pytest.raises(KeyboardInterrupt):
-        train(trainer, lambda row: None, stop)
-    resumed = trained(config, state=states[-1])
-    assert figures(resumed) == figures(whole)
-    for (name, a), b in zip(
-        whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True
-    ):
-        assert torch.equal(a, b), name
+    trainer = new_trainer(config)
+    train(trainer, nothing, states.append, Asks(3, Asked.SAVE))
+    assert [(s["epoch"], s["step"]) for s in states] == [(0, 2), (1, 0), (2, 0)]
+    assert_equal_to_the_bit(trainer, trained(config))
 
 
-def test_the_average_of_weights_is_reported_beside_the_raw_model(make_config):
+def test_a_batch_in_two_parts_gives_the_same_losses(make_config, trained):
+    model = dict(gate="sgu", groups=1)
+    one, two = (
+        trained(make_config(model=model, recipe=dict(grad_accum=parts))).history for parts in (1, 2)
+    )
+    for key in ("train_loss", "test_loss"):
+        expected = pytest.approx([row[key] for row in one], rel=1e-5)
+        assert [row[key] for row in two] == expected
+
+
+def test_the_average_of_weights_is_reported_beside_the_raw_model(make_config, trained):
     last = trained(make_config(recipe=dict(ema_decay=0.5))).history[-1]
     assert last["ema_test_loss"] != last["test_loss"]
     assert 0 <= last["ema_test_top1"] <= 100
 
 
-def test_learning_rate_warms_up_falls_and_cools_down(make_config):
+def test_learning_rate_warms_up_falls_and_cools_down(make_config, trained):
     recipe = dict(epochs=4, cooldown_epochs=2, warmup_lr=1e-4, min_lr=1e-5, lr=1e-2)
     rates = [row["lr"] for row in trained(make_config(recipe=recipe)).history]
     assert len(rates) == 6
@@ -84,19 +164,53 @@ def test_learning_rate_warms_up_falls_and_cools_down(make_config):
     assert rates[4] == rates[5] == 1e-5
 
 
-def test_a_diverged_run_ends_with_what_to_change(make_config):
-    config = make_config(recipe=dict(lr=1e-2))
-    trainer = make_trainer(config, Path("unused"), CPU)
+def test_learning_rates_follow_the_batch_size_where_that_is_asked(make_config, trained):
+    recipe = dict(epochs=3, cooldown_epochs=1, warmup_lr=1e-4, min_lr=1e-5)
+    plain, scaled = (
+        [row["lr"] for row in trained(make_config(recipe=recipe | extra)).history]
+        for extra in ({}, dict(lr_base_size=32))
+    )
+    assert scaled == pytest.approx([2 * rate for rate in plain])  # batch_size is 64
+
+
+def test_a_diverged_run_ends_with_what_to_change(make_config, new_trainer):
+    trainer = new_trainer(make_config(recipe=dict(lr=1e-2)))
     with torch.no_grad():
         trainer.model.head.bias.fill_(math.nan)
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 0 .* Lower recipe.lr \(0.01\)"):
-        train(trainer, lambda row: None, lambda state: None)
+        train(trainer, nothing, nothing)
+
+
+@pytest.mark.parametrize("wish", [Asked.SAVE, Asked.LEAVE])
+def test_what_has_diverged_is_never_saved(make_config, new_trainer, wish):
+    trainer = new_trainer(make_config())
+    with torch.no_grad():
+        trainer.model.head.bias.fill_(math.nan)
+    saved = []
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train(trainer, nothing, saved.append, Asks(2, wish))  # after the first step
+    assert trainer.step == 1
+    assert not saved
+
+
+def test_deterministic_sets_the_switches_of_torch(make_config, new_trainer, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+
+    def switches():
+        return (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic)
+
+    try:
+        for on in (True, False):
+            new_trainer(make_config(recipe=dict(deterministic=on)))
+            assert switches() == (on, on)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("decayed", [False, True])
-def test_weight_decay_leaves_positions_alone_unless_asked(make_config, decayed):
-    config = make_config(recipe=dict(decay_position=decayed))
-    trainer = make_trainer(config, Path("unused"), CPU)
+def test_weight_decay_leaves_positions_alone_unless_asked(make_config, new_trainer, decayed):
+    trainer = new_trainer(make_config(recipe=dict(decay_position=decayed)))
     names = {id(p): n for n, p in trainer.model.named_parameters()}
     decayed_names = {
         names[id(p)]
@@ -111,13 +225,13 @@ def test_weight_decay_leaves_positions_alone_unless_asked(make_config, decayed):
     assert "blocks.0.mlp_channels.fc1.weight" in decayed_names
 
 
-def test_evaluation_counts_an_incomplete_batch_exactly(make_config):
-    trainer = make_trainer(make_config(), Path("unused"), CPU)
-    trainer.test.batch_size = 300  # 500 images
+def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer):
+    trainer = new_trainer(make_config(recipe=dict(batch_size=150)))  # tests 300 of 500 at once
     with torch.no_grad():
         trainer.model.head.weight.zero_()
         trainer.model.head.bias.copy_(-torch.arange(10.0))  # always says 0, then 1, 2, ...
     labels = trainer.test.labels_N
+    assert [len(y) for _, y in trainer.test] == [300, 200]
     loss, top1, top5 = evaluate(trainer, trainer.model)
     assert top1 == pytest.approx(100 * (labels == 0).double().mean().item(), abs=1e-9)
     assert top5 == pytest.approx(100 * (labels < 5).double().mean().item(), abs=1e-9)

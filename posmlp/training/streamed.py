@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from timm.data import PrefetchLoader, create_transform
-from timm.data.loader import fast_collate
+from timm.data import create_transform
+from timm.data.loader import PrefetchLoader, fast_collate
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler

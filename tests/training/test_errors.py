@@ -1,0 +1,36 @@
+"""explained: failures of libraries, real ones, in a study's own words."""
+
+import pytest
+import torch
+
+from posmlp.training.errors import TrainingError, explained
+
+
+def test_memory_that_is_not_there_is_explained_with_what_to_set():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50, dtype=torch.uint8)
+    error = explained(caught.value, part_size=128, grad_accum=2)
+    assert isinstance(error, TrainingError)
+    text = str(error)
+    assert text.startswith("the machine's memory does not hold 128 images at once (")
+    assert "Set recipe.grad_accum to 4: recipe.batch_size stays what it is" in text
+    assert "\n" not in text
+
+
+def test_pythons_own_memory_error_too():
+    with pytest.raises(MemoryError) as caught:
+        bytearray(2**60)
+    assert "recipe.grad_accum to 2" in str(explained(caught.value, 64, 1))
+
+
+def test_a_full_gpu_is_named():
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+    text = str(explained(error, 64, 1))
+    assert text.startswith("the GPU's memory does not hold 64 images at once (CUDA out of memory.")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("x"), OSError(28)]
+)
+def test_what_is_not_known_is_left_as_it_is(error):
+    assert explained(error, 64, 1) is None

@@ -1,0 +1,152 @@
+"""Streamed batches, on made folders of images: exact, repeatable, plain about damaged files."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+import torch
+from PIL import Image
+
+from posmlp.study import Augment, Data
+from posmlp.training.batches import Share
+from posmlp.training.engine import evaluate
+from posmlp.training.errors import TrainingError, explained
+from posmlp.training.streamed import streamed_batches
+
+CPU = torch.device("cpu")
+CFG = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
+CLASSES = ("n00000001", "n00000002")
+AUGMENT = Augment(scale=(0.5, 1.0), hflip=0.5, rand_augment="rand-m6-n3-mstd1.0-inc1", reprob=0.5)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """ImageNet's layout: two classes, black and red, 6 training and 5 test images each."""
+    for split, num in (("train", 6), ("val", 5)):
+        for label, name in enumerate(CLASSES):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for i in range(num):
+                Image.new("RGB", (40, 36), (250 * label, 20 * i, 0)).save(folder / f"{i}.JPEG")
+    return tmp_path
+
+
+def stream(root, batch_size=4, augment=AUGMENT, share=None, **data):
+    settings = Data(name="imagenet", image_size=32, **data)
+    share = Share(batch_size, **(share or {}))
+    return streamed_batches(settings, augment, share, root, CPU, CFG)
+
+
+def assert_same(some, others):
+    for (x, y), (images, labels) in zip(some, others, strict=True):
+        assert torch.equal(x, images)
+        assert torch.equal(y, labels)
+
+
+def test_image_folders_stream_through_timm(root):
+    augment = Augment(scale=(0.5, 1.0), rand_augment="rand-m6-n3-mstd1.0-inc1")
+    train, test = stream(root, augment=augment, train_fraction=0.5, subset="first")
+    assert (train.num_images, test.num_images) == (6, 10)
+    ((x, _),) = train.epoch(seed=0, epoch=0)
+    assert x.shape == (4, 3, 32, 32)
+    ((again, _),) = train.epoch(seed=0, epoch=0)
+    assert torch.equal(x, again)
+    labels = torch.cat([labels for _, labels in test])
+    assert labels.tolist() == [0] * 5 + [1] * 5  # exact counts, no padded duplicates
+    red = torch.cat([images for images, _ in test])[:, 0].mean((1, 2))
+    assert red[:5].max() < -0.9 < 0.9 < red[5:].min()
+
+
+def test_an_epoch_can_be_begun_at_any_step(root):
+    train, _ = stream(root, share=dict(grad_accum=2))
+    whole = list(train.epoch(seed=0, epoch=1))
+    assert len(whole) == 6
+    for start in range(4):
+        assert_same(train.epoch(seed=0, epoch=1, start=start), whole[2 * start :])
+
+
+def test_the_number_of_reading_processes_changes_nothing(root):
+    num_threads, epochs = torch.get_num_threads(), []
+    try:
+        for num in (1, 2):
+            torch.set_num_threads(num)
+            train, _ = stream(root)
+            assert train.loader.loader.num_workers == num
+            epochs.append(list(train.epoch(seed=0, epoch=0)))
+    finally:
+        torch.set_num_threads(num_threads)
+    assert_same(*epochs)
+
+
+def test_two_processes_read_the_same_batches_between_them(root):
+    augment = Augment(scale=(0.5, 1.0), hflip=0.5)
+    one, _ = stream(root, augment=augment)
+    two = [stream(root, augment=augment, share=dict(rank=r, world_size=2)) for r in (0, 1)]
+    epochs = [train.epoch(seed=0, epoch=0) for train, _ in two]
+    joined = [[torch.cat(pair) for pair in zip(*p, strict=True)] for p in zip(*epochs, strict=True)]
+    assert_same(joined, one.epoch(seed=0, epoch=0))
+    tested = [len(labels) for _, test in two for _, labels in test]
+    assert tested == [2, 2, 1, 2, 2, 1]
+
+
+@pytest.fixture
+def damaged(root):
+    """A training and a test image that cannot be read."""
+    paths = [root / split / CLASSES[1] / "3.JPEG" for split in ("train", "val")]
+    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    paths[1].write_bytes(b"no JPEG at all")
+    return paths
+
+
+def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
+    for batches, path in zip(stream(root), damaged, strict=True):
+        with pytest.raises(TrainingError) as caught:
+            list(batches.epoch(0, 0) if batches.num_steps else batches)
+        assert str(caught.value).startswith(
+            "1 images are missing or cannot be decoded and data.max"
+        )
+        assert str(path) in str(caught.value)
+
+
+def test_an_image_that_goes_missing_is_named(root):
+    _, test = stream(root)
+    (root / "val" / CLASSES[0] / "2.JPEG").unlink()
+    with pytest.raises(TrainingError, match=r"val/n00000001/2.JPEG\. Restore them, or raise"):
+        list(test)
+
+
+def test_so_many_as_allowed_are_skipped_and_counted(root, damaged):
+    train, test = stream(root, batch_size=12, max_unreadable=1)
+    ((x, labels),) = train.epoch(seed=0, epoch=0)
+    assert (len(x), sorted(labels.tolist())) == (12, [0] * 6 + [1] * 6)  # another stands in
+    assert [train.files.paths[i] for i in train.unreadable_N.nonzero()] == [str(damaged[0])]
+    labels = torch.cat([labels for _, labels in test])
+    assert labels.tolist() == [0] * 5 + [1] * 3 + [-1] + [1]
+    assert int(test.unreadable_N.sum()) == 1
+
+
+def test_evaluation_leaves_out_what_cannot_be_read(root, damaged, make_config, new_trainer):
+    trainer = new_trainer(make_config())
+    _, trainer.test = stream(root, max_unreadable=1)
+    always_first = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
+    always_first(torch.zeros(1, 3, 32, 32))
+    with torch.no_grad():
+        always_first[1].weight.zero_()
+        always_first[1].bias.copy_(torch.tensor([1.0, 0.0]))
+    _, top1, top5 = evaluate(trainer, always_first)
+    assert (top1, top5) == (pytest.approx(100 * 5 / 9), 100)
+
+
+def test_a_killed_reading_process_is_explained(root):
+    train, _ = stream(root, batch_size=1)
+    before = set(multiprocessing.active_children())
+    parts = iter(train.epoch(0, 0))
+    next(parts)
+    for child in set(multiprocessing.active_children()) - before:
+        os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError) as caught:
+        list(parts)
+    error = explained(caught.value, 4, 1)
+    assert isinstance(error, TrainingError)
+    assert "a process that reads images has ended" in str(error)

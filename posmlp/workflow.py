@@ -20,6 +20,9 @@ class Settings(Section):
     data_root: str = Field("data", description="folder of the data sets")
     results: str = Field("results", description="folder of runs, tables and figures")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what runs train on")
+    checkpoint_minutes: float = Field(
+        10.0, gt=0, description="minutes between the checkpoints that a run writes within an epoch"
+    )
     tracking: bool = Field(True, description="mirror the runs to MLflow")
 
 

@@ -12,6 +12,7 @@ import timm
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LinearLocator
+from safetensors.torch import load_file
 
 import posmlp.models  # noqa: F401  registers them with timm
 from posmlp.analysis.style import ONE_COLUMN, TWO_COLUMNS, figure_style
@@ -31,8 +32,7 @@ def load_maps(run_folder: str | Path) -> dict[str, np.ndarray]:
     run_folder = Path(run_folder)
     run = RunConfig.read(run_folder / "config.yaml")
     model = timm.create_model(**run.model_arguments())
-    checkpoint = torch.load(run_folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(checkpoint["model"])
+    model.load_state_dict(load_file(run_folder / "model.safetensors"))
     mixers = {n: m for n, m in model.named_modules() if isinstance(m, TokenMixing)}
     with torch.no_grad():
         return {name: window_map(mixer) for name, mixer in mixers.items()}

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from posmlp import code_version
 from posmlp.data.images import dataset_digest
 from posmlp.data.sources import DATASETS

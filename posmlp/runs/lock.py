@@ -6,6 +6,8 @@ holder changes every BEAT_S; another machine's lock is taken over only after it 
 PATIENCE_S. No clock is compared with another.
 """
 
+import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -44,12 +46,7 @@ class FolderLock:
     def __enter__(self) -> Self:
         try:
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self.in_use(self.read()) from None
-            except OSError:
-                pass  # a file system without such locks: the beats alone must do
+            self.take()
             self.check_other_machines()
             self.beat()
         except OSError as error:
@@ -68,6 +65,16 @@ class FolderLock:
         self.heart.join()
         os.ftruncate(self.file, 0)  # not removed: somebody may be opening this very file
         os.close(self.file)
+
+    def take(self) -> None:
+        """Get the kernel's lock, or refuse; where the file system has none the beats must do."""
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self.in_use(self.read()) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+                raise
 
     def check_other_machines(self) -> None:
         """Refuse a folder whose holder, on another machine, is alive."""
@@ -115,7 +122,5 @@ class FolderLock:
 
     def keep_beating(self) -> None:
         while not self.done.wait(BEAT_S):
-            try:
+            with contextlib.suppress(OSError):  # a full disk: training itself will say so
                 self.beat()
-            except OSError:
-                pass  # a full disk: training itself will say so

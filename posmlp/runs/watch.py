@@ -8,9 +8,8 @@ from typing import Self
 
 from posmlp.training.engine import Asked
 
-# Slurm's warning before a time limit, and what ends a process: `kill`, scancel, pre-emption, Ctrl-C.
+# Slurm's warning before a time limit; and what kill, scancel, pre-emption and Ctrl-C send.
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
-CHECKPOINT_MINUTES = 10.0
 
 
 class Watch:
@@ -20,7 +19,7 @@ class Watch:
     once; files are replaced as a whole, so the last checkpoint survives that.
     """
 
-    def __init__(self, checkpoint_minutes: float = CHECKPOINT_MINUTES) -> None:
+    def __init__(self, checkpoint_minutes: float) -> None:
         self.seconds_between = 60 * checkpoint_minutes
         self.saved_at = time.monotonic()  # unlike the clock on the wall it never goes back
         self.signal: signal.Signals | None = None

@@ -121,7 +121,7 @@ class Tracker:
 
 def follow(orders: TextIO) -> None:
     """Mirror a folder until the trainer says its last status or is gone; `orders` is the pipe."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the trainer gets them as well, and decides
     task = json.loads(orders.readline())
     os.nice(task["nice"])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 
 from posmlp.analysis.maps import MAX_GROUPS, MAX_LAYERS, evenly_spaced, learned_maps, load_maps
 from posmlp.layers import TokenMixing
@@ -9,7 +10,7 @@ from posmlp.layers import TokenMixing
 
 @pytest.fixture
 def run_folder(study, tmp_path):
-    """A run folder with the checkpoint of a network whose centres and spreads are drawn."""
+    """A run folder with the weights of a network whose centres and spreads are drawn."""
     run = study.run("gqpe_s4", 1)
     model = timm.create_model(**run.model_arguments())
     generator = torch.Generator().manual_seed(0)
@@ -19,11 +20,11 @@ def run_folder(study, tmp_path):
     folder = run.folder(tmp_path)
     folder.mkdir(parents=True)
     run.write(folder / "config.yaml")
-    torch.save({"model": model.state_dict(), "epoch": 1}, folder / "checkpoint.pt")
+    save_file(model.state_dict(), folder / "model.safetensors")
     return folder, model
 
 
-def test_loaded_maps_are_those_of_the_checkpoint(run_folder):
+def test_loaded_maps_are_those_of_the_network(run_folder):
     folder, model = run_folder
     maps = load_maps(folder)
     mixers = {name: m for name, m in model.named_modules() if isinstance(m, TokenMixing)}

@@ -1,34 +1,48 @@
-"""The run folder: what is in it, how it survives, what is used again."""
+"""A run from start to finish: what its folder holds, and how it goes on after an interruption."""
 
 import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from posmlp.runs.checkpoints import CheckpointError
+from posmlp.runs.record import TIMES, RecordError, read_history
 from posmlp.study import RunConfig
-from posmlp.training.record import HISTORY, RunFolder, read_history, write_atomically
-from posmlp.training.run import execute
+from posmlp.training.engine import Interrupted
 
-CPU = torch.device("cpu")
-
-
-def run(config, results):
-    return execute(config, results, Path("unused"), CPU, "python -m posmlp train")
+ALL_DRAWS = dict(mixup=0.5, ema_decay=0.9, augment=dict(shift=1, hflip=0.5, reprob=0.3))
 
 
-def test_a_finished_folder_explains_itself(make_config, tmp_path):
+def figures(folder):
+    """What must not depend on how often a run was stopped."""
+    rows = read_history(folder / "history.csv")
+    weights = (folder / "model.safetensors").read_bytes(), (folder / "ema.safetensors").read_bytes()
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in rows], weights
+
+
+def test_a_finished_folder_explains_itself(make_config, run, tmp_path):
     config = make_config()
     metrics = run(config, tmp_path)
     folder = config.folder(tmp_path)
-    names = {p.name for p in folder.iterdir()}
-    assert names == {
+    names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("checkpoint-"))
+    assert names == [
+        ".lock",
         "config.yaml",
-        "provenance.json",
         "history.csv",
-        "checkpoint.pt",
         "metrics.json",
-    }
+        "model.safetensors",
+        "provenance.json",
+        "trajectory.npz",
+    ]
     assert RunConfig.read(folder / "config.yaml") == config
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     history = read_history(folder / "history.csv")
@@ -38,56 +52,188 @@ def test_a_finished_folder_explains_itself(make_config, tmp_path):
     assert metrics["token_mixing_params_per_layer"] == [6 * 4 + 64] * 3
     assert metrics["token_mixing_params"] == 3 * 88
     assert metrics["num_test"] == 500
+    assert metrics["num_starts"] == 1
     assert len(metrics["data_digest"]) == 16
     assert metrics["train_images_per_s"] > 0
     for name in ("code_version", "torch", "timm", "device", "hostname", "started_at", "command"):
         assert metrics[name], name
 
 
-def test_an_interrupted_run_goes_on_from_its_checkpoint(make_config, tmp_path, capsys, monkeypatch):
-    config = make_config(recipe=dict(epochs=4))
-    whole = run(config, tmp_path / "whole")
-    write = RunFolder.write_history
+def test_centres_and_spreads_are_kept_from_the_start_to_the_last_epoch(make_config, run, tmp_path):
+    config = make_config()
+    run(config, tmp_path)
+    weights = load_file(config.folder(tmp_path) / "model.safetensors")
+    with np.load(config.folder(tmp_path) / "trajectory.npz") as trajectory:
+        assert len(trajectory.files) == 2 * 3
+        for name, values in trajectory.items():
+            assert values.shape == (3, *weights[name].shape)
+            assert np.array_equal(values[-1], weights[name])
+            assert not np.array_equal(values[0], values[1])
 
-    def stop_after_two(folder, rows):
-        write(folder, rows)
-        if len(rows) == 2:
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(RunFolder, "write_history", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        run(config, tmp_path / "parts")
-    monkeypatch.undo()
+@pytest.mark.parametrize("steps", [0, 1, 5, 8, 9, 12])
+def test_an_interrupted_run_equals_an_uninterrupted_one(
+    make_config, run, leave_after, tmp_path, capsys, steps
+):
+    config = make_config(recipe=ALL_DRAWS, model=dict(drop_path_rate=0.1))  # 4 steps an epoch
+    run(config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(config, tmp_path / "parts", leave_after(steps))
     folder = config.folder(tmp_path / "parts")
     assert not (folder / "metrics.json").exists()
-    assert len(read_history(folder / "history.csv")) == 2
-    parts = run(config, tmp_path / "parts")
-    assert "going on after epoch 2" in capsys.readouterr().out
-    assert [parts[k] for k in ("top1", "loss", "train_loss", "epochs")] == [
-        whole[k] for k in ("top1", "loss", "train_loss", "epochs")
-    ]
+    assert run(config, tmp_path / "parts")["num_starts"] == 2
+    assert "going on at epoch" in capsys.readouterr().out
+    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(make_config, tmp_path, capsys):
+def test_a_finished_run_is_not_trained_again(make_config, run, leave_after, tmp_path):
+    config = make_config()
+    first = run(config, tmp_path)
+    again = run(config, tmp_path, leave_after(1))  # would leave at the first step
+    assert again["top1"] == first["top1"]
+
+
+def test_a_finished_run_of_other_settings_is_replaced(make_config, run, tmp_path, capsys):
     run(make_config(), tmp_path)
-    run(make_config(recipe=dict(lr=5e-3)), tmp_path)
+    metrics = run(make_config(recipe=dict(lr=5e-3)), tmp_path)
     assert "going on" not in capsys.readouterr().out
+    assert metrics["num_starts"] == 1
+    assert len(read_history(make_config().folder(tmp_path) / "history.csv")) == 2
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    path = tmp_path / "metrics.json"
-    path.write_text("old")
+def test_settings_changed_within_a_run_are_named_and_nothing_is_lost(
+    make_config, run, leave_after, tmp_path
+):
+    config, folder = make_config(), make_config().folder(tmp_path)
+    with pytest.raises(Interrupted):
+        run(config, tmp_path, leave_after(6))
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(CheckpointError, match=r"recipe.lr is 0.005 here and 0.01 there.*rm -r"):
+        run(make_config(recipe=dict(lr=5e-3)), tmp_path)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    assert run(config, tmp_path)["num_starts"] == 2
 
-    def fail(file):
-        file.write(b"half of the new")
-        raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
-    assert path.read_text() == "old"
+def test_a_checkpoint_of_another_seed_is_refused_by_name(make_config, run, leave_after, tmp_path):
+    with pytest.raises(Interrupted):
+        run(make_config(), tmp_path, leave_after(6))
+    other = make_config(seed=1)
+    shutil.copytree(make_config().folder(tmp_path), other.folder(tmp_path))
+    with pytest.raises(CheckpointError, match=r"is of study small, gqpe seed 0, not of .* seed 1"):
+        run(other, tmp_path)
 
 
-def test_history_reads_back_to_the_last_digit(tmp_path):
-    row = dict.fromkeys(HISTORY, 1 / 3) | dict(epoch=0, ema_test_top1=None)
-    RunFolder(tmp_path).write_history([row])
-    assert read_history(tmp_path / "history.csv") == [row]
+def test_parts_on_unlike_machines_are_pointed_out(
+    make_config, run, leave_after, tmp_path, capsys, monkeypatch
+):
+    with pytest.raises(Interrupted):
+        run(make_config(), tmp_path, leave_after(6))
+    monkeypatch.setattr("posmlp.code_version.cpu_name", lambda: "another processor")
+    run(make_config(), tmp_path)
+    assert "is another processor; figures may differ" in capsys.readouterr().out
+
+
+def test_a_clock_that_goes_back_changes_nothing_but_times(
+    make_config, run, leave_after, tmp_path, monkeypatch
+):
+    config = make_config(recipe=ALL_DRAWS)
+    run(config, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(config, tmp_path / "parts", leave_after(7))
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    run(config, tmp_path / "parts")
+    folder = config.folder(tmp_path / "parts")
+    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
+    assert read_history(folder / "history.csv")[-1]["time"] == 1000
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a file system that nobody can write")
+def test_a_folder_that_cannot_be_written_is_named(make_config, run):
+    with pytest.raises(RecordError, match=r"/sys/.* cannot be written .*config results="):
+        run(make_config(), Path("/sys/posmlp"))
+
+
+@pytest.mark.parametrize("limit", [100, 600, 30_000])
+def test_a_full_disk_leaves_valid_files_and_the_run_goes_on(make_config, run, tmp_path, limit):
+    """A size limit fails the same writes as a full disk; the three fail at different files."""
+    config = make_config(recipe=ALL_DRAWS)
+    run(config, tmp_path / "whole")
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(RecordError, match="the disk is full"):
+            run(config, tmp_path / "parts")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    folder = config.folder(tmp_path / "parts")
+    assert not list(folder.glob(".*.part"))
+    run(config, tmp_path / "parts")
+    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
+
+
+def test_a_truly_full_disk(make_config, run, tmp_path):
+    """The same on a file system of its own that is really full."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        missing = "mounting a small file system needs root"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    try:
+        config = make_config(recipe=ALL_DRAWS)
+        (small / "ballast").write_bytes(bytes(150_000))
+        with pytest.raises(RecordError, match=r"No space left on device.*0.000 GB free"):
+            run(config, small)
+        (small / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(small)], check=True)
+        assert run(config, small)["epochs"] == 2
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def wait_for_step(process, folder):
+    """Wait until a process trains: its history has a row."""
+    deadline = time.monotonic() + 60
+    while not (folder / "history.csv").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
+def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, name):
+    process = start_process()
+    folder = tmp_path / "results/runs/long/sgu/seed0"
+    wait_for_step(process, folder)
+    process.send_signal(getattr(signal, name))
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 75, output
+    assert f"by {name}; the same command goes on from there" in output
+    assert "Traceback" not in output
+    assert not (folder / "metrics.json").exists()
+    assert torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)["epoch"] >= 1
+
+
+def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
+    first = start_process()
+    wait_for_step(first, tmp_path / "results/runs/long/sgu/seed0")
+    second = start_process()
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"is in use: process {first.pid} on " in output
+    assert "Traceback" not in output
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+    third = start_process()
+    line = third.stdout.readline()
+    assert "going on at epoch" in line
+
+
+def test_a_path_with_spaces_and_letters_of_all_kinds(start_process, tmp_path):
+    results = tmp_path / "résultats d'été/数据"
+    process = start_process(results)
+    wait_for_step(process, results / "runs/long/sgu/seed0")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 75

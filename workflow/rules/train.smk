@@ -1,5 +1,7 @@
 # One training: a variant with a seed. It is repeated when its key changes, that is when a setting
 # that it depends on or the code in posmlp/{layers,models,data,training} does; dates do not count.
+# A training that is stopped by a signal leaves a checkpoint and the exit status 75. Snakemake starts
+# it again (`retries` in the profiles), and it goes on from there.
 
 
 rule train:
@@ -27,4 +29,4 @@ rule train:
         ": > {log}; {PYTHON:q} -m posmlp train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {threads}"
-        " --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"

@@ -1,0 +1,108 @@
+"""A run small enough to train in a test, and ways to train it whole, in part and in a process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from posmlp.runs.execute import execute
+from posmlp.runs.watch import Watch
+from posmlp.study import RunConfig
+from posmlp.training.distributed import World
+from posmlp.training.engine import Asked
+
+ROOT = Path(__file__).parents[2]
+RECIPE = dict(epochs=2, batch_size=64, lr=1e-2, weight_decay=0.05, warmup_epochs=1, clip_grad=1.0)
+
+
+@pytest.fixture
+def make_config():
+    """Return a function that builds a run's config; sections are merged into a small default."""
+
+    def make(seed=0, model=None, recipe=None, variant="gqpe"):
+        return RunConfig.model_validate(
+            dict(
+                study="small",
+                variant=variant,
+                seed=seed,
+                data=dict(name="digits", train_fraction=0.2),
+                model=dict(name="gmlp_posgu_xs1_8", gate="gqpe", groups=4) | (model or {}),
+                recipe=RECIPE | (recipe or {}),
+            )
+        )
+
+    return make
+
+
+class LeaveAfter(Watch):
+    """Asks to leave after a number of steps."""
+
+    def __init__(self, num_steps):
+        super().__init__(checkpoint_minutes=10)
+        self.left = num_steps
+
+    def asked(self):
+        self.left -= 1
+        return Asked.LEAVE if self.left < 0 else super().asked()
+
+
+@pytest.fixture
+def leave_after():
+    """Return the watch that asks to leave after a number of steps."""
+    return LeaveAfter
+
+
+@pytest.fixture
+def run():
+    """Return a function that trains a run in a results folder."""
+
+    def train(config, results, watch=None):
+        world = World(torch.device("cpu"))
+        watch = watch or Watch(checkpoint_minutes=10)
+        return execute(config, results, Path("unused"), world, "python -m posmlp train", watch)
+
+    return train
+
+
+@pytest.fixture
+def study_file(tmp_path):
+    """A study of one variant that trains for a minute unless it is stopped."""
+    (tmp_path / "long.tsv").write_text("variant\tclaim\nsgu\tThe reference\n")
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        "title: Long\nquestion: Does it stop?\nreference: sgu\nseeds: [0]\n"
+        "data: {name: digits}\nmodel: {name: gmlp_posgu_xs1_8, gate: sgu}\n"
+        "recipe: {epochs: 200, batch_size: 32, lr: 1e-2, weight_decay: 0.05}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def start_process(study_file, tmp_path):
+    """Return a function that starts `python -m posmlp train` of the long study."""
+    started = []
+
+    def start(results=tmp_path / "results", **options):
+        command = [sys.executable, "-m", "posmlp", "train", "--study", str(study_file)]
+        command += ["--variant", "sgu", "--seed", "0", "--results", str(results)]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()

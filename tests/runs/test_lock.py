@@ -1,0 +1,80 @@
+"""The lock of a run folder: one holder, on whatever machine; the dead hold nothing."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from posmlp.runs import lock
+from posmlp.runs.lock import FolderInUse, FolderLock
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(lock, "BEAT_S", 0.02)
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.5)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """Return a function that writes the lock of a process on another machine."""
+
+    def write(beat):
+        holder = {"host": "node7", "pid": 4242, "job": "77", "beat": f"token {beat}"}
+        (tmp_path / ".lock").write_text(json.dumps(holder).ljust(lock.LENGTH))
+
+    return write
+
+
+def test_it_is_free_again_after_the_block(tmp_path):
+    for _ in range(2):
+        with FolderLock(tmp_path):
+            assert (tmp_path / ".lock").stat().st_size == lock.LENGTH
+        assert (tmp_path / ".lock").stat().st_size == 0
+
+
+def test_a_second_holder_is_refused_and_told_of_the_first(tmp_path):
+    with FolderLock(tmp_path):
+        with pytest.raises(FolderInUse, match=r"in use: process .* trains there"):
+            FolderLock(tmp_path).__enter__()
+        time.sleep(0.1)
+        assert FolderLock(tmp_path).read()["pid"]  # the holder's beats go on
+
+
+def test_a_living_holder_on_another_machine_is_respected(tmp_path, elsewhere):
+    elsewhere(0)
+    alive = threading.Event()
+
+    def live():
+        for beat in range(1, 40):
+            if alive.wait(0.05):
+                return
+            elsewhere(beat)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        with pytest.raises(FolderInUse, match=r"process 4242 on node7 \(Slurm job 77\)"):
+            FolderLock(tmp_path).__enter__()
+    finally:
+        alive.set()
+        thread.join()
+
+
+def test_a_lock_left_behind_by_a_dead_machine_is_recognised(tmp_path, elsewhere, capsys):
+    elsewhere(0)
+    with FolderLock(tmp_path):
+        pass
+    assert "left behind by node7" in capsys.readouterr().out
+
+
+def test_the_lock_is_one_text_of_constant_length(tmp_path):
+    with FolderLock(tmp_path) as held:
+        texts = set()
+        for _ in range(20):
+            texts.add((tmp_path / ".lock").read_text())
+            time.sleep(0.02)
+    assert len(texts) > 3
+    assert {len(text) for text in texts} == {lock.LENGTH}
+    assert {json.loads(text)["beat"].split()[0] for text in texts} == {held.token}

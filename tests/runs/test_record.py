@@ -1,0 +1,25 @@
+"""The files of a run folder: whole or not at all, and read back as they were written."""
+
+import pytest
+
+from posmlp.runs.record import HISTORY, RecordError, RunFolder, read_history, write_atomically
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text("old")
+
+    def fail(file):
+        file.write(b"half of the new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(RecordError, match=r"metrics.json cannot be written \(No space.*Free some"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_history_reads_back_to_the_last_digit(tmp_path):
+    row = dict.fromkeys(HISTORY, 1 / 3) | dict(epoch=0, ema_test_top1=None)
+    RunFolder(tmp_path).write_history([row])
+    assert read_history(tmp_path / "history.csv") == [row]

@@ -3,6 +3,7 @@
 STUDY ?= digits
 PYTHON ?= python3.11
 CORES ?= all
+FAULTS ?= 200
 ARGS ?=
 
 BIN := .venv/bin
@@ -16,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test lint ui clean
+.PHONY: help env reproduce test faults lint ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ reproduce: env ## train every run of STUDY=digits, then tables, figures and the 
 
 test: env ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
+	$(BIN)/python -m posmlp.faults --faults $(FAULTS)
 
 lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check

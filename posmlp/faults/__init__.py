@@ -1,0 +1,1 @@
+"""The fault campaign: runs that are killed, compared with runs that are not."""

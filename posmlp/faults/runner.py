@@ -1,0 +1,181 @@
+"""Runner: trains one run in processes of its own and disturbs them; says if they end as they must.
+
+A process that trains is forked from one that has imported torch, so a start takes a moment, and the
+signals that it gets are real ones.
+"""
+
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from ctypes import c_int
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+import posmlp.runs.execute
+import posmlp.tracking  # noqa: F401  imported here, once for all starts
+from posmlp.__main__ import FAILED, RUN_AGAIN
+from posmlp.__main__ import main as posmlp_main
+from posmlp.runs.checkpoints import Checkpoints
+from posmlp.runs.watch import SIGNALS
+
+FORK = get_context("fork")
+PATIENCE_S = 300.0  # for one start; a run takes seconds
+LEAST_LIMIT = 512  # bytes; the lock of a run folder has as many
+
+IN_WRITING = "SIGKILL while a file is written"
+DISK_FULL = "disk full"
+DAMAGED = "damaged checkpoint"
+SENT = {
+    "SIGKILL": [signal.SIGKILL],
+    IN_WRITING: [signal.SIGKILL],
+    "SIGTERM": [signal.SIGTERM],
+    "SIGUSR1": [signal.SIGUSR1],
+    "SIGINT": [signal.SIGINT],
+    "SIGINT twice": [signal.SIGINT, signal.SIGINT],
+}
+KINDS = (*SENT, DISK_FULL, DAMAGED)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one process ended: exit status, what it printed, optimiser steps and seconds taken."""
+
+    status: int
+    log: str
+    steps: int
+    seconds: float
+
+
+def train(arguments: list[str], log: int, steps: c_int, limit: int) -> None:
+    """Be the process that trains; no file of it may grow beyond `limit` bytes."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    sys.dont_write_bytecode = True
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    def count(*_) -> None:
+        steps.value += 1
+
+    register_optimizer_step_post_hook(count)
+    sys.exit(posmlp_main(arguments))
+
+
+class Runner:
+    """Starts one run of the study, as often as it takes, and disturbs it.
+
+    Args:
+        work: folder of the campaign; it holds the study.
+        part: folder in it that takes the results, and the log of every start.
+    """
+
+    def __init__(self, work: Path, part: str, variant: str, seed: int) -> None:
+        results = work / part
+        self.name = f"{variant}, seed {seed}"
+        self.folder = results / "runs" / "killed" / variant / f"seed{seed}"
+        self.logs = results / "logs" / variant / f"seed{seed}"
+        self.logs.mkdir(parents=True)
+        self.arguments = ["train", "--study", f"{work}/killed.yaml", "--variant", variant]
+        self.arguments += ["--seed", str(seed), "--results", str(results), "--device", "cpu"]
+        self.arguments += ["--checkpoint-minutes", "0.0001"]  # after nearly every step
+        self.starts: list[Start] = []
+        self.damaged: Path | None = None  # a checkpoint, until a start has reported it
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "metrics.json").exists()
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all starts."""
+        return sum(start.steps for start in self.starts)
+
+    def seconds_left(self, steps: int) -> float:
+        """What a start would about take of this run, undisturbed, after so many steps."""
+        return self.starts[0].seconds * max(0.1, 1 - steps / self.steps)
+
+    def start(self, kind: str = "none", at: float = 0.0, gap: float = 0.0, limit: int = 0) -> Start:
+        """Start the run; send what `kind` says after `at` seconds, and `gap` seconds in between."""
+        reader, writer = os.pipe()
+        steps = FORK.Value("i", 0, lock=False)
+        began = time.monotonic()
+        process = FORK.Process(target=train, args=(self.arguments, writer, steps, limit))
+        process.start()
+        os.close(writer)
+        if kind in SENT:
+            process.join(at)
+            if kind == IN_WRITING:
+                self.await_writing(process)
+            for number in SENT[kind]:
+                with suppress(ProcessLookupError):
+                    if process.is_alive():
+                        os.kill(process.pid, number)
+                process.join(gap)
+        process.join(PATIENCE_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        with open(reader, encoding="utf-8") as pipe:
+            log = pipe.read()
+        start = Start(process.exitcode, log, steps.value, time.monotonic() - began)
+        self.starts.append(start)
+        (self.logs / f"{len(self.starts):02} {kind}.log").write_text(
+            f"{log}\nexit status {start.status}, {start.steps} steps\n"
+        )
+        return start
+
+    def await_writing(self, process: BaseProcess) -> None:
+        """Return when a file is being written, or the process has ended."""
+        while process.is_alive() and not any(self.folder.glob(".*.part")):
+            time.sleep(0.0002)
+
+    def damage(self, rng: random.Random) -> bool:
+        """Flip a bit of the newest checkpoint or cut it off, if an intact one is before it."""
+        found = Checkpoints(self.folder).newest_first()
+        if self.damaged or len(found) < 2:
+            return False
+        self.damaged = found[0]
+        content = bytearray(found[0].read_bytes())
+        place = rng.randrange(len(content))
+        if rng.random() < 0.5:
+            content[place] ^= 1 << rng.randrange(8)
+        else:
+            del content[place:]
+        found[0].write_bytes(content)
+        return True
+
+    def complaint(self, kind: str) -> str | None:
+        """Say what is wrong with how the last start ended after a fault of this kind."""
+        start, sent = self.starts[-1], [-number for number in SENT.get(kind, [])]
+        ended = start.status == 0 and self.finished
+        if "Traceback" in start.log:
+            return "a traceback in its log"
+        if self.damaged and f"{self.damaged.name} is damaged" in start.log:
+            self.damaged = None
+        if self.damaged and not self.damaged.exists():
+            return f"{self.damaged.name} was damaged and that was not reported"
+        if kind == DISK_FULL:
+            right = start.status == FAILED and "the disk is full" in start.log
+        elif -signal.SIGKILL in sent:
+            right = ended or start.status in sent
+        elif start.status in sent:  # before the run is in its hands, or after, or twice
+            right = start.steps == 0 or self.finished or len(sent) > 1
+        elif start.status == RUN_AGAIN:
+            right = bool(sent) and "leaving after this step" in start.log
+        else:
+            right = ended
+        return None if right else f"exit status {start.status} after {kind}: {last_line(start.log)}"
+
+
+def last_line(log: str) -> str:
+    return (log.strip().splitlines() or ["nothing printed"])[-1]

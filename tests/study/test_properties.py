@@ -1,0 +1,181 @@
+"""Whatever stands in a study file and its sheet: a study whose runs can start, or a StudyError.
+
+Every example spoils a valid study in a few places, in its values or in its text, and then checks
+it as the workflow does: load_study, then check_models.
+"""
+
+import copy
+import string
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from posmlp.study import StudyError, check_models, load_study
+from posmlp.study.settings import Augment, Data, Recipe, StudyFile
+from posmlp.study.sheet import setting_keys
+
+QUICK = settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+MODEL_KEYS = ["name", "gate", "groups", "softmax", "psd", "bias", "drop_rate", "drop_path_rate"]
+KEYS = st.sampled_from(
+    [*MODEL_KEYS, *(key for s in (StudyFile, Data, Recipe, Augment) for key in s.model_fields)]
+)
+HARD_NUMBERS = [0, -1, 1, 2, 3, 0.5, 1e-320, 1e308, 2**31, 2**64, -(2**63), 10**400]
+WORDS = [
+    "",
+    "null",
+    "off",
+    "auto",
+    "sgu",
+    "gqpe",
+    "imagenet",
+    "~",
+    "..",
+    "/",
+    "é",
+    "\u2028",
+    "\x85",
+]
+SCALARS = (
+    st.sampled_from(HARD_NUMBERS)
+    | st.sampled_from(WORDS)
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+)
+VALUES = st.recursive(
+    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(KEYS, v, max_size=3), max_leaves=6
+)
+CELLS = (
+    st.sampled_from(
+        [*WORDS, *map(str, HARD_NUMBERS), "[1, 2]", "{a: 1}", "[", "1e400", "&a b", "- "]
+    )
+    | st.integers().map(str)
+    | st.text(max_size=8)
+)
+COLUMNS = st.sampled_from([*setting_keys(), *(f"model.{key}" for key in MODEL_KEYS)])
+PIECES = (
+    st.sampled_from(["\t", "\n", "\r", ":", "- ", "{", "}", '"', "'", "#", "&a", "*a", "!!str "])
+    | st.sampled_from(["\0", "\ufeff", "\U0001f980", "\u2028", "[" * 3000, "9" * 5000, "? "])
+    | st.text(string.printable, max_size=4)
+)
+
+
+def outcome(path):
+    """Check a study as the workflow does; what comes must be runs or problems, never else."""
+    try:
+        study = load_study(path)
+        check_models(study)
+    except StudyError as error:
+        study, problems = None, error.problems
+    if study:
+        runs = study.runs()
+        assert runs
+        assert len({run.folder("results") for run in runs}) == len(runs)
+        assert all(len(run.key) == 16 for run in runs)
+        return study
+    assert problems
+    for problem in problems:
+        assert str(path) in problem or str(path.with_suffix(".tsv")) in problem, problem
+        assert len(problem) > len(str(path)) + 5, problem
+    return None
+
+
+def sections(values):
+    """All mappings in a study's values, the outermost first."""
+    found = [values]
+    for value in values.values():
+        if isinstance(value, dict):
+            found += sections(value)
+    return found
+
+
+def test_the_study_that_is_spoilt_is_a_valid_one(folder):
+    assert outcome(folder.write())
+
+
+@QUICK
+@given(data=st.data())
+def test_any_settings_are_runs_or_problems(folder, data):
+    spoilt = type(folder)(folder.folder)
+    for _ in range(data.draw(st.integers(1, 3))):
+        section = data.draw(st.sampled_from(sections(spoilt.values)))
+        what = data.draw(st.sampled_from(["set", "add", "delete"]))
+        key = data.draw(st.sampled_from(sorted(section)) if section and what != "add" else KEYS)
+        if what == "delete":
+            section.pop(key, None)
+        else:
+            section[key] = data.draw(VALUES)
+    outcome(spoilt.write())
+
+
+@QUICK
+@given(data=st.data())
+def test_any_sheet_is_runs_or_problems(folder, data):
+    spoilt = type(folder)(folder.folder)
+    for _ in range(data.draw(st.integers(1, 4))):
+        row = data.draw(st.sampled_from(spoilt.sheet or [[]]))
+        what = data.draw(st.sampled_from(["cell", "column", "more", "fewer", "again"]))
+        place = data.draw(st.integers(0, max(len(row) - 1, 0)))
+        if what == "cell":
+            row[place : place + 1] = [data.draw(CELLS)]
+        elif what == "column":
+            header = spoilt.sheet[0]
+            header[min(place, len(header)) :] = [data.draw(COLUMNS), *header[place + 1 :]]
+        elif what == "more":
+            row.append(data.draw(CELLS))
+        elif what == "fewer":
+            del row[place:]
+        else:
+            spoilt.sheet.append(copy.copy(row))
+    outcome(write_bytes(spoilt, yaml.safe_dump(spoilt.values), sheet_text(spoilt)))
+
+
+@QUICK
+@given(data=st.data())
+def test_any_text_is_runs_or_problems(folder, data):
+    texts = [yaml.safe_dump(folder.values), sheet_text(folder)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        which = data.draw(st.integers(0, 1))
+        text = texts[which]
+        first = data.draw(st.integers(0, len(text)))
+        last = data.draw(st.integers(first, min(first + 20, len(text))))
+        texts[which] = text[:first] + data.draw(PIECES) + text[last:]
+    outcome(write_bytes(folder, *texts))
+
+
+@QUICK
+@given(study=st.binary(max_size=60), sheet=st.binary(max_size=60))
+def test_any_bytes_are_problems(folder, study, sheet):
+    path = folder.write()
+    path.write_bytes(study)
+    path.with_suffix(".tsv").write_bytes(sheet)
+    assert outcome(path) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("batch_size", 2**64), ("lr", 1e-320), ("grad_accum", 65_536)]
+)
+def test_numbers_at_the_edge(folder, key, value):
+    folder.values["recipe"][key] = value
+    outcome(folder.write())
+
+
+def sheet_text(folder):
+    return "".join("\t".join(row) + "\n" for row in folder.sheet)
+
+
+def write_bytes(folder, study, sheet):
+    """Write both texts as they are, whatever they hold; return the study file."""
+    path = folder.folder / "study.yaml"
+    path.write_bytes(study.encode("utf-8", "surrogatepass"))
+    path.with_suffix(".tsv").write_bytes(sheet.encode("utf-8", "surrogatepass"))
+    return path

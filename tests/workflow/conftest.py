@@ -45,20 +45,28 @@ class Checkout:
         self, *arguments: str, study: str = "tiny", **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command in this checkout, with its own posmlp; output is kept together."""
+        process = self.start(*arguments, study=study, **variables)
+        output, _ = process.communicate(timeout=500)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def start(
+        self, *arguments: str, study: str = "tiny", **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start the command, in a process group of its own as from a terminal."""
         command = [Path(sys.executable).with_name("snakemake"), "--cores", "2", *arguments]
         if study:
             command += ["--config", f"study={study}"]
         environment = os.environ | {"PYTHONPATH": str(self.path), "MPLBACKEND": "agg"}
         environment.pop("MLFLOW_TRACKING_URI", None)
         environment |= variables
-        return subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=self.path,
             env=environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=500,
+            start_new_session=True,
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,15 +156,67 @@ def test_missing_data_is_reported_before_any_training(checkout):
 def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout):
     checkout.edit(
         "posmlp/training/engine.py",
-        "check_finite(total, epoch, trainer)\n    return",
-        "if trainer.config.variant == 'gqpe': total += float('nan')\n"
-        "    check_finite(total, epoch, trainer)\n    return",
+        "trainer.loss_sum += loss.detach()",
+        "trainer.loss_sum += loss.detach() * (float('nan') if config.variant == 'gqpe' else 1)",
     )
     done = checkout.snakemake()
     assert done.returncode != 0
     assert "training has diverged" in done.stdout
     assert (checkout.path / "results/runs/tiny/sgu/seed0/metrics.json").exists()
     assert not (checkout.path / "results/runs/tiny/gqpe/seed0/metrics.json").exists()
+
+
+@pytest.fixture
+def long(checkout):
+    """A checkout whose two runs take a while, and the folder of one of them."""
+    checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 60")
+    return checkout, checkout.path / "results/runs/tiny/gqpe/seed0"
+
+
+def wait_until_it_trains(folder, study):
+    """Wait for the first rows of a run's history; return the trainer's process id."""
+    deadline = time.monotonic() + 120
+    while not (folder / "history.csv").exists():
+        assert study.poll() is None, study.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return json.loads((folder / ".lock").read_text())["pid"]
+
+
+def test_a_stopped_run_is_started_again_and_goes_on(long):
+    checkout, folder = long
+    study = checkout.start()
+    os.kill(wait_until_it_trains(folder, study), signal.SIGTERM)
+    output, _ = study.communicate(timeout=300)
+    assert study.returncode == 0, output
+    assert json.loads((folder / "metrics.json").read_text())["num_starts"] == 2
+    assert (
+        "going on at epoch"
+        in (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
+    )
+
+
+def test_an_interrupted_study_goes_on_at_the_next_start(long):
+    checkout, folder = long
+    study = checkout.start()
+    wait_until_it_trains(folder, study)
+    os.killpg(study.pid, signal.SIGINT)  # Ctrl-C
+    output, _ = study.communicate(timeout=120)
+    assert study.returncode != 0
+    assert "Traceback" not in output
+    assert list(folder.glob("checkpoint-*.pt"))
+    assert not (folder / "metrics.json").exists()
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["num_starts"], metrics["epochs"]) == (2, 60)
+
+
+def test_a_checkout_in_a_folder_with_spaces_and_letters_of_all_kinds(tmp_path):
+    checkout = Checkout(tmp_path / "résultats d'été 数据" / "checkout")
+    done = checkout.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert (checkout.path / "results/tiny/tables/main.csv").exists()
 
 
 def test_a_store_that_does_not_answer_fails_nothing(checkout):

@@ -1,6 +1,8 @@
 """Batches of image files: read and transformed by timm's parts in processes of their own."""
 
+import atexit
 import hashlib
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -166,6 +168,15 @@ def leave_signals_to_the_trainer(worker: int) -> None:
     """Let a reading process outlive signals sent to the whole job; it ends with the trainer."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+
+
+@atexit.register
+def end_reading_processes() -> None:
+    """End them with a trainer that fails: Python's own SIGTERM is lost on them, it would wait."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch takes their end for a failure
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def streamed_batches(

@@ -1,7 +1,7 @@
 """Processes that train one run, started by torchrun as a user does: the figures of one process.
 
 The processes' sums are added in another order, so figures differ in float32's last bits and what
-training makes of these: REL is some ten times what was seen.
+training makes of these: 2e-7 over 2 epochs, 1e-5 over 20 were seen; ten times that is allowed.
 """
 
 import json
@@ -20,8 +20,8 @@ from posmlp.runs.record import read_history
 pytestmark = pytest.mark.xdist_group("several processes")
 
 ROOT = Path(__file__).parents[2]
-REL = 1e-4
-EPOCHS = 20  # of a run that is stopped
+REL = 2e-6
+EPOCHS, REL_LATE = 20, 1e-4  # of a run that is stopped
 STUDY = {
     "title": "Small",
     "question": "Does it train?",
@@ -150,7 +150,7 @@ def test_a_signal_to_one_process_stops_all_and_one_goes_on_alone(start, said, tm
     assert process.wait(timeout=120) == 0, said()
     for key in ("train_loss", "test_loss", "ema_test_loss"):
         expected = [row[key] for row in read_history(folder / "history.csv")]
-        assert [row[key] for row in parts] == pytest.approx(expected, rel=REL), key
+        assert [row[key] for row in parts] == pytest.approx(expected, rel=REL_LATE), key
 
 
 def test_a_batch_that_cannot_be_split_is_an_error(start, said):

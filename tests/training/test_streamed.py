@@ -3,6 +3,9 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -150,3 +153,33 @@ def test_a_killed_reading_process_is_explained(root):
     error = explained(caught.value, 4, 1)
     assert isinstance(error, TrainingError)
     assert "a process that reads images has ended" in str(error)
+
+
+FAILS = """
+from pathlib import Path
+import torch
+from posmlp.study import Augment, Data
+from posmlp.training.batches import Share
+from posmlp.training.streamed import streamed_batches
+
+cfg = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
+data = Data(name="imagenet", image_size=32)
+train, _ = streamed_batches(data, Augment(), Share(2), Path("."), torch.device("cpu"), cfg)
+parts = iter(train.epoch(0, 0))
+next(parts)
+raise RuntimeError("nobody knows this error")
+"""
+
+
+def test_a_trainer_that_fails_does_not_wait_for_its_readers(root):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "-c", FAILS],
+        cwd=root,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("RuntimeError: nobody knows this error\n")  # and nothing after it

@@ -36,11 +36,11 @@ def finished(tmp_path_factory) -> Path:
 def run_in_a_process(
     work: Path, variant: str, seed: int, kind: str = "none", limit: int = 0
 ) -> str:
-    """Start a run where nothing has computed yet, as forks need; return the complaint."""
+    """Start a run where nothing has computed yet, as forks need; return the complaints."""
     code = (
         "import sys; from pathlib import Path; from posmlp.faults.runner import Runner\n"
         "runner = Runner(Path(sys.argv[1]), 'whole', sys.argv[2], int(sys.argv[3]))\n"
-        "runner.start(limit=int(sys.argv[5])); print(runner.complaint(sys.argv[4]) or '')"
+        "runner.start(limit=int(sys.argv[5])); print(*runner.complaints(sys.argv[4]))"
     )
     arguments = [str(work), variant, str(seed), kind, str(limit)]
     command = [sys.executable, "-c", code, *arguments]

@@ -11,7 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
@@ -82,23 +82,21 @@ def disturb(runner: Runner, whole: Runner, kinds: list[str], seed: str) -> Outco
     rng, outcome = random.Random(seed), Outcome(runner.name)
     sizes = [path.stat().st_size for path in whole.folder.iterdir()]
     sizes = [size for size in sizes if size > LEAST_LIMIT]
-    left = deque(kinds)
-    while not runner.finished and len(runner.starts) <= len(kinds):
-        if DAMAGED in left and runner.damage(rng):
-            left.remove(DAMAGED)
-            outcome.injected.append(DAMAGED)
-        kind = next((kind for kind in left if kind != DAMAGED), "none")
+    for kind in kinds:
+        if runner.finished:
+            outcome.missed.append(kind)
+            continue
         limit = int(rng.uniform(LEAST_LIMIT, 0.9 * rng.choice(sizes))) if kind == DISK_FULL else 0
         at = rng.uniform(0, whole.seconds_left(runner.steps))
         start = runner.start(kind, at, rng.uniform(0, GAP_S), limit)
-        if kind != "none" and (start.status or "leaving after this step" in start.log):
-            left.remove(kind)
-            outcome.injected.append(kind)
-        if complaint := runner.complaint(kind):
-            outcome.differences.append(complaint)
-    outcome.missed = list(left)
+        outcome.differences += runner.complaints(kind)
+        struck = start.status != 0 or "leaving after this step" in start.log
+        if kind == DAMAGED:
+            struck = struck and runner.damage(rng)
+        (outcome.injected if struck else outcome.missed).append(kind)
     if not runner.finished:
-        outcome.differences.append(f"it has not ended after {len(runner.starts)} starts")
+        runner.start()
+        outcome.differences += runner.complaints()
     return outcome
 
 
@@ -106,8 +104,8 @@ def train_twice(work: Path, variant: str, seed: int, kinds: list[str], draws: in
     """Train a run in one go and with faults, and compare the two."""
     whole, disturbed = (Runner(work, part, variant, seed) for part in ("whole", "disturbed"))
     whole.start()
-    if complaint := whole.complaint("none"):
-        return Outcome(whole.name, differences=[f"undisturbed: {complaint}"])
+    if complaints := whole.complaints():
+        return Outcome(whole.name, differences=[f"undisturbed: {line}" for line in complaints])
     outcome = disturb(disturbed, whole, kinds, f"{draws} {variant} {seed}")
     outcome.differences += differences(disturbed.folder, whole.folder)
     outcome.steps_needed = whole.steps

@@ -31,7 +31,7 @@ def differences(folder: Path, other: Path) -> list[str]:
     """
     contents, others = content(folder), content(other)
     return [
-        f"{name} differs: {folder / name}, {other / name}"
+        f"{name} differs between {folder} and {other}"
         for name in sorted(contents.keys() | others.keys())
         if name not in contents or name not in others or not same(contents[name], others[name])
     ]

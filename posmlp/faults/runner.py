@@ -40,8 +40,9 @@ SENT = {
     "SIGUSR1": [signal.SIGUSR1],
     "SIGINT": [signal.SIGINT],
     "SIGINT twice": [signal.SIGINT, signal.SIGINT],
+    DAMAGED: [signal.SIGKILL],  # and then the checkpoint is damaged
 }
-KINDS = (*SENT, DISK_FULL, DAMAGED)
+KINDS = (*SENT, DISK_FULL)
 
 
 @dataclass(frozen=True)
@@ -154,27 +155,32 @@ class Runner:
         found[0].write_bytes(content)
         return True
 
-    def complaint(self, kind: str) -> str | None:
-        """Say what is wrong with how the last start ended after a fault of this kind."""
-        start, sent = self.starts[-1], [-number for number in SENT.get(kind, [])]
-        ended = start.status == 0 and self.finished
-        if "Traceback" in start.log:
-            return "a traceback in its log"
-        if self.damaged and f"{self.damaged.name} is damaged" in start.log:
+    def complaints(self, kind: str = "none") -> list[str]:
+        """Say what is wrong with how the last start ended, disturbed by a fault of this kind."""
+        log, found = self.starts[-1].log, []
+        if "Traceback" in log:
+            found.append("a traceback in its log")
+        if self.damaged and f"{self.damaged.name} is damaged" in log:
             self.damaged = None
         if self.damaged and not self.damaged.exists():
-            return f"{self.damaged.name} was damaged and that was not reported"
+            found.append(f"{self.damaged.name} was damaged and that was not reported")
+            self.damaged = None
+        if not self.ended_well(kind):
+            status = self.starts[-1].status
+            found.append(f"exit status {status} after {kind}: {last_line(log)}")
+        return found
+
+    def ended_well(self, kind: str) -> bool:
+        """Whether the last start's exit status is one that this fault may lead to."""
+        start, sent = self.starts[-1], [-number for number in SENT.get(kind, [])]
         if kind == DISK_FULL:
-            right = start.status == FAILED and "the disk is full" in start.log
-        elif -signal.SIGKILL in sent:
-            right = ended or start.status in sent
-        elif start.status in sent:  # before the run is in its hands, or after, or twice
-            right = start.steps == 0 or self.finished or len(sent) > 1
-        elif start.status == RUN_AGAIN:
-            right = bool(sent) and "leaving after this step" in start.log
-        else:
-            right = ended
-        return None if right else f"exit status {start.status} after {kind}: {last_line(start.log)}"
+            return start.status == FAILED and "the disk is full" in start.log
+        if start.status in sent:  # SIGKILL; or before the run is watched, or after; or twice
+            killed = -signal.SIGKILL in sent or len(sent) > 1
+            return killed or start.steps == 0 or self.finished
+        if start.status == RUN_AGAIN:
+            return bool(sent) and "leaving after this step" in start.log
+        return start.status == 0 and self.finished
 
 
 def last_line(log: str) -> str:

@@ -8,7 +8,7 @@ rule data:
         f"{LOGS}/data.log",
     benchmark:
         f"{LOGS}/data.benchmark.tsv"
-    retries: 0 # data that are not there are said to be missing once
+    retries: 0  # data that are not there are said to be missing once
     resources:
         cpus=1,
         mem_mb=4000,

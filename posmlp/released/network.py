@@ -43,11 +43,12 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
 
 def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
     """Read the arguments of PosMlp from a released network's names and shapes."""
-    num_stages = 1 + max(numbers(state, r"levels\.(\d+)\..+"))
-    stages = range(num_stages)
-    dims = tuple(usual(state, rf"levels\.{i}\.encoder\.\d+\.norm\.weight")[0] for i in stages)
-    depths = tuple(1 + max(numbers(state, rf"levels\.{i}\.encoder\.(\d+)\..+")) for i in stages)
-    hidden = [usual(state, rf"levels\.{i}\.encoder\.\d+\.proj_c_e\.bias")[0] for i in stages]
+    stages = range(1 + max(numbers(state, r"levels\.(\d+)\..+")))
+    levels = [rf"levels\.{stage}\.encoder" for stage in stages]
+    depths = tuple(1 + max(numbers(state, rf"{level}\.(\d+)\..+")) for level in levels)
+    same = r"\.\d+\.(norm\.\w+|proj_c_s\.bias)"  # all as long as the stage is wide
+    dims = tuple(usual(state, level + same)[0] for level in levels)
+    hidden = [usual(state, rf"{level}\.\d+\.proj_c_e\.bias")[0] for level in levels]
     units = [unit_shapes(state, i) for i in stages]
     return dict(
         num_classes=usual(state, r"head\.weight")[0],
@@ -81,6 +82,7 @@ def usual(state: Mapping[str, Tensor], pattern: str) -> torch.Size:
 
 def readable(pattern: str) -> str:
     """Write a pattern as an example of a name."""
+    pattern = re.sub(r"\((.*)\|.*\)", r"\1", pattern).replace(r"\w+", "weight")
     return (
         pattern.replace("(\\d+)", "0").replace("\\d+", "0").replace("\\", "").replace(".+", "...")
     )

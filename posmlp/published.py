@@ -6,6 +6,7 @@ trains it. What is in neither file is unknown.
 """
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -125,6 +126,18 @@ def read_published(folder: Path = RESOURCES) -> tuple[list[Published], dict[str,
     if problems:
         raise StudyError(problems)
     return [number for _, number in published], known
+
+
+def digests_of_runs(results: Path, folder: Path = RESOURCES) -> dict[str, str]:
+    """Return the digest of every file of runs that published numbers are compared with."""
+    _, counterparts = read_published(folder)
+    studies = sorted({other.study for other in counterparts.values() if other.study})
+    paths = [results / study / name for study in studies for name in ("runs.csv", "curves.csv")]
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in paths
+        if path.exists()
+    }
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[tuple[int, Row]]:

@@ -53,7 +53,7 @@ def main() -> int:
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command = commands.add_parser("export", help="write a run's weights in the released layout")
     command.set_defaults(function=export)
-    command.add_argument("run", type=Path, metavar="RUN", help="run folder or its checkpoint.pt")
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     command.add_argument("out", type=Path, metavar="OUT.pth")
     arguments = parser.parse_args()
     try:

@@ -1,6 +1,7 @@
 """Files of weights: the authors' training checkpoints read safely, and ours written like them."""
 
 import argparse
+import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal
 
 import timm
 import torch
+from safetensors.torch import load_file
 from timm.layers import to_2tuple
 from torch import Tensor
 
@@ -21,6 +23,11 @@ from posmlp.study import RunConfig
 
 Weights = Literal["ema", "raw"]
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
+WEIGHT_FILES: dict[Weights, str] = {"raw": "model.safetensors", "ema": "ema.safetensors"}
+OWN_LAYOUT = (
+    "weights in this project's own layout; `python -m posmlp.released export RUN OUT.pth` writes "
+    "those of a finished run in the released one (its figures are in its metrics.json)"
+)
 SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # what no shape tells
 
 
@@ -72,6 +79,8 @@ def load_safely(path: Path) -> Any:
     """Load tensors and plain values; anything else in the file is refused, not executed."""
     if not path.is_file():
         raise ReleasedError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}")
+    if path.suffix == ".safetensors":
+        raise ReleasedError(f"{path}: {OWN_LAYOUT}")
     try:
         # timm's training script keeps its parsed arguments, which are plain values.
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -104,13 +113,12 @@ def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
 
 def other_kind(state: Mapping, names: list[str]) -> str:
     """Say what a file that is not the released PosMLP is, and what reads it."""
-    if {"key", "model"} <= state.keys() or any(name.startswith("stages.") for name in names):
-        return (
-            "is in this project's own layout; `python -m posmlp.released export RUN OUT.pth` "
-            "writes a run's weights in the released one (its figures are in its metrics.json)"
-        )
+    inner = state.get("model")
+    all_names = [*names, *(map(str, inner) if isinstance(inner, dict) else ())]
+    if any(name.startswith(("stages.", "blocks.")) for name in all_names):
+        return OWN_LAYOUT
     return (
-        f"not the released PosMLP, whose tensors are named levels.0.encoder.0...; found "
+        "not the released PosMLP, whose tensors are named levels.0.encoder.0...; found "
         f"{', '.join(names[:3]) or 'nothing'}. timm's own validate.py evaluates timm's models"
     )
 
@@ -128,29 +136,31 @@ def recorded_options(args: Any) -> dict[str, Any]:
 
 
 def export_run(source: Path, target: Path) -> dict[str, Any]:
-    """Write the weights of one of our runs as a checkpoint in the released layout.
+    """Write the final weights of one of our runs as a checkpoint in the released layout.
 
     Args:
-        source: a run folder, or the checkpoint.pt in it.
+        source: the folder of a finished run, or a file in it.
 
     Returns:
         What was written, with state_dict, and state_dict_ema where the run averaged its weights.
+
+    Raises:
+        ReleasedError: there is no finished run, or the released code cannot do what it does.
     """
     folder = source if source.is_dir() else source.parent
-    for name in ("config.yaml", "checkpoint.pt"):
+    for name in ("config.yaml", "metrics.json", WEIGHT_FILES["raw"]):
         if not (folder / name).is_file():
             raise ReleasedError(f"{folder}: has no {name}; name the folder of a finished run")
-    run = RunConfig.read(folder / "config.yaml")
-    saved = load_safely(folder / "checkpoint.pt")
-    arguments = run.model_arguments()
+    arguments = RunConfig.read(folder / "config.yaml").model_arguments()
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     model = timm.create_model(**arguments)
-    content = {"arch": "Create_PosMLP", "epoch": saved["epoch"] - 1}
-    for key, ours in (("state_dict", "model"), ("state_dict_ema", "ema")):
-        if saved[ours] is not None:
-            model.load_state_dict(saved[ours])
-            content[key] = export_network(model)
-    size = to_2tuple(arguments["img_size"])
-    options = released_options(model, content["state_dict"]) | {"img_size": list(size)}
+    content = {"arch": "Create_PosMLP", "epoch": metrics["epochs"] - 1}
+    for kind, file in WEIGHT_FILES.items():
+        if (folder / file).is_file():
+            model.load_state_dict(load_file(folder / file))
+            content[STATES[kind]] = export_network(model)
+    size = list(to_2tuple(arguments["img_size"]))
+    options = released_options(model, content["state_dict"]) | {"img_size": size}
     content["args"] = {"model": content["arch"], "model_hyper": options}
     torch.save(content, target)
     return content

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import timm
 import torch
+from PIL import Image
+from timm.data import create_loader
+from timm.data.loader import PrefetchLoader
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from posmlp.data.image_folder import SPLIT_FOLDERS, list_split
 from posmlp.data.images import DataError
@@ -18,7 +22,6 @@ from posmlp.released.checkpoint import Checkpoint, Weights, read_checkpoint
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network
 from posmlp.released.network import architecture, released_network
-from posmlp.training.batches import ImageFiles, StreamedBatches
 
 NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # what published accuracies are over
 PREPROCESSING = timm.get_pretrained_cfg("posmlp_tiny_224").to_dict()  # as released, for all sizes
@@ -35,12 +38,19 @@ class Accuracy:
     num_images: int
 
 
-class ReadableImages(ImageFiles):
-    """Image files of which one that cannot be decoded is named."""
+class ImageFiles(Dataset):
+    """Image files with labels; timm's loader sets `transform`. A broken file is named."""
+
+    def __init__(self, folder: Path, paths: list[str], labels: list[int]) -> None:
+        self.folder, self.paths, self.labels, self.transform = folder, paths, labels, None
+
+    def __len__(self) -> int:
+        return len(self.paths)
 
     def __getitem__(self, index: int):
         try:
-            return super().__getitem__(index)
+            with Image.open(self.paths[index]) as image:
+                return self.transform(image.convert("RGB")), self.labels[index]
         except (OSError, SyntaxError) as error:  # what PIL raises on broken files
             raise DataError(f"{self.paths[index]}: cannot be read as an image ({error})") from None
 
@@ -82,7 +92,7 @@ def evaluate_checkpoint(
     )
 
 
-def validation_images(data: Path, num_classes: int) -> ReadableImages:
+def validation_images(data: Path, num_classes: int) -> ImageFiles:
     """List the validation images; a label is the place of its class among the sorted folders."""
     folder = data.expanduser() / SPLIT_FOLDERS["test"]
     if not folder.is_dir():
@@ -99,26 +109,27 @@ def validation_images(data: Path, num_classes: int) -> ReadableImages:
         labels += [label] * len(listing.images)
     if not paths:
         raise DataError(f"{folder}: its class folders hold no image (.JPEG, .jpg, .png)")
-    images = ReadableImages(paths, labels)
-    images.folder = folder
-    return images
+    return ImageFiles(folder, paths, labels)
 
 
-def batches(images: ImageFiles, img_size: tuple[int, int], device: torch.device) -> StreamedBatches:
-    """Stream the images with the released preprocessing."""
+def batches(images: ImageFiles, img_size: tuple[int, int], device: torch.device) -> PrefetchLoader:
+    """Stream the images through timm's loader with the released preprocessing."""
     height, width = img_size
     if height != width:
         raise ReleasedError(f"images of {height} x {width} pixels; only square ones are evaluated")
-    return StreamedBatches(
+    cfg = PREPROCESSING
+    return create_loader(
         images,
-        height,
-        PREPROCESSING,
-        device,
-        is_training=False,
-        interpolation=PREPROCESSING["interpolation"],
-        crop_pct=PREPROCESSING["crop_pct"],
+        input_size=(3, height, width),
         batch_size=256 if device.type == "cuda" else 32,
+        interpolation=cfg["interpolation"],
+        crop_pct=cfg["crop_pct"],
+        mean=cfg["mean"],
+        std=cfg["std"],
         num_workers=torch.get_num_threads() if len(images) > FEW_IMAGES else 0,
+        persistent_workers=False,
+        pin_memory=device.type == "cuda",
+        device=device,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file, save_file
 
 from posmlp.released import export_network
 from posmlp.released.checkpoint import ReleasedError, export_run, read_checkpoint
@@ -113,10 +114,18 @@ def test_other_networks_are_told_which_command_fits(tmp_path):
     torch.save({"state_dict": timm.create_model("resnet18").state_dict()}, path)
     with pytest.raises(ReleasedError, match=r"found conv1.weight.*timm's own validate.py"):
         read_checkpoint(path)
-    for ours in ({"key": "0", "model": {}}, {"stages.0.blocks.0.norm.weight": torch.zeros(1)}):
-        torch.save(ours, path)
+    ours = {"stages.0.blocks.0.norm.weight": torch.zeros(1)}
+    for content in (ours, {"epoch": 1, "config": {}, "model": ours}):
+        torch.save(content, path)
         with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
             read_checkpoint(path)
+
+
+def test_our_own_weight_files_are_told_which_command_fits(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"head.fc.bias": torch.zeros(1)}, path)
+    with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
+        read_checkpoint(path)
 
 
 def test_missing_surplus_and_misshaped_tensors_are_named_and_counted(tiny_state):
@@ -171,13 +180,13 @@ def run_folder(tmp_path) -> Path:
     averaged = {name: value * 1 for name, value in raw.items()} | {
         "head.fc.bias": raw["head.fc.bias"] + 1
     }
-    torch.save(
-        {"key": config.key, "epoch": 2, "model": raw, "ema": averaged}, tmp_path / "checkpoint.pt"
-    )
+    save_file(raw, tmp_path / "model.safetensors")
+    save_file(averaged, tmp_path / "ema.safetensors")
+    (tmp_path / "metrics.json").write_text('{"epochs": 2}')
     return tmp_path
 
 
-@pytest.mark.parametrize("named", ["", "checkpoint.pt"])
+@pytest.mark.parametrize("named", ["", "model.safetensors"])
 def test_a_run_is_exported_with_both_sets_of_weights(run_folder, named, tmp_path):
     path = tmp_path / "out.pth"
     export_run(run_folder / named, path)
@@ -185,7 +194,7 @@ def test_a_run_is_exported_with_both_sets_of_weights(run_folder, named, tmp_path
     assert (found.weights, found.epoch) == ("ema", 1)
     assert found.options["symmetric"] is False
     model = released_network(found.state, found.options)
-    ours = torch.load(run_folder / "checkpoint.pt", weights_only=True)["ema"]
+    ours = load_file(run_folder / "ema.safetensors")
     assert model.state_dict().keys() == ours.keys()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, ours[name], rtol=0, atol=1e-6)

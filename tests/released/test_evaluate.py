@@ -39,7 +39,7 @@ def test_accuracy_is_that_of_the_guesses(image_folder, tiny_state):
 
 
 def test_preprocessing_is_the_released_one(image_folder):
-    loader = batches(validation_images(image_folder, 3), (224, 224), CPU).loader
+    loader = batches(validation_images(image_folder, 3), (224, 224), CPU)
     resize, crop = loader.dataset.transform.transforms[:2]
     assert resize.size == 248  # int(224 / 0.9)
     assert str(resize.interpolation).endswith("BICUBIC")

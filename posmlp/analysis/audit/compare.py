@@ -22,7 +22,7 @@ STATUSES = {
     "equal": "ours, rounded as published, is the published number; of accuracies, it is that or "
     "within our 95% interval",
     "explained": "ours differs by a known amount, which the last column explains to the digit",
-    "different": "ours differs",
+    "different": "ours differs, and the last column says what is known of the reason",
     "unknown": "nothing is published",
     "not counted": "there is no network to count",
     "not run": "no run of ours can be compared",
@@ -72,7 +72,7 @@ class Cell:
             return "unknown"
         value, unit = self.published.value, self.published.unit
         text = f"{int(value):,}" if unit == "1" else f"{value}{' %' if unit == '%' else unit}"
-        return f"{text} (inferred)" if self.published.confidence == "inferred" else text
+        return f"{text}†" if self.published.confidence == "inferred" else text
 
     @property
     def ours_text(self) -> str:

@@ -26,17 +26,18 @@ SOURCES = {
 }
 HEADERS = {
     "params": "Parameters",
-    "macs": "Multiply-accumulates",
-    "fvcore": "fvcore's total",
+    "macs": "MACs",
+    "fvcore": "fvcore",
     "top1": "Top-1",
     "top5": "Top-5",
 }
 CONVENTIONS = (
-    "Multiply-accumulates: of matrix products and convolutions, one image of 224 x 224 pixels; "
-    "what papers print as FLOPs. fvcore's total: these, 5 a value for LayerNorm and 2 for "
-    "BatchNorm, and the released einsum that builds quadratic maps over all pairs of tokens, in "
-    "whose place ours computes a table over offsets. Accuracy: after the last epoch, mean ± half "
-    "width of the Student-t 95% interval over n seeds."
+    "MACs: multiply-accumulates of matrix products and convolutions for one image of 224 x 224 "
+    "pixels, what papers print as FLOPs. fvcore: its total: these, 5 a value for LayerNorm "
+    "and 2 for BatchNorm, and the released einsum that builds quadratic maps over all pairs of "
+    "tokens, in whose place ours computes a table over offsets. Accuracy: after the last epoch, "
+    "mean ± half width of the Student-t 95% interval over n seeds. †: inferred, neither read nor "
+    "computed."
 )
 CSV_COLUMNS = (
     *("source", "model", "weights", "quantity", "published", "unit", "confidence", "where"),
@@ -46,17 +47,17 @@ MARKS = {"equal": "", "explained": " ≈", "different": " ≠"}
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, Helvetica, Arial, "DejaVu Sans", sans-serif; color: #1b1b1b;
-  max-width: 82rem; margin: 2rem auto; padding: 0 1.2rem; }
+  max-width: 92rem; margin: 2rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.5rem; margin-bottom: .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem; }
 p { max-width: 60rem; margin: .3rem 0 .7rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .6rem; border-bottom: 1px solid #ddd; text-align: right;
+th, td { padding: .28rem .5rem; border-bottom: 1px solid #ddd; text-align: right;
   vertical-align: top; white-space: nowrap; }
 thead th { border-bottom: 2px solid #555; vertical-align: bottom; }
-thead tr:first-child th { border-bottom: 1px solid #bbb; text-align: center; }
-th.model, td.model, td.why, th.why { text-align: left; }
-td.why { white-space: normal; min-width: 15rem; max-width: 28rem; color: #444; font-size: .9em; }
+th[colspan] { border-bottom: 1px solid #bbb; text-align: center; }
+.model, .why { text-align: left; }
+td.why { white-space: normal; min-width: 17rem; max-width: 30rem; color: #444; font-size: .9em; }
 td.absent { color: #777; font-style: italic; }
 .different { background: #c62828; color: #fff; } .explained { background: #fbe3b6; }
 .equal { background: #e3f1e3; }
@@ -105,7 +106,7 @@ def to_markdown(lines: Sequence[Line]) -> str:
     parts = [f"# {TITLE}", summary(lines), CONVENTIONS, "\n".join(meaning)]
     for source, (title, text) in SOURCES.items():
         names = [HEADERS[quantity] for quantity in QUANTITIES[source]]
-        header = [f"{name}, {who}" for name in names for who in ("published", "ours")]
+        header = [f"{name}, {who}" for name in names for who in (theirs(source), "ours")]
         rows = [["Model", *header, "Why"], [":---", *["---:"] * len(header), ":---"]]
         rows += [markdown_row(line) for line in lines if line.source == source]
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -148,7 +149,7 @@ def html_table(source: str, lines: Sequence[Line]) -> str:
     model, why = (
         f'<th class="{name.lower()}" rowspan="2">{name}</th>' for name in ("Model", "Why")
     )
-    halves = "<th>published</th><th>ours</th>" * len(names)
+    halves = f"<th>{theirs(source)}</th><th>ours</th>" * len(names)
     rows = "\n".join(html_row(line) for line in lines)
     return (
         f'<div class="wide"><table>\n<thead>\n<tr>{model}{groups}{why}</tr>\n<tr>{halves}</tr>\n'
@@ -174,6 +175,11 @@ def html_cell(kind: str, tooltip: str, text: str) -> str:
     kind = f' class="{kind}"' if kind else ""
     tooltip = f' title="{html.escape(tooltip, quote=True)}"' if tooltip else ""
     return f"<td{kind}{tooltip}>{html.escape(text)}</td>"
+
+
+def theirs(source: str) -> str:
+    """Return the heading of the numbers that are not ours."""
+    return "released" if source == "code" else "published"
 
 
 def summary(lines: Sequence[Line]) -> str:

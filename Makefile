@@ -17,10 +17,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test faults lint ui clean
+.PHONY: help env reproduce audit evaluate-checkpoint test faults lint ui clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about 6 GB)
 
@@ -36,6 +36,15 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
 	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 	@$(BIN)/python -m posmlp show $(STUDY)
+
+audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
+	$(BIN)/snakemake audit --cores 1 --quiet host reason rules $(ARGS)
+	@sed -n 3p results/audit/audit.md; echo 'Tables: results/audit/audit.md   Page: results/audit/audit.html'
+
+evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
+	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \
+	  "holds val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
+	@$(BIN)/python -m posmlp.released evaluate "$(FILE)" "$(DATA)" $(ARGS)
 
 test: env ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)

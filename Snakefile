@@ -14,6 +14,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/audit.smk"
 
 
 # The whole study: tables, figures, and MLflow brought up to date.

@@ -8,7 +8,7 @@ import pytest
 
 from posmlp import released
 
-CASES = sorted(Path(__file__).parent.joinpath("golden").glob("*.npz"))
+CASES = sorted(Path(__file__).parents[1].joinpath("golden").glob("*.npz"))
 
 
 def altered(case, tmp_path, **arrays):

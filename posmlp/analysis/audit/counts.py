@@ -1,0 +1,81 @@
+"""What a network costs by every convention in which costs were published; no memory, no data."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import posmlp.models  # noqa: F401  registers the backbones
+from posmlp.layers import TokenMixing
+from posmlp.layers.position import Quadratic
+from posmlp.training.cost import multiply_accumulates, num_parameters
+
+# What fvcore counts for a value that is normalised, in evaluation with weight and bias.
+NORM_OPERATIONS = {nn.LayerNorm: 5, nn.BatchNorm2d: 2}
+IMAGE = (3, 224, 224)
+
+
+def costs(network: str, arguments: Mapping[str, Any]) -> dict[str, int]:
+    """Return params, macs and fvcore of a timm model for one image of 224 x 224 pixels.
+
+    macs: multiply-accumulates of matrix products and convolutions, as our runs record them.
+    fvcore: fvcore's total of the same network built as released: it counts normalisation too, and
+    the released maps come from an einsum over all pairs of tokens (posmlp2D.py:94), where ours
+    come from a table over offsets.
+    """
+    return dict(_costs(network, tuple(sorted(arguments.items()))))
+
+
+@cache
+def _costs(network: str, arguments: tuple[tuple[str, Any], ...]) -> dict[str, int]:
+    with torch.device("meta"):
+        model = timm.create_model(network, **dict(arguments))
+    with norm_operations(model) as counted:
+        macs = multiply_accumulates(model, IMAGE)
+    fvcore = macs + sum(counted) + released_map_macs(model) - map_macs(model)
+    return {"params": num_parameters(model), "macs": macs, "fvcore": fvcore}
+
+
+@contextmanager
+def norm_operations(model: nn.Module) -> Iterator[list[int]]:
+    """Collect what fvcore counts for every normalisation while the model runs."""
+    counted = []
+
+    def count(norm: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        kind = next(kind for kind in NORM_OPERATIONS if isinstance(norm, kind))
+        counted.append(inputs[0].numel() * NORM_OPERATIONS[kind])
+
+    norms = [m for m in model.modules() if isinstance(m, tuple(NORM_OPERATIONS))]
+    hooks = [norm.register_forward_hook(count) for norm in norms]
+    yield counted
+    for hook in hooks:
+        hook.remove()
+
+
+def quadratic_mixers(model: nn.Module) -> list[TokenMixing]:
+    """Return the layers whose map comes from a quadratic form."""
+    mixers = [m for m in model.modules() if isinstance(m, TokenMixing)]
+    return [mixer for mixer in mixers if isinstance(mixer.position, Quadratic)]
+
+
+def released_map_macs(model: nn.Module) -> int:
+    """Return the multiply-accumulates of the released `mnd,bd->bmn`: features of all pairs."""
+    total = 0
+    for mixer in quadratic_mixers(model):
+        num_tokens, num_dims = len(mixer.index_NN), len(mixer.window)
+        squares = num_dims * (num_dims + 1) // 2 if mixer.position.spread.ndim > 1 else 1
+        total += num_tokens**2 * mixer.groups * (num_dims + squares)
+    return total
+
+
+def map_macs(model: nn.Module) -> int:
+    """Return the multiply-accumulates of our maps: the same features, of all offsets."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        for mixer in quadratic_mixers(model):
+            mixer.position.scores()
+    return counter.get_total_flops() // 2

@@ -1,0 +1,188 @@
+"""Files of weights: the authors' training checkpoints read safely, and ours written like them."""
+
+import argparse
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.layers import to_2tuple
+from torch import Tensor
+
+from posmlp.models import PosMlp
+from posmlp.released.convert import ReleasedError
+from posmlp.released.export import export_network, gating_units
+from posmlp.released.network import architecture
+from posmlp.study import RunConfig
+
+Weights = Literal["ema", "raw"]
+STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
+WEIGHT_FILES: dict[Weights, str] = {"raw": "model.safetensors", "ema": "ema.safetensors"}
+OWN_LAYOUT = (
+    "weights in this project's own layout; `python -m posmlp.released export RUN OUT.pth` writes "
+    "those of a finished run in the released one (its figures are in its metrics.json)"
+)
+SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # what no shape tells
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One set of weights of a file, in the released layout."""
+
+    state: dict[str, Tensor]
+    weights: Literal["ema", "raw", ""]  # which set; empty: the file does not say
+    others: tuple[Weights, ...]  # sets that the file holds too
+    options: dict[str, Any]  # keyword arguments of the released PosMLP that the file records
+    epoch: int | None
+
+
+def read_checkpoint(path: Path, weights: Weights | None = None) -> Checkpoint:
+    """Read a checkpoint of timm's training script, or a bare state dict; execute nothing in it.
+
+    Args:
+        weights: which set to take; None: the averaged one where the file has it.
+
+    Raises:
+        ReleasedError: the file cannot be read safely, or holds something else.
+    """
+    content = load_safely(path)
+    if not isinstance(content, dict):
+        raise ReleasedError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
+    held = [kind for kind, key in STATES.items() if isinstance(content.get(key), dict)]
+    if not held:
+        if weights:
+            raise ReleasedError(
+                f"{path}: has no {STATES[weights]}; it is a bare set of weights and does not say "
+                f"whether they are averaged: leave {weights!r} out"
+            )
+        return Checkpoint(clean_state(path, content), "", (), {}, None)
+    if weights and weights not in held:
+        raise ReleasedError(f"{path}: has no {STATES[weights]}; it holds {held[0]} weights only")
+    taken = weights or held[0]
+    epoch = content.get("epoch")
+    return Checkpoint(
+        state=clean_state(path, content[STATES[taken]]),
+        weights=taken,
+        others=tuple(kind for kind in held if kind != taken),
+        options=recorded_options(content.get("args")),
+        epoch=epoch if isinstance(epoch, int) else None,
+    )
+
+
+def load_safely(path: Path) -> Any:
+    """Load tensors and plain values; anything else in the file is refused, not executed."""
+    if not path.is_file():
+        raise ReleasedError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}")
+    if path.suffix == ".safetensors":
+        raise ReleasedError(f"{path}: {OWN_LAYOUT}")
+    try:
+        # timm's training script keeps its parsed arguments, which are plain values.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken file makes the reader stumble over
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = f"asks to load {asked[1]}, which is neither a tensor nor a plain value"
+        elif isinstance(error, pickle.UnpicklingError):
+            reason = "is no file of torch.save, or holds more than tensors and plain values"
+        else:
+            reason = f"is no whole file of torch.save ({type(error).__name__})"
+        raise ReleasedError(
+            f"{path}: {reason}; refused, nothing in it was executed. It has "
+            f"{path.stat().st_size:,} bytes: compare with its source and get it again"
+        ) from None
+
+
+def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
+    """Return the tensors as float32 without the prefix of parallel training, if they are PosMLP."""
+    names = [str(name).removeprefix("module.") for name in state]
+    if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in names):
+        raise ReleasedError(f"{path}: {other_kind(state, names)}")
+    if strange := [str(name) for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ReleasedError(f"{path}: no tensor: {', '.join(strange[:3])}")
+    return {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in zip(names, state.values(), strict=True)
+    }
+
+
+def other_kind(state: Mapping, names: list[str]) -> str:
+    """Say what a file that is not the released PosMLP is, and what reads it."""
+    inner = state.get("model")
+    all_names = [*names, *(map(str, inner) if isinstance(inner, dict) else ())]
+    if any(name.startswith(("stages.", "blocks.")) for name in all_names):
+        return OWN_LAYOUT
+    return (
+        "not the released PosMLP, whose tensors are named levels.0.encoder.0...; found "
+        f"{', '.join(names[:3]) or 'nothing'}. timm's own validate.py evaluates timm's models"
+    )
+
+
+def recorded_options(args: Any) -> dict[str, Any]:
+    """Return `model_hyper` of the arguments that the training script kept, if it did."""
+    values = vars(args) if isinstance(args, argparse.Namespace) else args
+    options = values.get("model_hyper") if isinstance(values, dict) else None
+    options = options if isinstance(options, dict) else {}
+    size = options.get("img_size")
+    recorded = {name: bool(options[name]) for name in SWITCHES if name in options}
+    if isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]:
+        recorded["img_size"] = tuple(size)
+    return recorded
+
+
+def export_run(source: Path, target: Path) -> dict[str, Any]:
+    """Write the final weights of one of our runs as a checkpoint in the released layout.
+
+    Args:
+        source: the folder of a finished run, or a file in it.
+
+    Returns:
+        What was written, with state_dict, and state_dict_ema where the run averaged its weights.
+
+    Raises:
+        ReleasedError: there is no finished run, or the released code cannot do what it does.
+    """
+    folder = source if source.is_dir() else source.parent
+    for name in ("config.yaml", "metrics.json", WEIGHT_FILES["raw"]):
+        if not (folder / name).is_file():
+            raise ReleasedError(f"{folder}: has no {name}; name the folder of a finished run")
+    arguments = RunConfig.read(folder / "config.yaml").model_arguments()
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    model = timm.create_model(**arguments)
+    content = {"arch": "Create_PosMLP", "epoch": metrics["epochs"] - 1}
+    for kind, file in WEIGHT_FILES.items():
+        if (folder / file).is_file():
+            model.load_state_dict(load_file(folder / file))
+            content[STATES[kind]] = export_network(model)
+    size = list(to_2tuple(arguments["img_size"]))
+    options = released_options(model, content["state_dict"]) | {"img_size": size}
+    content["args"] = {"model": content["arch"], "model_hyper": options}
+    torch.save(content, target)
+    return content
+
+
+def released_options(model: PosMlp, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the keyword arguments with which the released PosMLP builds an exported network."""
+    mixer, shape = gating_units(model)[0, 0].proj, architecture(state, {})
+    gate = shape["gate"]
+    options = {
+        "embed_dims": list(shape["dims"]),
+        "depths": list(shape["depths"]),
+        "num_levels": len(shape["dims"]),
+        "win_size": list(shape["windows"]),
+        "mlp_ratio": list(shape["mlp_ratios"]),
+        "gamma": list(shape["groups"]),
+        "num_classes": shape["num_classes"],
+    }
+    if gate == "sgu":
+        return options | {"gate_unit": "SGU"}
+    options |= {"quadratic": gate in ("qpe", "gqpe"), "pos_only": gate != "fc_lrpe"}
+    options |= {"absolute_bias": mixer.position_bias is not None, "use_softmax": mixer.softmax}
+    if options["quadratic"]:
+        options |= {"generalized": gate == "gqpe", "symmetric": mixer.position.psd}
+    return options

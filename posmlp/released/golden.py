@@ -1,0 +1,107 @@
+"""Golden cases: results that the released code computed, beside ours on the same parameters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from posmlp.layers import GatingUnit
+from posmlp.released.convert import (
+    convert_unit,
+    group_order,
+    half_order,
+    unit_groups,
+    unit_settings,
+)
+from posmlp.released.network import released_network
+
+
+class GoldenCase:
+    """One .npz written with the released code; comparing takes every array it holds."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path, allow_pickle=False) as arrays:
+            self.arrays = {name: arrays[name] for name in arrays.files}
+        self.name = path.stem
+        self.meta = json.loads(str(self.arrays.pop("meta")))
+        self.compared = set()
+
+    def take(self, name: str) -> Tensor:
+        """Return an array as float64 and note that it was used."""
+        self.compared.add(name)
+        return torch.from_numpy(self.arrays[name]).double()
+
+    def take_all(self, prefix: str) -> dict[str, Tensor]:
+        """Return all arrays under a prefix by the rest of their names."""
+        return {n.removeprefix(prefix): self.take(n) for n in self.arrays if n.startswith(prefix)}
+
+    def differences(self) -> dict[str, float]:
+        """Return the largest absolute difference of every stored result."""
+        return self.network() if "logits" in self.arrays else self.unit()
+
+    def network(self) -> dict[str, float]:
+        model = released_network(self.take_all("state/"), self.meta)
+        with torch.no_grad():
+            logits = model(self.take("input"))
+        return {"logits": largest(logits - self.take("logits"))}
+
+    def unit(self) -> dict[str, float]:
+        params = {k: v.requires_grad_() for k, v in self.take_all("param/").items()}
+        window, groups = (self.meta["window"],) * 2, unit_groups(params)
+        input_BWNC = self.take("input").requires_grad_()
+        unit = GatingUnit(
+            input_BWNC.shape[-1], window, groups=groups, **unit_settings(params, self.meta)
+        ).double()
+        ours = convert_unit(params, window, self.meta)
+        order = half_order(input_BWNC.shape[-1], groups)
+        tensors = dict(unit.named_buffers()) | ours
+        output = functional_call(unit, tensors, input_BWNC[..., order], strict=True)
+        output = output[..., group_order(output.shape[-1], groups).argsort()]
+        found = {"output": output, "grad_input": None}
+        if "posmap" in self.arrays:
+            found["posmap"] = self.map(unit, ours)
+        names, leaves = ["grad_input"], [input_BWNC]
+        for name, param in params.items():
+            names.append(f"grad/{name}")
+            leaves.append(param)
+        grads = torch.autograd.grad(output, leaves, self.take("cotangent"), allow_unused=True)
+        for name, leaf, grad in zip(names, leaves, grads, strict=True):
+            found[name] = torch.zeros_like(leaf) if grad is None else grad
+        return {n: largest(v - self.take(n)) for n, v in found.items() if n in self.arrays}
+
+    def map(self, unit: GatingUnit, ours: dict[str, Tensor]) -> Tensor:
+        """Return the positional map in the stored layout: groups last for QuaMap, else first."""
+        mixing = {k.removeprefix("proj."): v for k, v in ours.items() if k.startswith("proj.")}
+        with torch.no_grad():
+            unit.proj.load_state_dict(mixing)
+            map_SNN = unit.proj.position_map()
+        quadratic = self.arrays["posmap"].ndim == 4
+        return map_SNN.permute(1, 2, 0)[None] if quadratic else map_SNN
+
+
+def largest(difference: Tensor) -> float:
+    """Return the largest magnitude; NaN anywhere is infinitely wrong."""
+    return float(difference.detach().abs().nan_to_num(torch.inf).max())
+
+
+def verify(paths: list[Path], tolerance: float) -> bool:
+    """Print a line per case and say whether all agree and nothing was left uncompared."""
+    passed = True
+    for path in paths:
+        try:
+            case = GoldenCase(path)
+            differences = case.differences()
+        except Exception as error:  # whatever is wrong with a file, the others are compared
+            print(f"FAIL {path}: cannot be compared: {type(error).__name__}: {error}")
+            passed = False
+            continue
+        left = sorted(set(case.arrays) - case.compared)
+        good = not left and all(d <= tolerance for d in differences.values())
+        figures = "  ".join(f"{name} {value:.1e}" for name, value in differences.items())
+        rest = f"  NOT COMPARED: {', '.join(left)}" if left else ""
+        print(f"{'ok  ' if good else 'FAIL'} {case.name}: {figures}{rest}")
+        passed &= good
+    return passed

@@ -1,0 +1,130 @@
+"""What is equal, explained, different, unknown, not counted or not run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posmlp.analysis.audit import Cell, Ours
+from posmlp.analysis.audit.compare import ours
+from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, write_frame
+from posmlp.published import Counterpart, Published
+
+
+def published(value="21", unit="M", quantity="params", **fields) -> Published:
+    fields = dict(source="readme", model="a", confidence="verbatim", where="table") | fields
+    return Published(value=value, unit=unit, quantity=quantity, **fields)
+
+
+@pytest.mark.parametrize(
+    ("number", "known", "status"),
+    [
+        (20_500_001, 0, "equal"),
+        (21_499_999, 0, "equal"),
+        (21_500_001, 0, "different"),
+        (21_600_000, -100_001, "explained"),
+        (21_700_000, -100_001, "different"),
+        (21_100_000, -5_000_000, "equal"),
+    ],
+)
+def test_parameters_are_equal_when_they_round_to_the_published(number, known, status):
+    cell = Cell("params", published(known_difference=known), Ours(number))
+    assert cell.status == status
+    assert cell.difference == number - 21e6
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "status"),
+    [
+        (Ours(82.14, np.nan, 1), "equal"),
+        (Ours(82.2, np.nan, 1), "different"),
+        (Ours(82.4, 0.31, 3), "equal"),
+        (Ours(82.4, 0.29, 3), "different"),
+    ],
+)
+def test_accuracies_are_equal_within_the_interval_of_ours(accuracy, status):
+    assert Cell("top1", published("82.1", "%", "top1"), accuracy).status == status
+
+
+def test_what_is_absent_is_named():
+    unknown = Cell("top1", None, None)
+    assert (unknown.status, unknown.published_text, unknown.ours_text) == (
+        *("unknown", "unknown"),
+        "not run",
+    )
+    assert Cell("top1", published("82.1", "%", "top1"), None).status == "not run"
+    absent = Cell("params", published(), None)
+    assert (absent.status, absent.ours_text) == ("not counted", "not counted")
+    assert Cell("macs", None, Ours(5e9)).status == "unknown"
+
+
+def test_numbers_are_written_as_published():
+    assert Cell("params", published("18.2"), Ours(18_229_856)).ours_text == "18,229,856 = 18.2M"
+    exact = Cell("params", published("18229856", "1", confidence="inferred"), Ours(18_229_856))
+    assert (exact.published_text, exact.ours_text) == ("18,229,856†", "18,229,856")
+    assert Cell("macs", None, Ours(5_057_448_000)).ours_text == "5.057G"
+    assert Cell("top1", None, Ours(82.1, 0.25, 3)).ours_text == "82.10 ± 0.25 % (n=3)"
+    assert Cell("top1", None, Ours(82.1, np.nan, 1)).ours_text == "82.10 % (n=1)"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two seeds of a variant, last epochs worse than best ones; another variant beside them."""
+    runs = pd.DataFrame(
+        {
+            "variant": ["tiny", "tiny", "small"],
+            "seed": [0, 1, 0],
+            "top1": [81.0, 82.0, 50.0],
+            "top5": [95.0, 96.0, 60.0],
+            "ema_top1": [81.5, 82.5, 50.0],
+            "ema_top5": [95.5, 96.5, 60.0],
+        }
+    ).reindex(columns=RUN_COLUMNS)
+    curves = pd.DataFrame(
+        {
+            "variant": ["tiny"] * 4 + ["small"],
+            "seed": [0, 0, 1, 1, 0],
+            "epoch": [0, 1, 0, 1, 0],
+            "test_top1": [81.2, 81.0, 82.2, 82.0, 99.0],
+            "ema_test_top1": [81.9, 81.5, 82.9, 82.5, 99.0],
+        }
+    ).reindex(columns=CURVE_COLUMNS)
+    folder = tmp_path / "imagenet_posmlp"
+    folder.mkdir()
+    write_frame(runs, folder / "runs.csv")
+    write_frame(curves, folder / "curves.csv")
+    return tmp_path
+
+
+TINY = Counterpart(
+    model="PosMLP-T",
+    network="posmlp_tiny_224",
+    study="imagenet_posmlp",
+    variant="tiny",
+    match="stated",
+)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "weights", "mean"),
+    [
+        ("top1", "", 81.5),
+        ("top5", "", 95.5),
+        ("top1", "last raw", 81.5),
+        ("top1", "last ema", 82.0),
+        ("top1", "best raw", 81.7),
+        ("top1", "best ema", 82.4),
+    ],
+)
+def test_accuracies_come_from_the_same_point_of_training(results, quantity, weights, mean):
+    found = ours(TINY, quantity, weights, results)
+    assert (found.number, found.num_runs) == (pytest.approx(mean), 2)
+    assert found.half_width == pytest.approx(12.706 * 0.5, rel=1e-3)  # t of one degree of freedom
+
+
+def test_without_runs_there_is_no_accuracy(results, tmp_path):
+    assert ours(TINY, "top1", "", tmp_path / "elsewhere") is None
+    base = TINY.model_copy(update={"variant": "base"})
+    assert ours(base, "top1", "", results) is None
+    assert ours(base, "top1", "best ema", results) is None
+    no_study = TINY.model_copy(update={"study": "", "variant": ""})
+    assert ours(no_study, "top1", "", results / "imagenet_posmlp") is None

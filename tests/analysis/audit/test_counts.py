@@ -1,0 +1,62 @@
+"""Costs without memory: by our convention and by fvcore's."""
+
+from functools import partial
+
+import pytest
+import timm
+import torch
+from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
+
+from posmlp.analysis.audit.counts import costs, norm_operations
+from posmlp.models import PosMlp
+from posmlp.training.cost import multiply_accumulates, num_parameters
+
+
+def test_fvcore_total_of_a_network_that_can_be_counted_by_hand():
+    """One LayerNorm over (1, 4, 8), one BatchNorm over (1, 3, 2, 2)."""
+    model = torch.nn.ModuleList([torch.nn.LayerNorm(8), torch.nn.BatchNorm2d(3)])
+    with norm_operations(model) as counted:
+        model[0](torch.zeros(1, 4, 8))
+        model[1](torch.zeros(1, 3, 2, 2))
+    model[0](torch.zeros(1, 4, 8))  # not counted any more
+    assert counted == [5 * 32, 2 * 12]
+
+
+@pytest.mark.parametrize(
+    ("network", "arguments", "total"),
+    [
+        ("posmlp_tiny_224", {}, 5.193e9),
+        ("posmlp_tiny_224", {"gate": "lrpe"}, 5.071e9),
+        ("posmlp_tiny_224", {"gate": "sgu"}, 5.094e9),
+        ("gmlp_s16_224", {}, 4.422e9),
+    ],
+)
+def test_fvcore_totals_of_the_released_code_are_met(network, arguments, total):
+    assert costs(network, arguments)["fvcore"] == pytest.approx(total, abs=0.0005e9)
+
+
+def test_shapes_alone_count_as_tensors_do():
+    arguments = dict(img_size=64, dims=(8, 16), depths=(1, 1), windows=(4, 4), mlp_ratios=(4, 2))
+    model = PosMlp(**arguments, grouped=(2, 4))
+    with torch.device("meta"):
+        shapes = PosMlp(**arguments, grouped=(2, 4))
+    assert num_parameters(shapes) == num_parameters(model)
+    image = (3, 64, 64)
+    assert multiply_accumulates(shapes, image) == multiply_accumulates(model, image) > 0
+
+
+def test_the_known_difference_of_resmlp_is_its_patches():
+    """The published 116M belongs to patches of 16; timm's network has patches of 8."""
+    block = partial(ResBlock, init_values=1e-6)
+    with torch.device("meta"):
+        published = MlpMixer(
+            patch_size=16,
+            num_blocks=24,
+            embed_dim=768,
+            mlp_ratio=4,
+            block_layer=block,
+            norm_layer=Affine,
+        )
+        theirs = timm.create_model("resmlp_big_24_224")
+    assert num_parameters(published) == 115_736_776
+    assert num_parameters(published) - num_parameters(theirs) == -13_401_504

@@ -1,0 +1,117 @@
+"""The audit that is committed: fresh, complete, and red where it must be."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from posmlp.analysis.audit import Cell, Line, Ours, audit, write
+from posmlp.published import RESOURCES, Counterpart, Published
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.xdist_group("audit")  # counting takes seconds: once is enough
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[Line]:
+    return audit(ROOT / "results", ROOT / RESOURCES)
+
+
+@pytest.mark.parametrize("kind", ["csv", "markdown", "html"])
+def test_the_committed_audit_is_not_stale(lines, kind):
+    path = ROOT / f"results/audit/audit.{'md' if kind == 'markdown' else kind}"
+    assert path.read_text() == getattr(write, f"to_{kind}")(lines), "make audit, and commit it"
+
+
+def test_every_difference_has_a_reason(lines):
+    cells = [cell for line in lines for cell in line.cells]
+    differing = [cell for cell in cells if cell.status in ("different", "explained")]
+    assert differing
+    assert all(cell.published.note for cell in differing)
+
+
+def test_the_published_counts_of_posmlp_are_met(lines):
+    found = {(x.source, x.model): {c.quantity: c for c in x.cells} for x in lines}
+    for model, number in (("T", 20_925_538), ("S", 36_816_450), ("B", 81_976_834)):
+        for source in ("readme", "code"):
+            cell = found[source, f"PosMLP-{model}"]["params"]
+            assert (cell.ours.number, cell.status) == (number, "equal")
+        cell = found["code", f"PosMLP-{model}"]["fvcore"]
+        assert (cell.status, abs(cell.difference) < 0.005 * cell.published.number) == (
+            "equal",
+            True,
+        )
+    assert found["abstract", "gMLP-S with PoSGU"]["params"].status == "equal"
+    assert found["readme", "AS-MLP-S"]["params"].status == "not counted"
+    assert found["code", "gMLP-S/16, GQPE s=8"]["top1"].published is None
+
+
+@pytest.fixture
+def made() -> list[Line]:
+    """A line with a number of every status."""
+
+    def number(value: str, quantity: str, unit: str, **more) -> Published:
+        fields = dict(source="code", model="<A & B>", confidence="verbatim", where='"table"')
+        return Published(value=value, quantity=quantity, unit=unit, **fields, **more)
+
+    cells = (
+        Cell("params", number("21", "params", "M", note="wrong"), Ours(30e6)),
+        Cell("macs", number("5.0", "macs", "G", known_difference=-(10**9)), Ours(6e9)),
+        Cell("fvcore", number("5.0", "fvcore", "G"), Ours(5e9)),
+        Cell("top1", None, None),
+    )
+    counterpart = Counterpart(model="<A & B>", network="n", match="inferred", note="guess")
+    return [Line("code", "<A & B>", "", counterpart, cells)]
+
+
+class Cells(HTMLParser):
+    """Class and text of every table cell of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found, self.kind = [], None
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.kind = dict(attrs).get("class", "") if tag == "td" else None
+
+    def handle_data(self, data):
+        if self.kind is not None:
+            self.found.append((self.kind, data))
+            self.kind = None
+
+
+def test_the_page_is_red_where_ours_differs_and_needs_nothing_else(made):
+    page = write.to_html(made)
+    assert Cells(page).found == [
+        ("model", "<A & B>"),
+        ("", "21M"),
+        ("different", "30,000,000 = 30M"),
+        ("", "5.0G"),
+        ("explained", "6.000G"),
+        ("", "5.0G"),
+        ("equal", "5.000G"),
+        ("absent", "unknown"),
+        ("absent", "not run"),
+        ("why", "network inferred: guess; wrong"),
+    ]
+    assert re.search(r"\.different \{ background: #c62828", page)
+    assert not re.search(r"(src|href|url)\s*[=(]", page)
+
+
+def test_markdown_marks_differences(made):
+    row = write.to_markdown(made).splitlines()[-1]
+    assert "**30,000,000 = 30M ≠**" in row
+    assert "6.000G ≈" in row
+    assert "| unknown | not run |" in row
+
+
+def test_csv_has_every_number_and_its_source(made):
+    rows = list(csv.DictReader(io.StringIO(write.to_csv(made))))
+    assert [row["status"] for row in rows] == ["different", "explained", "equal", "unknown"]
+    assert rows[0]["difference"] == "9000000"
+    assert rows[0]["where"] == '"table"'
+    assert (rows[3]["published"], rows[3]["ours"], rows[3]["where"]) == ("unknown", "not run", "")

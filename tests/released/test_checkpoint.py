@@ -1,0 +1,208 @@
+"""Files of weights: what is taken from them, and what is refused without being executed."""
+
+import argparse
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from posmlp.released import export_network
+from posmlp.released.checkpoint import ReleasedError, export_run, read_checkpoint
+from posmlp.released.network import architecture, released_network
+from posmlp.study import RunConfig
+
+
+class Attack:
+    """Unpickling it runs a command that leaves a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def test_averaged_weights_come_first_and_raw_ones_on_request(write_checkpoint, tiny_state):
+    raw = {f"module.{name}": value + 1 for name, value in tiny_state.items()}
+    path = write_checkpoint(state_dict=raw)
+    found = read_checkpoint(path)
+    assert (found.weights, found.others, found.epoch) == ("ema", ("raw",), 299)
+    assert torch.equal(found.state["head.bias"], tiny_state["head.bias"])
+    raw = read_checkpoint(path, "raw")
+    assert (raw.weights, raw.others) == ("raw", ("ema",))
+    assert torch.equal(raw.state["head.bias"], tiny_state["head.bias"] + 1)
+
+
+def test_without_averaged_weights_the_raw_ones_are_taken(write_checkpoint):
+    path = write_checkpoint(state_dict_ema=None)
+    assert read_checkpoint(path).weights == "raw"
+    with pytest.raises(ReleasedError, match="no state_dict_ema; it holds raw weights only"):
+        read_checkpoint(path, "ema")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_bare_state_dict_is_read(tmp_path, tiny_state, zipped):
+    path = tmp_path / "weights.pth"
+    torch.save(tiny_state, path, _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(path)
+    assert found.weights == ""
+    assert found.state.keys() == tiny_state.keys()
+    with pytest.raises(ReleasedError, match="does not say whether they are averaged"):
+        read_checkpoint(path, "ema")
+
+
+@pytest.mark.parametrize("kept", [argparse.Namespace, dict])
+def test_switches_that_no_shape_tells_come_from_the_kept_arguments(write_checkpoint, kept):
+    options = {"symmetric": False, "windows": [14], "img_size": [224, 224]}
+    found = read_checkpoint(write_checkpoint(args=kept(model_hyper=options)))
+    assert found.options == {"symmetric": False, "img_size": (224, 224)}
+    assert architecture(found.state, found.options)["psd"] is False
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_malicious_file_is_refused_and_not_executed(tmp_path, tiny_state, zipped):
+    path, proof = tmp_path / "evil.pth", tmp_path / "executed"
+    content = {"state_dict": tiny_state, "args": Attack(proof)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ReleasedError, match=r"evil.pth: asks to load posix.system.*refused"):
+        read_checkpoint(path)
+    assert not proof.exists()
+    torch.load(path, weights_only=False)  # the attack would have worked
+    assert proof.exists()
+
+
+def test_a_bare_pickle_is_refused_and_not_executed(tmp_path):
+    path, proof = tmp_path / "evil.pkl", tmp_path / "executed"
+    path.write_bytes(pickle.dumps(Attack(proof)))
+    with (
+        pytest.warns(UserWarning, match="pickle protocol"),
+        pytest.raises(ReleasedError, match=r"evil.pkl: .*refused, nothing in it was executed"),
+    ):
+        read_checkpoint(path)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_truncated_file_is_refused(write_checkpoint, share):
+    path = write_checkpoint()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ReleasedError, match=r"no whole file of torch.save.*get it again"):
+        read_checkpoint(path)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    text = tmp_path / "text.pth"
+    text.write_text("82.1 % top-1, trust me\n")
+    with pytest.raises(ReleasedError, match="is no file of torch"):
+        read_checkpoint(text)
+    with pytest.raises(ReleasedError, match="no such file"):
+        read_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(ReleasedError, match="this is a folder"):
+        read_checkpoint(tmp_path)
+    torch.save([1, 2], text)
+    with pytest.raises(ReleasedError, match="holds a list"):
+        read_checkpoint(text)
+
+
+def test_other_networks_are_told_which_command_fits(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"state_dict": timm.create_model("resnet18").state_dict()}, path)
+    with pytest.raises(ReleasedError, match=r"found conv1.weight.*timm's own validate.py"):
+        read_checkpoint(path)
+    ours = {"stages.0.blocks.0.norm.weight": torch.zeros(1)}
+    for content in (ours, {"epoch": 1, "config": {}, "model": ours}):
+        torch.save(content, path)
+        with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
+            read_checkpoint(path)
+
+
+def test_our_own_weight_files_are_told_which_command_fits(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"head.fc.bias": torch.zeros(1)}, path)
+    with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
+        read_checkpoint(path)
+
+
+def test_missing_surplus_and_misshaped_tensors_are_named_and_counted(tiny_state):
+    state = dict(tiny_state)
+    for block in range(5):
+        del state[f"levels.2.encoder.{block}.norm.bias"]
+    state["absolute_pos_embed"] = torch.zeros(1)
+    state["head.bias"] = torch.zeros(7)
+    state["norm.weight"] = torch.full_like(state["norm.weight"], torch.nan)
+    with pytest.raises(ReleasedError) as error:
+        released_network(state, {})
+    text = str(error.value)
+    assert "5 missing: levels.2.encoder.0.norm.bias, " in text
+    assert "and 2 more" in text
+    assert "1 surplus: absolute_pos_embed" in text
+    assert "1 of another shape: head.bias [7] instead of [3]" in text
+    assert "1 with NaN or infinity: norm.weight" in text
+
+
+@pytest.mark.parametrize("name", ["levels.0.encoder.0.norm.weight", "head.weight"])
+def test_one_wrong_shape_does_not_hide_what_the_network_is(tiny_state, name):
+    wrong = tiny_state | {name: torch.zeros(9, *tiny_state[name].shape[1:])}
+    with pytest.raises(ReleasedError, match=rf"shape: {'head.bias' if 'head' in name else name}"):
+        released_network(wrong, {})
+
+
+@pytest.mark.parametrize("gate", ["gqpe", "lrpe", "sgu", "fc_lrpe", "qpe"])
+def test_units_are_told_apart_by_their_names(small_posmlp, gate):
+    shape = architecture(export_network(small_posmlp(gate=gate)), {"img_size": (64, 64)})
+    assert shape["gate"] == gate
+    assert shape["groups"] == ((1, 1, 1) if gate == "sgu" else (2, 4, 4))
+    assert (shape["dims"], shape["depths"]) == ((8, 16, 32), (1, 2, 1))
+    assert (shape["windows"], shape["mlp_ratios"]) == ((4, 4, 4), (4, 4, 2))
+
+
+@pytest.fixture
+def run_folder(tmp_path) -> Path:
+    """The folder of a run of a small hierarchical network with averaged weights."""
+    config = RunConfig.model_validate(
+        {
+            "study": "made",
+            "variant": "gqpe",
+            "seed": 0,
+            "data": {"name": "cifar10", "image_size": 64},
+            "model": {"name": "posmlp_xs_64", "gate": "gqpe", "psd": False},
+            "recipe": {"epochs": 2, "batch_size": 8, "lr": 1e-3, "weight_decay": 0.0},
+        }
+    )
+    config.write(tmp_path / "config.yaml")
+    model = timm.create_model(**config.model_arguments())
+    raw = model.state_dict()
+    averaged = {name: value * 1 for name, value in raw.items()} | {
+        "head.fc.bias": raw["head.fc.bias"] + 1
+    }
+    save_file(raw, tmp_path / "model.safetensors")
+    save_file(averaged, tmp_path / "ema.safetensors")
+    (tmp_path / "metrics.json").write_text('{"epochs": 2}')
+    return tmp_path
+
+
+@pytest.mark.parametrize("named", ["", "model.safetensors"])
+def test_a_run_is_exported_with_both_sets_of_weights(run_folder, named, tmp_path):
+    path = tmp_path / "out.pth"
+    export_run(run_folder / named, path)
+    found = read_checkpoint(path)
+    assert (found.weights, found.epoch) == ("ema", 1)
+    assert found.options["symmetric"] is False
+    model = released_network(found.state, found.options)
+    ours = load_file(run_folder / "ema.safetensors")
+    assert model.state_dict().keys() == ours.keys()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, ours[name], rtol=0, atol=1e-6)
+    options = torch.load(path, weights_only=True)["args"]["model_hyper"]
+    assert options["embed_dims"] == [48, 96, 192]
+    assert options["win_size"] == [8, 8, 4]
+
+
+def test_an_unfinished_run_cannot_be_exported(tmp_path):
+    with pytest.raises(ReleasedError, match=r"has no config.yaml; name the folder"):
+        export_run(tmp_path, tmp_path / "out.pth")

@@ -1,0 +1,103 @@
+"""Our networks in the released layout: names and shapes of the release, and the same logits."""
+
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+import posmlp.models  # noqa: F401  registers the backbones
+from posmlp.layers.position import offset_index
+from posmlp.models import PosMlp
+from posmlp.released import ReleasedError, export_network, released_network
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SWITCHES = {"psd": "symmetric", "softmax": "use_softmax", "bias": "absolute_bias"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "network", "gate"),
+    [
+        ("posmlp_t", "posmlp_tiny_224", "gqpe"),
+        ("posmlp_t_lrpe", "posmlp_tiny_224", "lrpe"),
+        ("posmlp_s", "posmlp_small_224", "gqpe"),
+    ],
+)
+def test_names_and_shapes_are_the_released_ones(keys, network, gate):
+    with torch.device("meta"):
+        state = export_network(timm.create_model(network, gate=gate))
+    released = json.loads((GOLDEN / f"{keys}.keys.json").read_text())
+    assert {name: list(value.shape) for name, value in state.items()} == released
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        dict(gate="gqpe"),
+        dict(gate="gqpe", psd=False),
+        dict(gate="gqpe", softmax=False, bias=False),
+        dict(gate="qpe"),
+        dict(gate="lrpe"),
+        dict(gate="lrpe", bias=False),
+        dict(gate="fc_lrpe"),
+        dict(gate="sgu"),
+        dict(gate="sgu", bias=False),
+    ],
+    ids=str,
+)
+def test_there_and_back_gives_equal_logits(unit, small_posmlp):
+    model = small_posmlp(**unit)
+    options = {SWITCHES[name]: on for name, on in unit.items() if name in SWITCHES}
+    back = released_network(export_network(model), options | {"img_size": (64, 64)})
+    image = torch.randn(2, 3, 64, 64, dtype=torch.double)
+    with torch.no_grad():
+        logits = model(image)
+        torch.testing.assert_close(back(image), logits, rtol=0, atol=1e-12)
+    assert logits.std() > 0.01
+
+
+def test_offset_tables_count_as_the_released_code_does(small_posmlp):
+    """Query 0 and key 5 of a 4 x 4 window: one column to the right, one row down."""
+    unit = "levels.0.encoder.0.gate_unit.pos"
+    quadratic = export_network(small_posmlp(gate="gqpe"))[f"{unit}.rel_indices"]
+    assert quadratic[0, 5].tolist() == [1, -1, 1, 1, -1]
+    assert quadratic[2, 0].tolist() == [-2, 0, 4, 0, 0]
+    table = export_network(small_posmlp(gate="lrpe"))[f"{unit}.window_relative_position_index"]
+    assert table[0, 5] == (0 - 1 + 3) * 7 + (0 - 1 + 3)
+    assert table.max() == offset_index((4, 4)).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (dict(gate="gqpe", shift=True), "window shift"),
+        (dict(gate="gqpe", gate_norm=True), "gate_norm"),
+        (dict(gate="sgu", gate_norm=False), "gate_norm"),
+        (dict(gate="sgu", groups=2), "SGU with groups"),
+        (dict(gate="fc_gqpe"), "token FC beside a quadratic"),
+        (dict(gate="lrpe", softmax=True), "softmax over an LRPE"),
+        (dict(gate="qpe", psd=False), "QPE with a width"),
+        (dict(gate="gqpe", stem_strides=(2, 1), img_size=(32, 32)), "stem halves"),
+        (dict(gate="gqpe", global_pool="max"), "pools by the average"),
+    ],
+    ids=str,
+)
+def test_what_the_release_cannot_do_is_refused(options, reason):
+    size = dict(img_size=(64, 64), dims=(8, 16), depths=(1, 2), windows=(4, 4), mlp_ratios=(4, 4))
+    model = PosMlp(**size | dict(grouped=(2, 4)) | options)
+    with pytest.raises(ReleasedError, match=reason):
+        export_network(model)
+
+
+def test_a_width_that_qpe_has_learned_is_refused(small_posmlp):
+    model = small_posmlp(gate="qpe")
+    with torch.no_grad():
+        model.stages[0].blocks[0].mlp_channels.gate.proj.position.spread += 0.1
+    with pytest.raises(ReleasedError, match=r"stage 0, block 0.*width other than 1"):
+        export_network(model)
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(ReleasedError, match="PosGmlp has no released layout"):
+        export_network(timm.create_model("gmlp_posgu_xs1_8"))

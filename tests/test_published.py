@@ -1,0 +1,123 @@
+"""Published numbers: the files that are here, and what is wrong with others in words."""
+
+from pathlib import Path
+
+import pytest
+
+from posmlp.published import RESOURCES, digests_of_runs, read_published
+from posmlp.study import StudyError, load_study
+
+ROOT = Path(__file__).parents[1]
+NUMBERS = """\
+source,model,weights,quantity,value,unit,confidence,where,known_difference,note
+readme,PosMLP-T,,params,21,M,verbatim,table,,
+readme,PosMLP-T,,top1,82.10,%,verbatim,table,,
+"""
+MODELS = """\
+model,network,arguments,study,variant,match,note
+PosMLP-T,posmlp_tiny_224,"{gate: gqpe, groups: 8}",imagenet_posmlp,tiny,stated,
+AS-MLP-S,,,,,none,not in timm
+"""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "published.csv").write_text(NUMBERS)
+    (tmp_path / "counterparts.csv").write_text(MODELS)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return read_published(ROOT / RESOURCES)
+
+
+def test_a_number_keeps_its_digits(folder):
+    (params, top1), models = read_published(folder)
+    assert (params.number, params.printed(20_925_538)) == (21e6, "21")
+    assert (top1.number, top1.printed(82.096)) == (82.1, "82.10")
+    assert models["PosMLP-T"].arguments == {"gate": "gqpe", "groups": 8}
+    assert models["AS-MLP-S"].network == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("weights,", "wieghts,", "row 1: unknown column 'wieghts'; did you mean \"weights\"?"),
+        (",note\n", "\n", "row 1: missing: note"),
+        ("where,", "where,where,", "row 1: the column where stands twice"),
+        (",21,", ",~21,", "row 2, column value: "),
+        (",21,", ",nan,", "row 2, column value: "),
+        (",21,", ",,", "row 2, column value: missing"),
+        (",21,M,", ",21,%,", "row 2, column unit: params is given in 1 or M"),
+        ("readme,PosMLP-T,,top1", "paper,PosMLP-T,,top1", "row 3, column source: "),
+        ("verbatim,table,,\nreadme", "sure,table,,\nreadme", "row 2, column confidence: "),
+        (",top1,82.10,%,", ",params,82.10,M,", "row 3: readme, PosMLP-T, params stands in row 2"),
+        ("PosMLP-T,,top1", "PosMLP-TT,,top1", "row 3, column model: 'PosMLP-TT' is not in "),
+        ("table,,\nreadme", "table,\nreadme", "row 2: 9 cells for 10 columns"),
+        ("table,,\nreadme", "table,about 5,\nreadme", "row 2, column known_difference: "),
+        ("table,,\nreadme", '"table,,\nreadme', "not CSV"),
+    ],
+)
+def test_a_mistake_names_file_row_and_column(folder, old, new, words):
+    path = folder / "published.csv"
+    assert old in NUMBERS
+    path.write_text(NUMBERS.replace(old, new, 1))
+    with pytest.raises(StudyError) as error:
+        read_published(folder)
+    assert str(path) in str(error.value)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("{gate: gqpe, groups: 8}", "{gate: gqpe", "row 2, column arguments: "),
+        ("{gate: gqpe, groups: 8}", "gqpe", "row 2, column arguments: "),
+        (",stated,", ",none,", "row 2, column match: should be none where no network"),
+        ("AS-MLP-S", "PosMLP-T", "row 3: PosMLP-T stands in row 2 too"),
+    ],
+)
+def test_a_mistake_in_the_counterparts_is_named(folder, old, new, words):
+    path = folder / "counterparts.csv"
+    path.write_text(MODELS.replace(old, new, 1))
+    with pytest.raises(StudyError) as error:
+        read_published(folder)
+    assert str(path) in str(error.value)
+    assert words in str(error.value)
+
+
+def test_every_counterpart_is_the_network_that_its_study_trains(shipped):
+    _, models = shipped
+    trained = [model for model in models.values() if model.study]
+    assert len(trained) >= 20
+    for model in trained:
+        run = load_study(model.study, ROOT / "config/studies")
+        settings = dict(run.configs[model.variant].model)
+        assert settings.pop("name") == model.network
+        wanted = {"groups": [8, 16, 32, 64], "gate": "gqpe"} | model.arguments
+        for key in ("gate", "groups"):
+            found = settings.get(key)
+            if found is not None:
+                assert (list(found) if isinstance(found, tuple) else found) == wanted[key], model
+
+
+def test_all_of_the_readme_and_the_abstract_is_here(shipped):
+    numbers, _ = shipped
+    params = {n.model: n.value for n in numbers if (n.source, n.quantity) == ("readme", "params")}
+    assert len(params) == 14
+    assert params["ResMLP-B24"] == "116"
+    abstract = {n.value for n in numbers if n.source == "abstract"}
+    assert abstract == {"19.4", "72.14", "18.2", "74.02"}
+    assert {n.confidence for n in numbers if n.source == "code"} == {"computed", "inferred"}
+
+
+def test_runs_are_digested_where_they_are(folder, tmp_path):
+    assert digests_of_runs(tmp_path, folder) == {}
+    path = tmp_path / "imagenet_posmlp" / "runs.csv"
+    path.parent.mkdir()
+    path.write_text("one")
+    before = digests_of_runs(tmp_path, folder)
+    path.write_text("two")
+    assert list(before) == [str(path)]
+    assert digests_of_runs(tmp_path, folder) != before

@@ -1,0 +1,31 @@
+# Every published number beside ours. No study asks for it, and it trains nothing: runs are read
+# where they are, and it is made again when they change.
+
+from posmlp.code_version import training_code_digest
+from posmlp.published import digests_of_runs
+
+
+rule audit:
+    input:
+        published="workflow/resources/published.csv",
+        counterparts="workflow/resources/counterparts.csv",
+    output:
+        multiext(f"{RESULTS}/audit/audit", csv=".csv", md=".md", html=".html"),
+    log:
+        f"{RESULTS}/logs/audit.log",
+    benchmark:
+        f"{RESULTS}/logs/audit.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        results=RESULTS,
+        runs=lambda wildcards: digests_of_runs(Path(RESULTS)),
+        code=(analysis_code_digest(), training_code_digest()),
+    message:
+        "Comparing published numbers with ours"
+    script:
+        "../scripts/audit.py"

@@ -1,0 +1,10 @@
+"""Compare what was published with our networks and runs."""
+
+from pathlib import Path
+
+from posmlp.analysis.audit import audit, write_audit
+from posmlp.workflow import job_log
+
+with job_log(snakemake.log[0]):
+    lines = audit(Path(snakemake.params.results), Path(snakemake.input.published).parent)
+    write_audit(lines, Path(snakemake.output.html).parent)

@@ -197,8 +197,9 @@ class Better(Section):
         None,
         gt=0,
         le=100,
-        description="smallest difference of interest, in points of top-1, for which the number of "
-        "seeds that would settle a comparison is computed; null: the difference measured",
+        description="smallest difference of interest, in points of top-1: the number of seeds that "
+        "would settle a comparison is computed for it where the difference measured is smaller; "
+        "null: for the difference measured",
     )
     power: float = Field(
         0.8,

@@ -14,9 +14,10 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/check.smk"
 
 
-# The whole study: tables, figures, and MLflow brought up to date.
+# The whole study: tables, figures, checks passed, and MLflow brought up to date.
 rule all:
     default_target: True
     input:
@@ -27,5 +28,6 @@ rule all:
             rules.training_curves.output,
             rules.learned_maps.output,
         ],
+        checked=rules.checks.output,
         tracked=rules.sync.output if SETTINGS.tracking else [],
     localrule: True

@@ -33,14 +33,24 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def show(arguments: argparse.Namespace) -> None:
-    """Print the main table and where the rest is."""
-    from posmlp.analysis.collect import read_frame
+    """Print the main table, whether the results are checked, and where the rest is."""
+    from posmlp.analysis.collect import find_runs, read_frame, runs_frame
+    from posmlp.analysis.main_table import main_table
     from posmlp.analysis.statistics import summarise
-    from posmlp.analysis.tables import to_text
 
     study = load_study(arguments.study)
     folder = arguments.results / study.name
-    print(to_text(summarise(read_frame(folder / "runs.csv"), study.reference)))
+    if arguments.so_far:
+        runs = runs_frame(study, find_runs(study, arguments.results, allow_missing=True))
+    else:
+        runs = read_frame(folder / "runs.csv")
+    summary = summarise(runs, study.reference, study.better)
+    print(main_table(summary, study.better, narrow=True).to_text())
+    checks = folder / "checks.md"
+    if arguments.so_far or not checks.exists():
+        print("Not finished: results count when all runs are there and `snakemake` checked them.")
+    else:
+        print(f"Checks: all passed ({checks})")
     print(f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv")
 
 
@@ -57,10 +67,13 @@ def main() -> int:
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument("--threads", type=int, default=1, help="CPU threads")
     command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
-    command = commands.add_parser("show", help="print the main table of a finished study")
+    command = commands.add_parser("show", help="print the main table of a study")
     command.set_defaults(function=show)
     command.add_argument("study", help="a name, or the path of a study file")
     command.add_argument("--results", type=Path, default=Path("results"))
+    command.add_argument(
+        "--so-far", action="store_true", help="of the runs that have finished until now"
+    )
     arguments = parser.parse_args()
     try:
         arguments.function(arguments)

@@ -155,6 +155,9 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
 
     Args:
         columns: read these alone, in this order; None: all.
+
+    Raises:
+        ResultsError: the file is not there.
     """
     options = csv.ConvertOptions(
         column_types={name: pyarrow.string() for name in TEXT_COLUMNS},
@@ -162,6 +165,8 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         strings_can_be_null=False,
         include_columns=columns,
     )
+    if not Path(path).exists():
+        raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
     # Arrow's own columns are given up one by one, so that memory holds the numbers only once.
     table = csv.read_csv(path, convert_options=options)
     return _typed(table.to_pandas(split_blocks=True, self_destruct=True))

@@ -45,7 +45,15 @@ def summarise(
         p_value of the paired t test, p_adjusted: by Holm over the frame;
         better: yes, no or not distinguishable, see verdicts;
         seeds_needed: see seeds_needed; train_images_per_s: median; reference.
+
+    Raises:
+        ValueError: columns are missing.
     """
+    needed = {*IDENTITY_COLUMNS, *SIZE_COLUMNS, *RUN_FIGURES, "seed", "against"}
+    if missing := sorted(needed - set(runs)):
+        raise ValueError(
+            f"the runs lack {', '.join(missing)}: another version collected them; run `snakemake`"
+        )
     named = runs.drop_duplicates("variant")
     variants = named["variant"].tolist()
     against = named["against"].replace("", reference).where(named["variant"] != reference, "")

@@ -78,7 +78,7 @@ def test_a_history_that_is_not_there_or_has_other_columns_is_refused(
     study, finished, tmp_path, spoil
 ):
     spoil(study.run("gqpe_s4", 1).folder(finished) / "history.csv")
-    with pytest.raises(ResultsError, match=r"gqpe_s4/seed1/history\.csv: should begin .* train_loss"):
+    with pytest.raises(ResultsError, match=r"gqpe_s4/seed1/history.csv: should begin"):
         write_curves(find_runs(study, finished), tmp_path / "curves.csv")
 
 

@@ -1,4 +1,5 @@
-"""`python -m posmlp train ...` repeats one run of a study; `show` prints a study's main table."""
+"""`python -m posmlp train ...` repeats one run of a study, `show` prints a study's main table, `docs`
+renews what README and docs say of results."""
 
 import argparse
 import shlex
@@ -34,24 +35,24 @@ def train(arguments: argparse.Namespace) -> None:
 
 def show(arguments: argparse.Namespace) -> None:
     """Print the main table, whether the results are checked, and where the rest is."""
-    from posmlp.analysis.collect import find_runs, read_frame, runs_frame
-    from posmlp.analysis.main_table import main_table
-    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.documents import printed
 
-    study = load_study(arguments.study)
-    folder = arguments.results / study.name
-    if arguments.so_far:
-        runs = runs_frame(study, find_runs(study, arguments.results, allow_missing=True))
-    else:
-        runs = read_frame(folder / "runs.csv")
-    summary = summarise(runs, study.reference, study.better)
-    print(main_table(summary, study.better, narrow=True).to_text())
-    checks = folder / "checks.md"
-    if arguments.so_far or not checks.exists():
-        print("Not finished: results count when all runs are there and `snakemake` checked them.")
-    else:
-        print(f"Checks: all passed ({checks})")
-    print(f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv")
+    print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
+
+
+def docs(arguments: argparse.Namespace) -> None:
+    """Renew what README and docs say of results, in the folder that the command runs in."""
+    from posmlp.analysis.documents import documents, renew
+
+    for path in documents(Path()):
+        old = path.read_text(encoding="utf-8")
+        try:
+            new = renew(old, arguments.results, Path("config/studies"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+        print(f"{path}: {'as it was' if new == old else 'renewed'}")
 
 
 def main() -> int:
@@ -74,6 +75,9 @@ def main() -> int:
     command.add_argument(
         "--so-far", action="store_true", help="of the runs that have finished until now"
     )
+    command = commands.add_parser("docs", help="renew what README and docs say of results")
+    command.set_defaults(function=docs)
+    command.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()
     try:
         arguments.function(arguments)

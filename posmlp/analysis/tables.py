@@ -78,6 +78,7 @@ class Table:
                 r"\begin{table*}",
                 r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
                 rf"\caption{{{escape_latex(f'{self.title}{stop} {self.caption}')}}}",
+                r"\vspace{4pt}",
                 rf"\begin{{tabular}}{{{align}}}",
                 *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
                 r"\end{tabular}",

@@ -124,9 +124,12 @@ def _spread(top1_VK: np.ndarray, generator: np.random.Generator | None) -> dict[
     half_width_V = inference.t_half_width(std_V, num_V, LEVEL)
     low_V, high_V = mean_V - half_width_V, mean_V + half_width_V
     if generator is not None:
-        for v in np.flatnonzero(num_V >= inference.BOOTSTRAP_FROM):
-            values_K = top1_VK[v][np.isfinite(top1_VK[v])]
-            low_V[v], high_V[v] = inference.bootstrap_interval(values_K, LEVEL, generator)
+        for num in np.unique(num_V[num_V >= inference.BOOTSTRAP_FROM]):
+            same_V = num_V == num
+            values_VK = top1_VK[same_V]
+            values_VK = values_VK[np.isfinite(values_VK)].reshape(-1, num)
+            ends = inference.bootstrap_interval(values_VK, LEVEL, generator)
+            low_V[same_V], high_V[same_V] = ends
     spread = {"n": num_V, "num_seeds": top1_VK.shape[1], "mean": mean_V, "std": std_V}
     return spread | {"half_width": half_width_V, "low": low_V, "high": high_V}
 

@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce audit evaluate-checkpoint test faults lint ui clean
+.PHONY: help env reproduce audit evaluate-checkpoint test faults lint docs ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ lint: env ## check style, formats and the workflow
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v $(LINTS_LEFT_OUT)
+
+docs: env ## renew what README and docs say of results and settings
+	$(BIN)/python -m posmlp docs
+	$(BIN)/python -m posmlp.study > config/README.md
 
 ui: env ## open the MLflow UI on this machine (PORT=...)
 	$(BIN)/python -m posmlp.tracking ui $(if $(PORT),--port $(PORT))

@@ -14,10 +14,11 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/audit.smk"
 
 
-# The whole study: tables, figures, and MLflow brought up to date.
+# The whole study: tables, figures, checks passed, and MLflow brought up to date.
 rule all:
     default_target: True
     input:
@@ -28,5 +29,6 @@ rule all:
             rules.training_curves.output,
             rules.learned_maps.output,
         ],
+        checked=rules.checks.output,
         tracked=rules.sync.output if SETTINGS.tracking else [],
     localrule: True

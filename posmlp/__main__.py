@@ -1,4 +1,5 @@
-"""`python -m posmlp train ...` repeats one run of a study; `show` prints a study's main table."""
+"""`python -m posmlp train ...` repeats one run of a study, `show` prints a study's main table, `docs`
+renews what README and docs say of results."""
 
 import argparse
 import shlex
@@ -43,15 +44,25 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def show(arguments: argparse.Namespace) -> None:
-    """Print the main table and where the rest is."""
-    from posmlp.analysis.collect import read_frame
-    from posmlp.analysis.statistics import summarise
-    from posmlp.analysis.tables import to_text
+    """Print the main table, whether the results are checked, and where the rest is."""
+    from posmlp.analysis.documents import printed
 
-    study = load_study(arguments.study)
-    folder = arguments.results / study.name
-    print(to_text(summarise(read_frame(folder / "runs.csv"), study.reference)))
-    print(f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv")
+    print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
+
+
+def docs(arguments: argparse.Namespace) -> None:
+    """Renew what README and docs say of results, in the folder that the command runs in."""
+    from posmlp.analysis.documents import documents, renew
+
+    for path in documents(Path()):
+        old = path.read_text(encoding="utf-8")
+        try:
+            new = renew(old, arguments.results, Path("config/studies"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+        print(f"{path}: {'as it was' if new == old else 'renewed'}")
 
 
 def positive(text: str) -> float:
@@ -82,9 +93,15 @@ def main(arguments: list[str] | None = None) -> int:
         help="between checkpoints within an epoch (10); one is written after every epoch too",
     )
     command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
-    command = commands.add_parser("show", help="print the main table of a finished study")
+    command = commands.add_parser("show", help="print the main table of a study")
     command.set_defaults(function=show)
     command.add_argument("study", help="a name, or the path of a study file")
+    command.add_argument("--results", type=Path, default=Path("results"))
+    command.add_argument(
+        "--so-far", action="store_true", help="of the runs that have finished until now"
+    )
+    command = commands.add_parser("docs", help="renew what README and docs say of results")
+    command.set_defaults(function=docs)
     command.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args(arguments)
     try:

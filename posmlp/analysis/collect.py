@@ -2,20 +2,23 @@
 
 import json
 import math
+import re
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
+from pyarrow import csv
 
 from posmlp.study import RunConfig, Study
-from posmlp.study.files import read_mapping
 
 # What the study says of a run, its final figures, and where they came from. `command` and
 # `hostname` stay in the run folder's provenance.json: runs.csv is made to be published.
 SHEET_COLUMNS = (
-    *("study", "variant", "seed", "claim", "model_name", "gate", "groups"),
+    *("study", "variant", "seed", "claim", "against", "model_name", "gate", "groups"),
     *("other_settings", "key"),
 )
 METRIC_COLUMNS = (
@@ -42,6 +45,9 @@ REQUIRED_FIGURES = (
 )
 
 
+_KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.write puts it
+
+
 class ResultsError(ValueError):
     """Run folders that do not hold what the study asks for."""
 
@@ -59,13 +65,10 @@ class FinishedRun:
         return f"{self.config.variant} seed {self.config.seed}"
 
 
-def collect(
+def find_runs(
     study: Study, results_dir: str | Path, *, allow_missing: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return (runs, curves): the final figures and the histories of the study's runs.
-
-    Rows come in the order of the sheet, then by seed. Columns are RUN_COLUMNS and CURVE_COLUMNS;
-    `other_settings` lists what, apart from gate and groups, differs from the reference variant.
+) -> list[FinishedRun]:
+    """Return the study's finished runs, in the order of the sheet, then by seed.
 
     Args:
         results_dir: the folder that holds runs/<study>/<variant>/seed<k>/.
@@ -75,9 +78,9 @@ def collect(
         ResultsError: runs are missing, were trained with other settings or code, or hold figures
             that are not finite numbers.
     """
-    runs = list(study.runs())
+    runs = study.runs()
     finished = [
-        FinishedRun(run, folder, json.loads((folder / "metrics.json").read_text("utf-8")))
+        FinishedRun(run, folder, json.loads((folder / "metrics.json").read_bytes()))
         for run in runs
         if ((folder := run.folder(results_dir)) / "metrics.json").exists()
     ]
@@ -85,40 +88,98 @@ def collect(
         raise _missing_runs(study.name, runs, finished)
     _check_keys(study.name, finished)
     _check_figures(finished)
-    claims = {variant.name: variant.claim for variant in study.variants}
-    reference = flat_settings(next(run for run in runs if run.variant == study.reference))
-    rows = [
-        _metric_cells(run.metrics)
-        | _sheet_cells(run.config, reference)
-        | {"study": study.name, "claim": claims[run.config.variant]}
-        for run in finished
-    ]
-    curves = pd.concat([_read_history(run) for run in finished], ignore_index=True)
-    return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS)), _typed(curves)
+    return finished
+
+
+def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
+    """Return RUN_COLUMNS of every run that the study asks for, one row a run.
+
+    Rows come in the order of the sheet, then by seed; a run that is not finished has no figures.
+    `other_settings` lists what, apart from gate and groups, differs from the reference variant;
+    `against` is empty where a variant is compared with the reference.
+    """
+    metrics = {(run.config.variant, run.config.seed): run.metrics for run in finished}
+    reference = flat_settings(study.configs[study.reference])
+    rows = []
+    for variant in study.variants:
+        cells = _sheet_cells(study.configs[variant.name], reference)
+        cells |= {"study": study.name, "claim": variant.claim, "against": variant.against}
+        for seed in study.seeds:
+            figures = _metric_cells(metrics.get((variant.name, seed), {}))
+            rows.append(figures | cells | {"seed": seed})
+            rows[-1].setdefault("key", study.run(variant.name, seed).key)
+    return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS))
+
+
+def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
+    """Write CURVE_COLUMNS of every run as CSV: its variant and seed before every line of history.
+
+    The histories pass as they are, one at a time: nothing is parsed, so that no digit changes and
+    thousands of runs take seconds and no memory.
+
+    Raises:
+        ResultsError: a history is missing or has other columns.
+    """
+    with Path(path).open("w", encoding="utf-8", newline="") as curves:
+        curves.write(f"{','.join(CURVE_COLUMNS)}\n")
+        for run in finished:
+            prefix = f"{run.config.variant},{run.config.seed},"
+            curves.writelines(f"{prefix}{line}\n" for line in _history_lines(run))
+
+
+def _history_lines(run: FinishedRun) -> list[str]:
+    """Return the lines of a run's history.csv below its header."""
+    path = run.folder / "history.csv"
+    try:
+        header, *lines = path.read_text("utf-8").splitlines()
+    except (FileNotFoundError, ValueError):
+        header, lines = "", []
+    if header != ",".join(CURVE_COLUMNS[2:]):
+        raise ResultsError(
+            f"{path}: should begin with the columns {', '.join(CURVE_COLUMNS[2:])}; it was written "
+            "by another version or is not there. Train this run again: delete its metrics.json, "
+            "then `snakemake`"
+        )
+    return lines
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write runs or curves as CSV; floats are their shortest exact form, so bytes are stable."""
+    """Write runs as CSV; floats are their shortest exact form, so bytes are stable."""
     frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def read_frame(path: str | Path) -> pd.DataFrame:
-    """Read what write_frame wrote; names, keys and groups stay text though they look like numbers.
+def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read runs.csv or curves.csv; names, keys and groups stay text though they look like numbers.
 
     An empty cell is "" in a column of text and NaN in a column of numbers.
+
+    Args:
+        columns: read these alone, in this order; None: all.
+
+    Raises:
+        ResultsError: the file is not there.
     """
-    return _typed(pd.read_csv(path, dtype=str, keep_default_na=False))
+    options = csv.ConvertOptions(
+        column_types={name: pyarrow.string() for name in TEXT_COLUMNS},
+        null_values=[""],
+        strings_can_be_null=False,
+        include_columns=columns,
+    )
+    if not Path(path).exists():
+        raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
+    # Arrow's own columns are given up one by one, so that memory holds the numbers only once.
+    table = csv.read_csv(path, convert_options=options)
+    return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make TEXT_COLUMNS text ("" where empty) and all others numbers (NaN where empty)."""
-    return frame.apply(
-        lambda column: (
-            column.astype(object).where(column.notna(), "").astype(str)
-            if column.name in TEXT_COLUMNS
-            else pd.to_numeric(column.replace("", None))
-        )
-    )
+    """Make TEXT_COLUMNS text ("" where empty) and columns that are empty numbers (NaN)."""
+    for name in frame:
+        if name in TEXT_COLUMNS and (frame[name].dtype != "str" or frame[name].hasnans):
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+        elif name not in TEXT_COLUMNS and frame[name].dtype == object:
+            frame[name] = pd.to_numeric(frame[name])
+    return frame
 
 
 def flat_settings(run: RunConfig) -> dict[str, Any]:
@@ -142,24 +203,16 @@ def _sheet_cells(run: RunConfig, reference: dict[str, Any]) -> dict[str, Any]:
     changed = [name for name in names if settings.get(name) != reference.get(name)]
     return {
         "variant": run.variant,
-        "seed": run.seed,
         "model_name": settings["model.name"],
         "gate": settings.get("model.gate", ""),
         "groups": ",".join(map(str, groups)) if isinstance(groups, list) else str(groups),
         "other_settings": "; ".join(f"{name}={json.dumps(settings.get(name))}" for name in changed),
-        "key": run.key,
     }
 
 
 def _metric_cells(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return figures as they stand in a table: a list is JSON text."""
     return {name: json.dumps(v) if isinstance(v, list) else v for name, v in metrics.items()}
-
-
-def _read_history(run: FinishedRun) -> pd.DataFrame:
-    history = pd.read_csv(run.folder / "history.csv")
-    history = history.assign(variant=run.config.variant, seed=run.config.seed)
-    return history.reindex(columns=CURVE_COLUMNS)
 
 
 def _missing_runs(study: str, runs: list[RunConfig], finished: list[FinishedRun]) -> ResultsError:
@@ -179,8 +232,8 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
     """Refuse folders whose config or final figures belong to another run key."""
     stale = []
     for run in finished:
-        config = read_mapping(run.folder / "config.yaml")
-        keys = {"config.yaml": config["key"], "metrics.json": run.metrics["key"]}
+        line = _KEY_LINE.search((run.folder / "config.yaml").read_text("utf-8"))
+        keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
         found = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
         if found:
             found = " and ".join(found)

@@ -7,10 +7,11 @@ from posmlp.study.errors import StudyError
 from posmlp.study.load import Study, Variant, load_study
 from posmlp.study.model_check import check_models
 from posmlp.study.run_config import RunConfig
-from posmlp.study.settings import Augment, Data, Recipe
+from posmlp.study.settings import Augment, Better, Data, Recipe
 
 __all__ = [
     "Augment",
+    "Better",
     "Data",
     "Recipe",
     "RunConfig",

@@ -5,7 +5,7 @@ import json
 from pydantic import BaseModel
 
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
-from posmlp.study.settings import NAME_RULE, Augment, Data, Recipe, StudyFile
+from posmlp.study.settings import NAME_RULE, Augment, Better, Data, Recipe, StudyFile
 
 INTRODUCTION = """\
 # Configuration
@@ -19,8 +19,8 @@ key that is not listed here, a key that stands twice or a value out of range is 
 file and key, and nothing is written.
 
 A run is one variant with one seed. Its result depends on what stands under `data`, `model` and
-`recipe`, on the seed and on the code that trains; changing a title, a claim or a comment retrains
-nothing.
+`recipe`, on the seed and on the code that trains; changing a title, a claim, what a variant
+is compared with, the rule for better or a comment retrains nothing.
 """
 
 SHEET = f"""\
@@ -33,6 +33,7 @@ with `#` are comments.
 | --- | --- |
 | `variant` | name, unlike all others in more than case: {NAME_RULE} |
 | `claim` | what the variant tests, in a sentence |
+| `against` | the variant that it is compared with; an empty cell, or no such column: `reference` |
 | any setting, such as `model.gate` | what the variant changes; an empty cell leaves the study's |
 
 A setting is a dotted key of the tables above: `model.groups`, `recipe.lr`, `data.train_fraction`,
@@ -48,6 +49,7 @@ def describe() -> str:
     parts = [
         INTRODUCTION,
         f"## The study file\n\n{_table(StudyFile, '')}",
+        f"## `better`: {_meaning(Better)}\n\n{_table(Better, 'better.')}",
         f"## `data`: {_meaning(Data)}\n\n{_table(Data, 'data.')}",
         f"## `model`: the network\n\n{network}.\n\nIts arguments are checked by building it. "
         f"These are not settings of it: {refused}.\n",
@@ -78,10 +80,10 @@ def _table(section: type[BaseModel], prefix: str) -> str:
 
 def _default(value: object) -> str:
     if isinstance(value, BaseModel):
-        return "none"
+        return "its defaults"
     if isinstance(value, tuple):
         return f"[{', '.join(f'{number:.4g}' for number in value)}]"
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool | list):
         return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 

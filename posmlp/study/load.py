@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
 from posmlp.study.files import read_mapping
 from posmlp.study.run_config import RunConfig, canonical
-from posmlp.study.settings import NAME_RULE, StudyFile, is_path_name
+from posmlp.study.settings import NAME_RULE, Better, StudyFile, is_path_name
 from posmlp.study.sheet import Variant, read_sheet
 
 
@@ -22,6 +22,8 @@ class Study:
     title: str
     question: str
     reference: str
+    better: Better
+    may_not_learn: tuple[str, ...]
     seeds: tuple[int, ...]
     variants: tuple[Variant, ...]
     files: tuple[Path, ...]  # that it was read from: study file, its bases, sheet last
@@ -69,12 +71,14 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
     if problems:
         raise StudyError(problems)
     configs = _resolve(path.stem, merged, file, sheet, variants)
-    _check_reference(path, file.reference, configs)
+    _check_names(path, file, sheet, variants)
     return Study(
         name=path.stem,
         title=file.title,
         question=file.question,
         reference=file.reference,
+        better=file.better,
+        may_not_learn=tuple(file.may_not_learn),
         seeds=tuple(file.seeds),
         variants=tuple(variants),
         files=(*files, sheet),
@@ -190,10 +194,29 @@ def _place_in_row(variant: Variant, fault: Fault) -> str:
     return f"{variant.name}: {fault}"
 
 
-def _check_reference(path: Path, reference: str, configs: dict[str, RunConfig]) -> None:
-    if reference not in configs:
-        hint = did_you_mean(reference, configs)
-        raise StudyError(
-            f"{path}: reference: no variant {reference!r} in the sheet; {hint}"
-            f"allowed: {', '.join(configs)}"
-        )
+def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Variant]) -> None:
+    """Refuse names of variants, in the study file and under `against`, that the sheet lacks."""
+    names = [variant.name for variant in variants]
+    named = [(f"{path}: reference", file.reference)]
+    named += [(f"{path}: may_not_learn", name) for name in file.may_not_learn]
+    problems = []
+    for variant in variants:
+        place = f"{sheet}, row {variant.row}, column against"
+        if variant.against is None:
+            continue
+        named.append((place, variant.against))
+        if variant.against == variant.name:
+            problems.append(f"{place}: {variant.name} cannot be compared with itself")
+        elif variant.name == file.reference:
+            problems.append(
+                f"{place}: {variant.name} is the study's reference, which is compared with no "
+                "other; leave the cell empty"
+            )
+    problems += [
+        f"{place}: no variant {name!r} in the sheet; {did_you_mean(name, names)}"
+        f"allowed: {', '.join(names)}"
+        for place, name in named
+        if name not in names
+    ]
+    if problems:
+        raise StudyError(problems)

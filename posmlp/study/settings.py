@@ -218,6 +218,32 @@ class Recipe(Section):
         return self
 
 
+class Better(Section):
+    """The rule for better, set before the runs."""
+
+    level: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="largest probability of one or more wrong verdicts in the whole table where no "
+        "variant differs (family-wise, by Holm's correction of paired t tests)",
+    )
+    smallest_difference: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="smallest difference of interest, in points of top-1: the number of seeds that "
+        "would settle a comparison is computed for it where the difference measured is smaller; "
+        "null: for the difference measured",
+    )
+    power: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        description="probability with which that number of seeds shows such a difference",
+    )
+
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -271,7 +297,16 @@ class StudyFile(Section):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = Field(
         description="one run of every variant for each; they are integers from 0"
     )
-    reference: PathName = Field(description="the variant that the others are compared with")
+    reference: PathName = Field(
+        description="the variant that the others are compared with, where the sheet's column "
+        "`against` names no other"
+    )
+    better: Better = Field(Better(), description="when a variant counts as better; see below")
+    may_not_learn: list[PathName] = Field(
+        [],
+        description="variants that may do no better than guessing; of all others a check demands "
+        "that their loss falls and that they learn something",
+    )
     variants: str | None = Field(
         None,
         description="the sheet of variants, a file in the same folder; null: the study's name "

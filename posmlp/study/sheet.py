@@ -12,6 +12,7 @@ from posmlp.study.errors import StudyError, did_you_mean
 from posmlp.study.files import parse_yaml, read_text
 from posmlp.study.settings import NAME_RULE, Data, Recipe, is_path_name
 
+NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
 _MODEL_COLUMN = re.compile(r"model\.[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -23,6 +24,7 @@ class Variant:
     claim: str
     settings: dict[str, Any]
     row: int  # line of the sheet, the header being 1
+    against: str | None = None  # the variant that it is compared with; None: the reference
 
 
 def setting_keys() -> list[str]:
@@ -72,11 +74,12 @@ def read_sheet(path: Path) -> list[Variant]:
 def _header_problems(header: list[str]) -> list[str]:
     problems = [f"row 1: the column {c} stands twice" for c, n in Counter(header).items() if n > 1]
     problems += [
-        f"row 1: the column {name} is missing; allowed columns are variant, claim and settings"
+        f"row 1: the column {name} is missing; allowed columns are variant, claim, against "
+        "and settings"
         for name in ("variant", "claim")
         if name not in header
     ]
-    allowed = ["variant", "claim", *setting_keys()]
+    allowed = [*NAME_COLUMNS, *setting_keys()]
     for column in header:
         if column not in allowed and not _MODEL_COLUMN.fullmatch(column):
             problems.append(
@@ -93,7 +96,7 @@ def _read_row(row: int, header: list[str], cells: list[str]) -> Variant:
             "cells, and a text must not hold one"
         )
     texts = dict(zip(header, cells, strict=False))
-    name, claim = texts.pop("variant"), texts.pop("claim", "")
+    name, claim, against = (texts.pop(column, "") for column in NAME_COLUMNS)
     problems, settings = [], {}
     if not is_path_name(name):
         problems.append(f"row {row}, column variant: {name!r} is no name; allowed: {NAME_RULE}")
@@ -108,7 +111,7 @@ def _read_row(row: int, header: list[str], cells: list[str]) -> Variant:
             problems.append(f"row {row}, column {column}: {text!r} is not YAML ({error})")
     if problems:
         raise StudyError(problems)
-    return Variant(name, claim, settings, row)
+    return Variant(name, claim, settings, row, against or None)
 
 
 def _name_problems(variants: list[Variant]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from posmlp.analysis.collect import CURVE_COLUMNS
 from posmlp.analysis.statistics import summarise
 from posmlp.study import RunConfig, Study, load_study
 
@@ -48,9 +49,10 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
         (folder / "metrics.json").write_text(json.dumps(values))
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["epoch", "time", "lr", "train_loss", "test_top1", "ema_test_top1"])
-            rows.writerow([0, 1763800000.25, 1e-3, 2.25, 10 + run.seed, ""])
-            rows.writerow([1, 1763800001.5, 5e-4, 0.3, values["top1"], ""])
+            rows.writerow(CURVE_COLUMNS[2:])
+            rest = [99.9, "", "", "", 5_000.5, 6.125]
+            rows.writerow([0, 1763800000.25, 9e-4, 2.25, 1.5, 20 + run.seed, *rest])
+            rows.writerow([1, 1763800001.5, 1e-4, 0.3, 0.1, values["top1"], *rest])
         return folder
 
     return finish
@@ -82,7 +84,7 @@ def runs_of(top1: dict[str, list[float]], **columns) -> pd.DataFrame:
     row = {"claim": "", "model_name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": "4"}
     row |= {"other_settings": "", "params": 1_000, "token_mixing_params": 20, "macs": 2_000_000}
     row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_top1": np.nan}
-    row |= {"train_images_per_s": 100.0} | columns
+    row |= {"against": "", "train_images_per_s": 100.0, "num_test": 10_000} | columns
     rows = [
         row | {"variant": variant, "seed": seed, "top1": accuracy}
         for variant, accuracies in top1.items()

@@ -1,6 +1,8 @@
 import json
 import re
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -8,15 +10,21 @@ from posmlp.analysis.collect import (
     CURVE_COLUMNS,
     RUN_COLUMNS,
     ResultsError,
-    collect,
+    find_runs,
     read_frame,
+    runs_frame,
+    write_curves,
     write_frame,
 )
-from posmlp.study import load_study
+from posmlp.study import Study, load_study
+
+
+def collect(study: Study, results: Path) -> pd.DataFrame:
+    return runs_frame(study, find_runs(study, results))
 
 
 def test_one_row_a_run_in_the_order_of_the_sheet(study, finished):
-    runs, _ = collect(study, finished)
+    runs = collect(study, finished)
     assert list(runs.columns) == list(RUN_COLUMNS)
     expected = [(run.variant, run.seed, run.key) for run in study.runs()]
     assert list(runs[["variant", "seed", "key"]].itertuples(index=False, name=None)) == expected
@@ -27,7 +35,7 @@ def test_one_row_a_run_in_the_order_of_the_sheet(study, finished):
 
 
 def test_settings_come_from_the_sheet(study, finished):
-    runs, _ = collect(study, finished)
+    runs = collect(study, finished)
     rows = runs[runs["seed"] == 0].set_index("variant")
     assert rows["gate"].tolist() == ["sgu", "gqpe", "gqpe"]
     assert rows["groups"].tolist() == ["", "4", "4"]
@@ -40,17 +48,44 @@ def test_nested_settings_and_groups_by_stage_are_named(tmp_path, study, finish_r
     study = load_study(tmp_path / "three.yaml")
     for run in study.runs():
         finish_run(run)
-    row = collect(study, tmp_path / "results")[0].iloc[-1]
+    row = collect(study, tmp_path / "results").iloc[-1]
     assert (row["groups"], row["other_settings"]) == ("8,16", "recipe.augment.shift=1")
 
 
-def test_curves_hold_every_history(study, finished):
-    _, curves = collect(study, finished)
+def test_what_a_row_is_compared_with_comes_from_the_sheet(tmp_path, study, finish_run):
+    sheet = "variant\tclaim\tagainst\tmodel.groups\nsgu\ta\t\t\nb\tc\t\t8\nc\td\tb\t16\n"
+    (tmp_path / "three.tsv").write_text(sheet)
+    study = load_study(tmp_path / "three.yaml")
+    for run in study.runs():
+        finish_run(run)
+    assert collect(study, tmp_path / "results")["against"].tolist() == [""] * 6 + ["b"] * 3
+
+
+def test_curves_hold_every_history_to_the_digit(study, finished, tmp_path):
+    write_curves(find_runs(study, finished), tmp_path / "curves.csv")
+    curves = read_frame(tmp_path / "curves.csv")
     assert list(curves.columns) == list(CURVE_COLUMNS)
     assert len(curves) == 2 * len(study.runs())
     last = curves[(curves["variant"] == "gqpe_s4") & (curves["seed"] == 2)].iloc[-1]
     assert (last["epoch"], last["test_top1"], last["time"]) == (1, 97 + 2 / 3, 1763800001.5)
     assert curves["ema_test_top1"].isna().all()
+    lines = (study.run("gqpe_s4", 2).folder(finished) / "history.csv").read_text().splitlines()
+    assert f"gqpe_s4,2,{lines[-1]}\n" in (tmp_path / "curves.csv").read_text()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("epoch,lr\n0,1\n")])
+def test_a_history_that_is_not_there_or_has_other_columns_is_refused(
+    study, finished, tmp_path, spoil
+):
+    spoil(study.run("gqpe_s4", 1).folder(finished) / "history.csv")
+    with pytest.raises(ResultsError, match=r"gqpe_s4/seed1/history.csv: should begin"):
+        write_curves(find_runs(study, finished), tmp_path / "curves.csv")
+
+
+def test_columns_are_read_alone_and_in_order(study, finished, tmp_path):
+    write_curves(find_runs(study, finished), tmp_path / "curves.csv")
+    columns = ["train_loss", "variant", "epoch"]
+    assert list(read_frame(tmp_path / "curves.csv", columns).columns) == columns
 
 
 def test_missing_runs_stand_in_one_error(study, finish_run, tmp_path):
@@ -58,17 +93,20 @@ def test_missing_runs_stand_in_one_error(study, finish_run, tmp_path):
         if (run.variant, run.seed) not in {("sgu", 1), ("gqpe_s4", 0), ("gqpe_s4", 2)}:
             finish_run(run)
     with pytest.raises(ResultsError, match="3 of 9 runs are not finished") as error:
-        collect(study, tmp_path / "results")
+        find_runs(study, tmp_path / "results")
     assert "  sgu: seed 1\n  gqpe_s4: seed 0, 2\n" in str(error.value)
     assert "snakemake" in str(error.value)
-    runs, curves = collect(study, tmp_path / "results", allow_missing=True)
-    assert runs["seed"].tolist() == [0, 2, 1, 0, 1, 2]
-    assert len(curves) == 12
+    finished = find_runs(study, tmp_path / "results", allow_missing=True)
+    assert [run.config.seed for run in finished] == [0, 2, 1, 0, 1, 2]
+    runs = runs_frame(study, finished)
+    assert runs["seed"].tolist() == [0, 1, 2] * 3  # a missing run is an empty row
+    assert runs["top1"].isna().tolist() == [False, True, False, True, False, True, *[False] * 3]
+    assert runs["key"].tolist() == [run.key for run in study.runs()]
 
 
 def test_a_study_without_any_run_is_refused(study, tmp_path):
     with pytest.raises(ResultsError, match="9 of 9"):
-        collect(study, tmp_path / "results", allow_missing=True)
+        find_runs(study, tmp_path / "results", allow_missing=True)
 
 
 @pytest.mark.parametrize("file", ["metrics.json", "config.yaml"])
@@ -76,9 +114,9 @@ def test_runs_of_another_key_are_refused(study, finished, file):
     run = study.run("gqpe_s4", 1)
     path = run.folder(finished) / file
     values = yaml.safe_load(path.read_text()) | {"key": "0123456789abcdef"}
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values) if file == "metrics.json" else yaml.safe_dump(values))
     with pytest.raises(ResultsError, match="other settings or code") as error:
-        collect(study, finished, allow_missing=True)
+        find_runs(study, finished, allow_missing=True)
     expected = f"gqpe_s4 seed 1: {file} has 0123456789abcdef, the study asks for {run.key}"
     assert expected in str(error.value)
     assert "snakemake --forcerun train" in str(error.value)
@@ -97,20 +135,22 @@ def test_final_figures_must_be_numbers(study, finish_run, tmp_path, figure, valu
         collect(study, tmp_path / "results")
 
 
-def test_frames_survive_a_csv_and_its_bytes_are_stable(study, finished, tmp_path):
-    for name, frame in zip(("runs", "curves"), collect(study, finished), strict=True):
-        first, second = tmp_path / f"{name}.csv", tmp_path / f"{name}_again.csv"
-        write_frame(frame, first)
-        again = read_frame(first)
-        assert again.equals(frame)
-        assert again.dtypes.equals(frame.dtypes)
-        write_frame(again, second)
-        assert first.read_bytes() == second.read_bytes()
-        assert b"\r" not in first.read_bytes()
+@pytest.mark.parametrize("missing", [False, True])
+def test_runs_survive_a_csv_and_its_bytes_are_stable(study, finished, tmp_path, missing):
+    if missing:
+        (study.run("sgu", 1).folder(finished) / "metrics.json").unlink()
+    runs = runs_frame(study, find_runs(study, finished, allow_missing=missing))
+    first, second = tmp_path / "runs.csv", tmp_path / "runs_again.csv"
+    write_frame(runs, first)
+    again = read_frame(first)
+    pd.testing.assert_frame_equal(again, runs)
+    write_frame(again, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert b"\r" not in first.read_bytes()
 
 
 def test_texts_that_look_like_numbers_stay_texts(study, finished, tmp_path):
-    runs, _ = collect(study, finished)
+    runs = collect(study, finished)
     write_frame(runs.assign(key="12e4567890123456"), tmp_path / "runs.csv")
     row = read_frame(tmp_path / "runs.csv").iloc[-1]
     texts = row["key"], row["groups"], row["data_digest"], row["code_version"], row["git_commit"]
@@ -118,5 +158,5 @@ def test_texts_that_look_like_numbers_stay_texts(study, finished, tmp_path):
 
 
 def test_nothing_of_the_machines_own_is_published(study, finished):
-    runs, _ = collect(study, finished)
+    runs = collect(study, finished)
     assert not {"command", "hostname"} & set(runs.columns)

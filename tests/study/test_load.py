@@ -7,7 +7,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posmlp.study import StudyError, load_study
+from posmlp.study import Better, StudyError, load_study
 
 
 def test_runs_are_variants_in_order_with_every_seed(folder):
@@ -239,3 +239,61 @@ def test_any_change_of_a_study_is_read_or_refused_in_words(folder, data):
         problems = error.problems
     assert problems is None or problems
     assert all(str(folder.folder) in problem for problem in problems or ())
+
+
+def with_against(folder, *cells):
+    """Put a column `against` into the sheet."""
+    folder.sheet = [[*row, cell] for row, cell in zip(folder.sheet, cells, strict=True)]
+    return folder
+
+
+def test_the_rule_for_better_has_defaults_and_is_the_studys_own(folder):
+    assert folder.load().better == Better(level=0.05, smallest_difference=None, power=0.8)
+    folder.values["better"] = {"level": 0.01, "smallest_difference": 0.5}
+    assert folder.load().better == Better(level=0.01, smallest_difference=0.5, power=0.8)
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ({"level": 0}, "better.level: should be greater than 0, found 0"),
+        ({"level": 0.6}, "better.level: should be less than or equal to 0.5"),
+        ({"power": 1}, "better.power: should be less than 1"),
+        ({"smallest_difference": 0}, "better.smallest_difference: should be greater than 0"),
+        ({"levle": 0.05}, 'better.levle: unknown key; did you mean "level"?'),
+    ],
+)
+def test_a_wrong_rule_is_named(folder, rule, problem):
+    folder.values["better"] = rule
+    folder.write()
+    assert problem in folder.problem()
+
+
+def test_neither_rule_nor_comparison_changes_a_key(folder):
+    before = [run.key for run in folder.load().runs()]
+    folder.values |= {"better": {"level": 0.01}, "may_not_learn": ["gqpe_fast"]}
+    study = with_against(folder, "against", "", "", "gqpe_s4").load()
+    assert [variant.against for variant in study.variants] == [None, None, "gqpe_s4"]
+    assert study.may_not_learn == ("gqpe_fast",)
+    assert [run.key for run in study.runs()] == before
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (("", "", "gqpe_s3"), "row 4, column against: no variant 'gqpe_s3' in the sheet; did you"),
+        (("", "", "gqpe_fast"), "row 4, column against: gqpe_fast cannot be compared with itself"),
+        (("gqpe_s4", "", ""), "row 2, column against: sgu is the study's reference"),
+    ],
+)
+def test_a_wrong_comparison_is_named(folder, cells, problem):
+    with_against(folder, "against", *cells).write()
+    assert problem in folder.problem()
+
+
+def test_all_wrong_names_come_together(folder):
+    folder.values |= {"reference": "sgv", "may_not_learn": ["gqpe_slow"]}
+    with_against(folder, "against", "", "x", "y").write()
+    problems = folder.problems()
+    assert len(problems) == 4
+    assert "may_not_learn: no variant 'gqpe_slow' in the sheet" in problems[1]

@@ -24,6 +24,13 @@ def test_rows_become_variants_and_empty_cells_no_settings(tmp_path):
     ]
 
 
+def test_a_row_may_say_what_it_is_compared_with(tmp_path):
+    text = "variant\tclaim\tagainst\tmodel.gate\na\tb\t\tsgu\nc\td\ta\tqpe\n"
+    first, second = read_sheet(sheet(tmp_path, text))
+    assert (first.against, second.against) == (None, "a")
+    assert second.settings == {"model.gate": "qpe"}  # it is no setting
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -24,7 +24,7 @@ rule collect:
     params:
         study=SETTINGS.study,
         results=RESULTS,
-        claims={variant.name: variant.claim for variant in STUDY.variants},
+        variants=[(v.name, v.claim, v.against) for v in STUDY.variants],
         code=analysis_code_digest(),
     message:
         "Collecting {RUNS}"
@@ -49,6 +49,7 @@ rule tables:
         gpu=0,
     params:
         reference=STUDY.reference,
+        better=STUDY.better.model_dump(),
         title=STUDY.title,
         code=analysis_code_digest(),
     message:

@@ -1,10 +1,11 @@
 """Gather the study's runs."""
 
-from posmlp.analysis.collect import collect, write_frame
+from posmlp.analysis.collect import find_runs, runs_frame, write_curves, write_frame
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    runs, curves = collect(load_study(snakemake.params.study), snakemake.params.results)
-    write_frame(runs, snakemake.output.runs)
-    write_frame(curves, snakemake.output.curves)
+    study = load_study(snakemake.params.study)
+    finished = find_runs(study, snakemake.params.results)
+    write_frame(runs_frame(study, finished), snakemake.output.runs)
+    write_curves(finished, snakemake.output.curves)

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from posmlp.analysis.collect import read_frame
+from posmlp.analysis.main_table import write_main_table
 from posmlp.analysis.statistics import summarise
-from posmlp.analysis.tables import write_tables
+from posmlp.study import Better
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    summary = summarise(read_frame(snakemake.input.runs), snakemake.params.reference)
-    write_tables(summary, Path(snakemake.output.csv).parent, snakemake.params.title)
+    params, better = snakemake.params, Better(**snakemake.params.better)
+    runs = read_frame(snakemake.input.runs)
+    summary = summarise(runs, params.reference, better, np.random.default_rng(0))
+    write_main_table(summary, better, params.title, Path(snakemake.output.csv).parent)

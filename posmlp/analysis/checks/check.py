@@ -1,0 +1,74 @@
+"""What a check is, and what it looks at."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from posmlp.study import Study
+
+TRAIN_AGAIN = "train these runs again: delete their metrics.json, then `snakemake`"
+RUN = ["variant", "seed"]
+CHECKED_CURVES = (  # the columns of curves.csv that checks look at
+    *("variant", "seed", "epoch", "lr", "train_loss", "test_loss", "test_top1", "test_top5"),
+    *("ema_test_loss", "ema_test_top1", "ema_test_top5"),
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is checked: a study, its runs (RUN_COLUMNS) and their curves (CHECKED_CURVES)."""
+
+    study: Study
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """The runs of known variants that have an accuracy."""
+        known = self.runs["variant"].isin(self.study.configs)
+        return self.runs[known & self.runs["top1"].notna()]
+
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """By (variant, seed): num_epochs, whether they stand in_order, and the last one's row."""
+        by_run = self.curves.groupby(RUN, sort=False)
+        in_order = self.curves["epoch"] == by_run.cumcount()
+        histories = by_run.tail(1).set_index(RUN)
+        histories["num_epochs"] = by_run.size()
+        wrong = self.curves.loc[~in_order, RUN].drop_duplicates()
+        histories["in_order"] = ~histories.index.isin(pd.MultiIndex.from_frame(wrong))
+        return histories
+
+    def epochs_of_variants(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Give every variant of the study with its rows of the curves."""
+        for variant, rows in self.curves.groupby("variant", sort=False):
+            if variant in self.study.configs:
+                yield variant, rows
+
+
+@dataclass(frozen=True)
+class Check:
+    """What must hold, what to do where it does not, and the function that finds out."""
+
+    claim: str
+    remedy: str
+    find: Callable[[Results], Iterable[str]]
+
+
+def check(claim: str, remedy: str) -> Callable[[Callable[[Results], Iterable[str]]], Check]:
+    """Make a check of a function that yields a line for each run, or runs, at fault."""
+    return lambda find: Check(claim, remedy, find)
+
+
+def name(variant: str, seed: int) -> str:
+    """Return what a run is called."""
+    return f"{variant} seed {seed}"
+
+
+def names(rows: pd.DataFrame, most: int = 5) -> str:
+    """Return what the runs in `rows` are called, the first ones of many."""
+    runs = [name(*run) for run in zip(rows["variant"], rows["seed"], strict=True)]
+    more = f" and {len(runs) - most} more" if len(runs) > most else ""
+    return f"{', '.join(runs[:most])}{more}"

@@ -1,0 +1,109 @@
+"""What is said of results on the terminal and in README and docs: always made from runs.csv.
+
+In a Markdown file the text between <!-- results:STUDY:PART --> and <!-- /results --> is written by
+`python -m posmlp docs`; PARTS lists the parts. It may stand inside a line or be lines of its own.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from posmlp.analysis.collect import find_runs, read_frame, runs_frame
+from posmlp.analysis.main_table import main_table
+from posmlp.analysis.statistics import num_comparisons, summarise
+from posmlp.study import Study, load_study
+from posmlp.study.errors import did_you_mean
+
+_OPEN, _CLOSE = r"<!-- results:([^:\s]+):([^:\s]+) -->", "<!-- /results -->"
+_PART = re.compile(f"({_OPEN})((?:(?!<!-- /?results).)*){_CLOSE}", re.DOTALL)
+_MARK = re.compile("<!-- /?results")
+
+
+def printed(study: Study, results: Path, *, so_far: bool = False) -> str:
+    """Return the main table, whether the results are checked, and where the rest is.
+
+    Args:
+        so_far: take the runs that have finished until now, rather than what was collected.
+    """
+    folder = results / study.name
+    if so_far:
+        runs = runs_frame(study, find_runs(study, results, allow_missing=True))
+    else:
+        runs = read_frame(folder / "runs.csv")
+    summary = summarise(runs, study.reference, study.better)
+    checks = folder / "checks.md"
+    if so_far or not checks.exists():
+        state = "Not finished: results count when all runs are there and `snakemake` checked them."
+    else:
+        state = f"Checks: all passed, see {checks}"
+    places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
+    return "\n".join([main_table(summary, study.better, narrow=True).to_text(), state, places])
+
+
+def renew(text: str, results: Path, config_dir: Path) -> str:
+    """Return a Markdown text with every generated part as the results have it now.
+
+    Args:
+        results: the folder that holds <study>/runs.csv.
+        config_dir: the folder of study files.
+
+    Raises:
+        ValueError: a part is unknown, or its marks do not come in pairs.
+    """
+    num_parts = len(_PART.findall(text))
+    if len(_MARK.findall(text)) != 2 * num_parts:
+        raise ValueError(
+            "marks of generated parts come in pairs: <!-- results:STUDY:PART --> ... "
+            f"{_CLOSE}; {num_parts} pairs were found and other marks besides"
+        )
+
+    def part(match: re.Match[str]) -> str:
+        opening, study, name, _ = match.groups()
+        if name not in PARTS:
+            hint = did_you_mean(name, PARTS)
+            raise ValueError(f"{opening}: no such part; {hint}allowed: {', '.join(PARTS)}")
+        return f"{opening}{PARTS[name](load_study(study, config_dir), results)}{_CLOSE}"
+
+    return _PART.sub(part, text)
+
+
+def documents(root: Path) -> list[Path]:
+    """Return the files that may hold generated parts."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def _summary(study: Study, results: Path) -> pd.DataFrame:
+    runs = read_frame(results / study.name / "runs.csv")
+    return summarise(runs, study.reference, study.better)
+
+
+def _table(study: Study, results: Path) -> str:
+    # Paths in the text are those that a user sees, whatever folder the results were read from.
+    text = printed(study, results).replace(f"{results}/", "results/")
+    return f"\n```\n{text}\n```\n"
+
+
+def _size(study: Study, results: Path) -> str:
+    summary = _summary(study, results)
+    fewest, most = summary["n"].min(), summary["n"].max()
+    seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{len(summary)} variants with {seeds} {'seed' if most == 1 else 'seeds'} each"
+
+
+def _verdicts(study: Study, results: Path) -> str:
+    summary = _summary(study, results)
+    counts = summary["better"].value_counts()
+    better, worse, same = (counts.get(v, 0) for v in ("yes", "no", "not distinguishable"))
+    return (
+        f"of {num_comparisons(summary)} comparisons {better} come out as better, {worse} as worse "
+        f"and {same} as not distinguishable"
+    )
+
+
+PARTS: dict[str, Callable[[Study, Path], str]] = {
+    "table": _table,  # what `python -m posmlp show` prints
+    "size": _size,  # 12 variants with 3 seeds each
+    "verdicts": _verdicts,  # how many comparisons came out how
+}

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from posmlp.analysis.checks import CHECKS, Results, run_checks, table
+from posmlp.analysis.collect import ResultsError
+
+
+def test_sound_results_pass_every_check(results):
+    report = run_checks(results)
+    assert report.startswith("## Checks of three\n\nAll 13 passed, for 3 variants with 3 seeds each")
+    assert "code version 12e4" in report
+    for check in CHECKS:
+        assert f"- {check.claim}.\n" in report
+
+
+def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
+    runs = results.runs.copy()
+    runs.loc[1, ["top1", "loss"]] = np.nan, np.inf
+    runs.loc[2, "loss"] = np.inf
+    with pytest.raises(ResultsError) as error:
+        run_checks(Results(results.study, runs, results.curves))
+    text = str(error.value)
+    assert text.startswith("study three is not finished: 3 of 13 checks of its results failed.\n")
+    assert f"  Not true: {table.all_seeds_present.claim}.\n    sgu seed 1: no finished run\n" in text
+    assert "    sgu seed 2: loss is inf\n    To do: train these runs again" in text
+
+
+def test_of_many_runs_at_fault_the_first_are_named(results):
+    runs = results.runs.copy()
+    runs["loss"] = np.nan
+    copies = runs.loc[runs.index.repeat(3)]
+    with pytest.raises(ResultsError, match="and 17 more\n    To do"):
+        run_checks(Results(results.study, copies, results.curves))
+
+
+def test_the_report_names_exceptions(results, study):
+    from dataclasses import replace
+
+    lax = replace(study, may_not_learn=("sgu",))
+    report = run_checks(Results(lax, results.runs, results.curves))
+    assert "Exceptions:\n\n- Allowed to learn nothing: sgu.\n" in report

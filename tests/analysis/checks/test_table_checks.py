@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posmlp.analysis.checks import Results, table
+
+
+def spoil(results: Results, row: int | slice, column: str, value) -> Results:
+    runs = results.runs.copy()
+    runs.loc[row, column] = value
+    return Results(results.study, runs, results.curves)
+
+
+def test_missing_double_and_foreign_runs_are_named(results, problems):
+    check = table.all_seeds_present
+    assert problems(check) == []
+    runs = results.runs
+    foreign = runs.iloc[[0]].assign(variant="other")
+    spoilt = pd.concat([runs.drop(index=4), runs.iloc[[8]], foreign])
+    assert problems(check, Results(results.study, spoilt, results.curves)) == [
+        "gqpe_s4 seed 1: no finished run",
+        "gqpe_s4_nosoftmax seed 2: stands in 2 rows",
+        "other seed 0: not a run of the study",
+    ]
+    unfinished = spoil(results, 4, "top1", np.nan)
+    assert problems(check, unfinished) == ["gqpe_s4 seed 1: no finished run"]
+
+
+def test_what_others_are_compared_with_must_be_there(results, problems, study):
+    first, second, third = study.variants
+    compared = replace(study, variants=(first, second, replace(third, against="gqpe_s4")))
+    assert problems(table.references_present, Results(compared, results.runs, None)) == []
+    runs = results.runs[results.runs["variant"] == "gqpe_s4_nosoftmax"]
+    assert problems(table.references_present, Results(compared, runs, None)) == [
+        "sgu, the reference, has no finished run",
+        "gqpe_s4, which gqpe_s4_nosoftmax is compared with, has no finished run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("abcd", "abcd: sgu seed 0"), ("", "no version: sgu seed 0")]
+)
+def test_two_code_versions_are_named_with_their_runs(results, problems, version, said):
+    assert problems(table.one_code_version) == []
+    found = problems(table.one_code_version, spoil(results, 0, "code_version", version))
+    assert said in found
+    assert any(
+        line.startswith("12e4: sgu seed 1, sgu seed 2, gqpe_s4 seed 0, gqpe_s4 seed 1")
+        and line.endswith(" and 3 more")
+        for line in found
+    )
+
+
+def test_equal_data_settings_need_equal_images(results, problems, study):
+    assert problems(table.equal_data) == []
+    spoilt = spoil(results, slice(0, 2), "data_digest", "ffff")
+    assert "digest ffff: sgu seed 0, sgu seed 1, sgu seed 2" in problems(table.equal_data, spoilt)
+    other = study.configs["sgu"].data.model_copy(update={"train_fraction": 0.5})
+    config = study.configs["sgu"].model_copy(update={"data": other})
+    fraction = replace(study, configs=study.configs | {"sgu": config})
+    assert problems(table.equal_data, Results(fraction, spoilt.runs, None)) == []
+    assert "no digest: sgu seed 1" in problems(
+        table.equal_data, spoil(results, 1, "data_digest", "")
+    )
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "said"),
+    [("loss", np.nan, "nan"), ("wall_s", np.inf, "inf"), ("top1", 101, "101"), ("top5", -1, "-1")],
+)
+def test_figures_must_be_numbers_in_range(results, problems, figure, value, said):
+    assert problems(table.figures_are_numbers) == []
+    spoilt = spoil(results, 1, figure, float(value))
+    assert problems(table.figures_are_numbers, spoilt) == [f"sgu seed 1: {figure} is {said}"]
+
+
+def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems, study):
+    check = table.better_than_guessing
+    assert problems(check) == []
+    lucky = spoil(results, 0, "top1", 13.9)  # ten classes, 500 images: 10 + 3 * 1.34
+    assert problems(check, lucky) == [
+        "sgu seed 0: top-1 13.90 %; guessing reaches 10 %, by luck 14.02 %"
+    ]
+    assert problems(check, spoil(results, 0, "top1", 14.1)) == []
+    allowed = replace(study, may_not_learn=("sgu",))
+    assert problems(check, Results(allowed, lucky.runs, None)) == []

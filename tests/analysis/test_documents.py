@@ -1,0 +1,91 @@
+"""What README and docs say of results is what results/ says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posmlp.analysis.collect import find_runs, runs_frame, write_frame
+from posmlp.analysis.documents import PARTS, documents, printed, renew
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
+def test_generated_parts_are_as_the_results_are(path):
+    text = path.read_text(encoding="utf-8")
+    assert renew(text, ROOT / "results", ROOT / "config/studies") == text, (
+        f"{path.name} is stale; renew it: python -m posmlp docs"
+    )
+
+
+def test_the_readme_shows_what_the_command_prints():
+    done = subprocess.run(
+        [sys.executable, "-m", "posmlp", "show", "digits"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"```\n{done.stdout}```\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def collected(study, finished) -> Path:
+    """The results folder with what collect writes."""
+    (finished / "three").mkdir()
+    write_frame(runs_frame(study, find_runs(study, finished)), finished / "three/runs.csv")
+    return finished
+
+
+def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
+    text = "Of <!-- results:three:size -->0 variants<!-- /results --> it is said that\n"
+    text += "<!-- results:three:verdicts -->\nold\n<!-- /results -->, no more.\n"
+    new = renew(text, collected, tmp_path)
+    assert new.startswith(
+        "Of <!-- results:three:size -->3 variants with 3 seeds each<!-- /results --> it is said"
+    )
+    assert "of 2 comparisons 0 come out as better, 0 as worse and 2 as not dist" in new
+    assert new.endswith("<!-- /results -->, no more.\n")
+    assert "old" not in new
+    assert renew(new, collected, tmp_path) == new
+
+
+def test_every_part_is_written_and_follows_the_results(study, collected, tmp_path):
+    text = "".join(f"<!-- results:three:{part} --><!-- /results -->" for part in PARTS)
+    new = renew(text, collected, tmp_path)
+    assert all(f"<!-- results:three:{part} --><!--" not in new for part in PARTS)
+    (study.run("sgu", 1).folder(collected) / "metrics.json").unlink()
+    runs = runs_frame(study, find_runs(study, collected, allow_missing=True))
+    write_frame(runs, collected / "three/runs.csv")
+    assert renew(new, collected, tmp_path) != new
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<!-- results:three:tabel --><!-- /results -->", ["tabel", 'did you mean "table"']),
+        ("<!-- results:three:table -->", ["come in pairs"]),
+        ("<!-- results:three:size --> <!-- results:three:size --><!-- /results -->", ["pairs"]),
+        ("<!-- /results -->", ["come in pairs"]),
+        ("<!-- results:three -->x<!-- /results -->", ["come in pairs"]),
+        ("<!-- results:nine:size -->x<!-- /results -->", ["nine.yaml: no such file"]),
+    ],
+)
+def test_wrong_marks_are_refused(study, collected, tmp_path, text, words):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the text is checked below)
+        renew(text, collected, tmp_path)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_study_under_way_is_shown_with_what_is_missing(study, collected):
+    (study.run("gqpe_s4", 1).folder(collected) / "metrics.json").unlink()
+    text = printed(study, collected, so_far=True)
+    assert "2 of 3" in text
+    assert "Not finished: " in text
+    assert text.endswith(f"Runs: {collected}/three/runs.csv")
+
+
+def test_results_that_were_not_checked_are_not_called_finished(study, collected):
+    assert "Not finished: " in printed(study, collected)
+    (collected / "three/checks.md").touch()
+    assert f"Checks: all passed, see {collected}/three/checks.md\n" in printed(study, collected)

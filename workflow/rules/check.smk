@@ -1,0 +1,28 @@
+# What must hold before the results count. A failing check ends the study here and says why; tables
+# and figures do not wait for it, so that they can be looked at.
+
+
+rule checks:
+    input:
+        runs=rules.collect.output.runs,
+        curves=rules.collect.output.curves,
+    output:
+        report=f"{HERE}/checks.md",
+    log:
+        f"{LOGS}/checks.log",
+    benchmark:
+        f"{LOGS}/checks.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        study=SETTINGS.study,
+        may_not_learn=STUDY.may_not_learn,
+        code=analysis_code_digest(),
+    message:
+        "Checking the results of {STUDY.name}"
+    script:
+        "../scripts/checks.py"

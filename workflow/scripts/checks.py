@@ -1,0 +1,14 @@
+"""Check the study's results; what fails ends the rule and says why."""
+
+from pathlib import Path
+
+from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
+from posmlp.analysis.collect import read_frame
+from posmlp.study import load_study
+from posmlp.workflow import job_log
+
+with job_log(snakemake.log[0]):
+    runs = read_frame(snakemake.input.runs)
+    curves = read_frame(snakemake.input.curves, CHECKED_CURVES)
+    report = run_checks(Results(load_study(snakemake.params.study), runs, curves))
+    Path(snakemake.output.report).write_text(report, encoding="utf-8")

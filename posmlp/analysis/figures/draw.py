@@ -16,8 +16,7 @@ from posmlp.analysis.figures.style import save
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
     """Draw a figure from those of the inputs that its function's parameters name."""
-    module, name = entry.function.split(":")
-    function = getattr(import_module(f"posmlp.analysis.figures.{module}"), name)
+    function = getattr(import_module(f"posmlp.analysis.figures.{entry.module}"), entry.name)
     return function(**{name: inputs[name] for name in inspect.signature(function).parameters})
 
 

@@ -12,6 +12,7 @@ from posmlp.analysis.formulas import map_parameters
 from posmlp.layers import TokenMixing
 
 SIDES = (4, 7, 8, 14, 16, 28, 32, 56)  # of the square windows that are built and counted
+TICKS = (16, 49, 196, 784, 3136)  # of these, without the near ones
 # Groups, each with how much white is in its line's colour: the more, the darker, as in the curves.
 LINES = {gate: {1: 0.0} for gate in ("sgu", "fc_lrpe", "fc_gqpe")}
 LINES |= {gate: {1: 0.5, 32: 0.0} for gate in ("lrpe", "qpe", "gqpe")}
@@ -32,7 +33,7 @@ def params_vs_tokens() -> Figure:
     axes.plot(tokens, tokens, color="#777777", linestyle=":", label="bias: N (all units)")
     axes.set(xscale="log", yscale="log", ylabel="learnable numbers of a layer's map")
     axes.set_xlabel("tokens of the window, N")
-    axes.set_xticks(tokens, labels=[str(n) for n in tokens], fontsize=6)
+    axes.set_xticks(TICKS, labels=[str(n) for n in TICKS])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     figure.legend(loc="outside upper center", ncols=3, columnspacing=1.0)

@@ -40,6 +40,8 @@ def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     grid[0, 0].set_ylim(bottom=0)
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
     figure.supylabel("granularity (tokens)")
     add_caption(figure, granularity_caption(len(plain) - len(shown)), width)
     return figure
@@ -61,7 +63,7 @@ def granularity_caption(num_left_out: int) -> str:
     """Return the definition, and how many variants are not shown."""
     left_out = f" Not shown: {num_left_out} more." if num_left_out else ""
     return (
-        "By layer, a dot per channel group. Granularity: standard deviation per axis, in tokens, "
+        "A dot per channel group. Granularity: standard deviation per axis, in tokens, "
         "of the key that the central query attends to, keys weighed by |weight| normalised; one "
         f"seed. Grey: at the start; dashed: equal weights on all keys.{left_out}"
     )

@@ -6,6 +6,7 @@ Shape letters: S channel groups, h and w the window; the first h, w are the quer
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from posmlp.analysis.figures.grid import (
@@ -23,7 +24,7 @@ MAX_GROUPS = 6  # drawn at most
 # What the released plotting code drew of a network of 24 layers, counted from 0.
 RELEASED_LAYERS = (1, 3, 8, 12, 16, 20, 22)
 MAX_BIAS_COLUMNS = 6
-PLOT = 1.3  # inches of the plots under the maps
+PLOT = 1.4  # inches of the plots under the maps
 PART_COLOURS = {"matrix": gate_look("sgu").colour, "position": gate_look("lrpe").colour}
 PART_COLOURS |= {"sum": gate_look("gqpe").colour}
 PART_DASHES = {"matrix": "-", "position": "-", "sum": (0, (2, 1))}
@@ -41,7 +42,7 @@ def learned_maps(run: LearnedRun) -> Figure | None:
     if not maps:
         return None
     grid = Grid(min(MAX_GROUPS, max(map(len, maps.values()))), len(maps), maps_title(run, maps))
-    labelled = 0
+    first = len(next(iter(maps.values())))
     for column, (number, map_ShwHW) in enumerate(maps.items()):
         query = query_token(map_ShwHW)
         keys_Shw = map_ShwHW[:, *query]
@@ -50,9 +51,10 @@ def learned_maps(run: LearnedRun) -> Figure | None:
             axes = grid.panels[row, column]  # a layer with fewer groups leaves the last rows empty
             image = axes.imshow(keys_Shw[group], **colours)
             draw_ring(axes, *query)
-            if labelled != len(keys_Shw):  # once for all layers with as many groups
+            if column == 0:
                 axes.set_ylabel(f"group {group + 1}", labelpad=2)
-        labelled = len(keys_Shw)
+            elif len(keys_Shw) != first:  # other groups than the row's label says
+                write_number(axes, group + 1)
         grid.panels[0, column].set_title(f"layer {number}", pad=3)
         grid.draw_bar(column, image)
     return grid.figure
@@ -64,7 +66,15 @@ def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
         "row {}, column {} of {}×{}".format(*query_token(map_ShwHW), *map_ShwHW.shape[1:3])
         for map_ShwHW in maps.values()
     )
-    return f"{run.title}: weights for the query token in {' and '.join(places)} (from 0)"
+    differ = len(set(map(len, maps.values()))) > 1
+    numbers = "; numbers: groups, where layers differ" if differ else ""
+    return f"{run.title}: weights for the query token in {' and '.join(places)} (from 0){numbers}"
+
+
+def write_number(axes: Axes, number: int) -> None:
+    """Write a number into the corner of a map."""
+    text = axes.text(0.04, 0.95, str(number), transform=axes.transAxes, va="top", fontsize=5)
+    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
 
 
 def drawn_layers(run: LearnedRun) -> dict[int, TokenMixing]:
@@ -104,7 +114,7 @@ def token_maps(run: LearnedRun) -> Figure | None:
     for column, (number, layer) in enumerate(layers.items()):
         parts, query = map_parts(layer)
         colours = colours_of(np.stack(list(parts.values())))
-        plot = grid.add_axes(column, 0.42, grid.cell - 0.26, PLOT - 0.62, indent=0.26)
+        plot = grid.add_axes(column, 0.5, grid.cell - 0.26, PLOT - 0.7, indent=0.26)
         for row, (name, map_NN) in enumerate(parts.items()):
             axes = grid.panels[row, column]
             image = axes.imshow(map_NN, **colours, interpolation="nearest")

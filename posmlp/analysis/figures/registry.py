@@ -13,36 +13,36 @@ Source = Literal["project", "runs", "networks"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure.
+    """A figure, drawn by the function of its name in `module` of this package.
 
-    `function` is "module:function" in this package; its parameters name what it is given, which
-    is, by `source`:
+    The function's parameters name what it is given, which is, by `source`:
         project: released (logs); no run is needed.
         runs: summary, curves (see posmlp.analysis), overlay (released logs to compare with).
         networks: summary, granularities; for each variant: run (a LearnedRun).
-    Of a figure for each variant `name` is a folder with a file per variant, and the function
-    returns None where it has nothing to show.
+    A figure of each variant is a folder with a file per variant, and its function returns None
+    where a network has nothing to show. The report files a figure under category and title.
     """
 
     name: str
+    category: str
     title: str
-    function: str
+    module: str
     source: Source
     each_variant: bool = False
 
 
 FIGURES = (
-    Entry("params_vs_tokens", "Parameters against tokens", "formulas:params_vs_tokens", "project"),
-    Entry("released_curves", "Released training logs", "released_logs:released_curves", "project"),
-    Entry("accuracy_vs_params", "Accuracy, parameters", "accuracy:accuracy_vs_params", "runs"),
-    Entry("accuracy_vs_mixing", "Accuracy, token mixing", "accuracy:accuracy_vs_mixing", "runs"),
-    Entry("accuracy_vs_groups", "Accuracy and size, groups", "groups:accuracy_vs_groups", "runs"),
-    Entry("training_curves", "Training curves", "curves:training_curves", "runs"),
-    Entry("granularity", "Granularity of groups", "granularity:granularity", "networks"),
-    Entry("maps", "Learned maps", "maps:learned_maps", "networks", each_variant=True),
-    Entry("token_maps", "Matrix and table", "maps:token_maps", "networks", each_variant=True),
-    Entry("position_bias", "Position bias", "maps:position_bias", "networks", each_variant=True),
-    Entry("trajectories", "Centres, widths", "trajectories:trajectories", "networks", True),
+    Entry("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "runs"),
+    Entry("accuracy_vs_mixing", "Accuracy", "by token-mixing parameters", "accuracy", "runs"),
+    Entry("accuracy_vs_groups", "Accuracy", "and parameters by groups", "groups", "runs"),
+    Entry("training_curves", "Training", "curves of this study", "curves", "runs"),
+    Entry("released_curves", "Training", "released logs", "released_logs", "project"),
+    Entry("params_vs_tokens", "Size", "parameters by tokens", "formulas", "project"),
+    Entry("granularity", "Learned", "granularity of all groups", "granularity", "networks"),
+    Entry("learned_maps", "Learned", "maps by layer and group", "maps", "networks", True),
+    Entry("token_maps", "Learned", "free matrix and position", "maps", "networks", True),
+    Entry("position_bias", "Learned", "bias of every token", "maps", "networks", True),
+    Entry("trajectories", "Learned", "centres and widths", "trajectories", "networks", True),
 )
 
 

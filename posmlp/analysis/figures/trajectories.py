@@ -9,10 +9,11 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from posmlp.analysis.figures.grid import MAX_COLUMNS, evenly_spaced
 from posmlp.analysis.figures.marks import add_caption
+from posmlp.analysis.figures.scales import COUNT_RATIO
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style
 from posmlp.analysis.networks import LearnedRun
 from posmlp.layers.position import Quadratic
@@ -45,6 +46,7 @@ def trajectories(run: LearnedRun) -> Figure | None:
         draw_widths(spread, ways[number])
         centre.set(title=f"layer {number}", xlabel="right")
         spread.set_xlabel("epoch")
+    format_widths(grid[1, 0], np.concatenate([ways[number].widths.ravel() for number in numbers]))
     reach = max(np.nanmax(np.abs(ways[number].centres)) for number in numbers) * 1.1
     for axes in grid[0]:
         axes.set(xlim=(-reach, reach), ylim=(reach, -reach), box_aspect=1)
@@ -106,12 +108,17 @@ def draw_centres(axes: Axes, way: Way) -> None:
 
 
 def draw_widths(axes: Axes, way: Way) -> None:
-    """Draw the width of each group by epoch, on a log axis."""
+    """Draw the width of each group by epoch."""
     for group, colour in drawn_groups(way):
         axes.plot(way.widths[:, group], linewidth=0.7, color=colour)
     axes.axhline(1, color="#777777", linewidth=0.5, linestyle=":", zorder=0.5)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def format_widths(axes: Axes, widths: np.ndarray) -> None:
+    """Make the shared axis of widths logarithmic where their range asks for it."""
+    if np.nanmax(widths) > COUNT_RATIO * np.nanmin(widths):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())

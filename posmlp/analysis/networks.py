@@ -100,7 +100,7 @@ def read_trajectory(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         raise ValueError(
             f"{path}: damaged ({error}); train this run again with `snakemake --forcerun train`"
         ) from None

@@ -130,7 +130,7 @@ def runs_page(runs: pd.DataFrame, logs: Path) -> str:
     folded = []
     for name in map(anchor, runs.itertuples()):
         log = html.escape(read_log(logs / f"{name}.log"))
-        folded.append(f'<details id="{name}"><summary>{name}</summary><pre>{log}</pre></details>')
+        folded.append(f'<details><summary>{name}</summary><pre id="{name}">{log}</pre></details>')
     return "\n\n".join(["# Runs", table(rows, align_right=True), "## Logs", "\n".join(folded)])
 
 

@@ -133,7 +133,6 @@ rule network_figures:
         gpu=0,
     params:
         reference=STUDY.reference,
-        figures=f"{HERE}/figures",
         code=analysis_code_digest(),
     message:
         "Drawing what the gating units have learned"

@@ -15,6 +15,8 @@ STUDY = load_study(SETTINGS.study)
 if workflow.is_main_process:  # jobs need no second look
     check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
 
+config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's first page
+
 RESULTS = SETTINGS.results
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
@@ -36,12 +38,12 @@ def in_report(path, entry, **where):
 
 
 def figure_files(source, folder):
-    """The three files of each figure that comes from a source; the report shows the SVG."""
+    """The three files of each figure that comes from a source."""
     files = []
     for entry in figures_from(source):
         path = f"{folder}/{entry.name}"
-        files += [f"{path}.pdf", f"{path}.png"]
-        files.append(in_report(f"{path}.svg", entry, labels={"figure": entry.title}))
+        files += [f"{path}.pdf", f"{path}.svg"]  # too small on a screen for the report
+        files.append(in_report(f"{path}.png", entry, labels={"figure": entry.title}))
     return files
 
 

@@ -10,5 +10,5 @@ from posmlp.workflow import job_log
 with job_log(snakemake.log[0]):
     summary = summarise(read_frame(snakemake.input.runs), snakemake.params.reference)
     run_folders = [Path(metrics).parent for metrics in snakemake.input.metrics]
-    granularities = draw_networks(run_folders, summary, snakemake.params.figures)
+    granularities = draw_networks(run_folders, summary, Path(snakemake.output[0]).parent)
     write_frame(granularities, snakemake.output.granularity)

@@ -35,14 +35,14 @@ FIGURES = (
     Entry("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "runs"),
     Entry("accuracy_vs_mixing", "Accuracy", "by token-mixing parameters", "accuracy", "runs"),
     Entry("accuracy_vs_groups", "Accuracy", "and parameters by groups", "groups", "runs"),
+    Entry("params_vs_tokens", "Size", "parameters by tokens", "formulas", "project"),
     Entry("training_curves", "Training", "curves of this study", "curves", "runs"),
     Entry("released_curves", "Training", "released logs", "released_logs", "project"),
-    Entry("params_vs_tokens", "Size", "parameters by tokens", "formulas", "project"),
-    Entry("granularity", "Learned", "granularity of all groups", "granularity", "networks"),
-    Entry("learned_maps", "Learned", "maps by layer and group", "maps", "networks", True),
-    Entry("token_maps", "Learned", "free matrix and position", "maps", "networks", True),
-    Entry("position_bias", "Learned", "bias of every token", "maps", "networks", True),
-    Entry("trajectories", "Learned", "centres and widths", "trajectories", "networks", True),
+    Entry("granularity", "Granularity", "of all groups", "granularity", "networks"),
+    Entry("learned_maps", "Learned maps", "by layer and group", "maps", "networks", True),
+    Entry("token_maps", "Matrix and position", "maps and their sum", "maps", "networks", True),
+    Entry("position_bias", "Position bias", "of every token", "maps", "networks", True),
+    Entry("trajectories", "Centres and widths", "by epoch", "trajectories", "networks", True),
 )
 
 

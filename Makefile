@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce audit evaluate-checkpoint test faults lint docs ui clean
+.PHONY: help env reproduce report audit evaluate-checkpoint test faults lint docs ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
 	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 	@$(BIN)/python -m posmlp show $(STUDY)
+
+report: env ## write results/STUDY/report.html, one file that opens offline (trains what is missing)
+	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \
+	  --report-after-run --report results/$(STUDY)/report.html $(ARGS)
+	@echo "Report: results/$(STUDY)/report.html"
 
 audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
 	$(BIN)/snakemake audit --cores 1 --quiet host reason rules $(ARGS)

@@ -16,19 +16,20 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/check.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/report.smk"
 
 
-# The whole study: tables, figures, checks passed, and MLflow brought up to date.
+# The whole study: tables, figures, checks passed, pages of the report, and MLflow up to date.
 rule all:
     default_target: True
     input:
         tables=rules.tables.output,
         figures=[
-            rules.accuracy_vs_params.output,
-            rules.accuracy_vs_groups.output,
-            rules.training_curves.output,
-            rules.learned_maps.output,
+            rules.project_figures.output,
+            rules.figures.output,
+            rules.network_figures.output,
         ],
         checked=rules.checks.output,
+        pages=[rules.pages.output, *OTHER_PAGES.values()],
         tracked=rules.sync.output if SETTINGS.tracking else [],
     localrule: True

@@ -99,7 +99,7 @@ def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
     `against` is empty where a variant is compared with the reference.
     """
     metrics = {(run.config.variant, run.config.seed): run.metrics for run in finished}
-    reference = flat_settings(study.configs[study.reference])
+    reference = study.configs[study.reference].flat()
     rows = []
     for variant in study.variants:
         cells = _sheet_cells(study.configs[variant.name], reference)
@@ -182,22 +182,8 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def flat_settings(run: RunConfig) -> dict[str, Any]:
-    """Return what determines a run, apart from its seed, as {dotted setting: value}."""
-    flat: dict[str, Any] = {}
-    levels = [("", run.model_dump(mode="json", include={"data", "model", "recipe"}))]
-    while levels:
-        prefix, level = levels.pop()
-        for name, value in level.items():
-            if isinstance(value, dict):
-                levels.append((f"{prefix}{name}.", value))
-            else:
-                flat[f"{prefix}{name}"] = value
-    return flat
-
-
 def _sheet_cells(run: RunConfig, reference: dict[str, Any]) -> dict[str, Any]:
-    settings = flat_settings(run)
+    settings = run.flat()
     groups = settings.get("model.groups", "")
     names = sorted((settings.keys() | reference.keys()) - {"model.gate", "model.groups"})
     changed = [name for name in names if settings.get(name) != reference.get(name)]

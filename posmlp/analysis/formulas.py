@@ -6,7 +6,7 @@ Written from the paper's definitions: N = h w tokens of a window, s channel grou
 import math
 from collections.abc import Callable
 
-Window = tuple[int, ...]
+Window = tuple[float, ...]  # tokens a side; figures draw the formulas between whole windows too
 
 
 def free_matrix(window: Window) -> int:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from posmlp.analysis.collect import CURVE_COLUMNS
+from posmlp.analysis.networks import LearnedRun
 from posmlp.analysis.statistics import summarise
+from posmlp.layers import TokenMixing
 from posmlp.study import RunConfig, Study, load_study
 
 STUDY = """\
@@ -133,3 +136,25 @@ def digits_summary() -> pd.DataFrame:
 def large_summary() -> pd.DataFrame:
     """As many variants as the largest shipped study has."""
     return ablation((1, 2, 4, 8, 16, 32, 64), ("softmax", "psd", "bias", "norm", "drop"))
+
+
+def learned_run(layers: list[dict], num_epochs: int = 0) -> LearnedRun:
+    """Return a made-up run of layers with these arguments, and a trajectory of so many epochs."""
+    generator = torch.Generator().manual_seed(0)
+    learned, initial, trajectory = {}, {}, {}
+    for number, arguments in enumerate(layers):
+        name = f"blocks.{number}.proj"
+        layer, start = (TokenMixing(**arguments).requires_grad_(False) for _ in range(2))
+        for parameter in layer.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+        learned[name], initial[name] = layer, start
+        written = num_epochs and hasattr(layer.position, "center")
+        for part in ("center", "spread") if written else ():
+            ends = [getattr(found.position, part).numpy() for found in (start, layer)]
+            trajectory[f"{name}.position.{part}"] = np.linspace(*ends, num_epochs + 1)
+    return LearnedRun("gqpe_s4", 1, learned, initial, trajectory)
+
+
+@pytest.fixture(scope="session", name="learned_run")
+def learned_run_fixture() -> Callable[..., LearnedRun]:
+    return learned_run

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import Checkout
+
+from posmlp.analysis.figures.registry import FIGURES
 
 SHIPPED = sorted(
     p.stem for p in Path(__file__).parents[2].joinpath("config/studies").glob("*.yaml")
@@ -33,9 +36,15 @@ def test_everything_comes_out(finished):
     here = finished.path / "results/tiny"
     runs = pd.read_csv(here / "runs.csv")
     assert list(zip(runs.variant, runs.seed, strict=True)) == [("sgu", 0), ("gqpe", 0)]
-    for name in ("accuracy_vs_params", "accuracy_vs_groups", "training_curves", "maps/gqpe"):
+    for entry in FIGURES:
+        folder = here.parent if entry.source == "project" else here
+        name = f"{entry.name}/gqpe" if entry.each_variant else entry.name
         for kind in ("pdf", "svg", "png"):
-            assert (here / f"figures/{name}.{kind}").stat().st_size > 1000
+            if entry.name not in ("token_maps", "trajectories"):  # gqpe has no second part
+                assert (folder / f"figures/{name}.{kind}").stat().st_size > 1000
+    assert "sgu" in (here / "results.md").read_text()
+    assert "gqpe-seed0" in (here / "pages/runs.html").read_text()
+    assert set(pd.read_csv(here / "granularity.csv").variant) == {"sgu", "gqpe"}
     for kind in ("csv", "md", "tex"):
         assert "gqpe" in (here / f"tables/main.{kind}").read_text()
     metrics = json.loads((finished.path / "results/runs/tiny/gqpe/seed0/metrics.json").read_text())
@@ -98,7 +107,7 @@ def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
     with edited(finished, path, "\nimport ", "\nCHANGED = 1\nimport "):
         planned = finished.planned()
         assert "train" not in planned
-        assert planned["accuracy_vs_params"] == planned["tables"] == 1
+        assert planned["figures"] == planned["network_figures"] == planned["tables"] == 1
 
 
 def test_results_of_other_code_are_not_taken_for_these(finished, tmp_path):
@@ -224,3 +233,24 @@ def test_a_store_that_does_not_answer_fails_nothing(checkout):
     assert done.returncode == 0, done.stdout
     assert "warning: MLflow" in done.stdout
     assert (checkout.path / "results/tiny/tables/main.csv").exists()
+
+
+def test_the_report_is_one_file_with_everything_in_it(finished, tmp_path):
+    path = tmp_path / "report.html"
+    done = finished.snakemake("--report", str(path))
+    assert done.returncode == 0, done.stdout
+    text = path.read_text()
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', text)  # opens offline
+    shown = set(re.findall(r'"name": "([a-z_]+\.(?:html|png))"', text))
+    assert {
+        f"{page}.html" for page in ("study", "tables", "results", "provenance", "runs")
+    } <= shown
+    assert {f"{entry.name}.png" for entry in FIGURES if not entry.each_variant} <= shown
+    assert {"sgu.png", "gqpe.png"} <= shown
+    for words in (
+        "Does the workflow do what it says?",
+        "Where the groups look.",
+        "variant gqpe has",
+    ):
+        assert words in text
+    assert str(finished.path) not in text

@@ -58,69 +58,74 @@ rule tables:
         "../scripts/tables.py"
 
 
-rule accuracy_vs_params:
+# Figures that need no run; the same for every study.
+rule project_figures:
     input:
-        runs=rules.collect.output.runs,
+        logs=f"{RELEASED_LOGS}/README.md",
     output:
-        figure("accuracy_vs_params"),
+        figure_files("project", f"{RESULTS}/figures"),
     log:
-        f"{LOGS}/accuracy_vs_params.log",
+        f"{RESULTS}/logs/project_figures.log",
     benchmark:
-        f"{LOGS}/accuracy_vs_params.benchmark.tsv"
+        f"{RESULTS}/logs/project_figures.benchmark.tsv"
     localrule: True
     resources:
         cpus=1,
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
         gpu=0,
     params:
-        reference=STUDY.reference,
-        code=analysis_code_digest(),
+        code=[analysis_code_digest(), training_code_digest()],
     message:
-        "Drawing accuracy against parameters"
+        "Drawing formulas and released logs"
     script:
-        "../scripts/figure.py"
+        "../scripts/project_figures.py"
 
 
-use rule accuracy_vs_params as accuracy_vs_groups with:
-    output:
-        figure("accuracy_vs_groups"),
-    log:
-        f"{LOGS}/accuracy_vs_groups.log",
-    benchmark:
-        f"{LOGS}/accuracy_vs_groups.benchmark.tsv"
-    message:
-        "Drawing accuracy against groups"
-
-
-use rule accuracy_vs_params as training_curves with:
+rule figures:
     input:
         runs=rules.collect.output.runs,
         curves=rules.collect.output.curves,
     output:
-        figure("training_curves"),
+        figure_files("runs", f"{HERE}/figures"),
     log:
-        f"{LOGS}/training_curves.log",
+        f"{LOGS}/figures.log",
     benchmark:
-        f"{LOGS}/training_curves.benchmark.tsv"
+        f"{LOGS}/figures.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        reference=STUDY.reference,
+        # to compare with, where the data are the same
+        overlay=RELEASED_LOGS if DATA_SETS == ["imagenet"] else None,
+        code=analysis_code_digest(),
     message:
-        "Drawing the training curves"
+        "Drawing the figures of {STUDY.name}"
+    script:
+        "../scripts/figures.py"
 
 
-rule learned_maps:
+# What the networks have learned: those of every variant's first seed.
+rule network_figures:
     input:
         runs=rules.collect.output.runs,
+        metrics=expand(
+            rules.train.output.metrics,
+            variant=[variant.name for variant in STUDY.variants],
+            seed=STUDY.seeds[0],
+        ),
     output:
-        maps=[
-            f"{HERE}/figures/maps/{variant.name}.{kind}"
-            for variant in STUDY.variants
-            for kind in ("pdf", "svg", "png")
-        ],
-        drawn=f"{HERE}/maps.json",
+        figure_files("networks", f"{HERE}/figures"),
+        **figure_folders("networks", f"{HERE}/figures"),
+        granularity=f"{HERE}/granularity.csv",
     log:
-        f"{LOGS}/learned_maps.log",
+        f"{LOGS}/network_figures.log",
     benchmark:
-        f"{LOGS}/learned_maps.benchmark.tsv"
+        f"{LOGS}/network_figures.benchmark.tsv"
     localrule: True
     resources:
         cpus=1,
@@ -128,9 +133,9 @@ rule learned_maps:
         runtime=60,
         gpu=0,
     params:
-        runs=[(str(run.folder(RESULTS)), run.variant, run.seed) for run in STUDY.runs()],
+        reference=STUDY.reference,
         code=analysis_code_digest(),
     message:
         "Drawing what the gating units have learned"
     script:
-        "../scripts/learned_maps.py"
+        "../scripts/network_figures.py"

@@ -5,7 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from posmlp.code_version import analysis_code_digest
+from posmlp.analysis.figures.registry import figures_from
+from posmlp.code_version import analysis_code_digest, training_code_digest
 from posmlp.study import check_models, load_study
 from posmlp.workflow import read_settings
 
@@ -14,10 +15,14 @@ STUDY = load_study(SETTINGS.study)
 if workflow.is_main_process:  # jobs need no second look
     check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
 
+config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's first page
+
 RESULTS = SETTINGS.results
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
+RELEASED_LOGS = "workflow/resources/released_logs"
+DATA_SETS = sorted({run.data.name for run in STUDY.runs()})
 PYTHON = sys.executable  # the interpreter that has posmlp, also where PATH does not know it
 
 
@@ -26,9 +31,38 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def figure(name):
-    """The three files of a figure."""
-    return multiext(f"{HERE}/figures/{name}", pdf=".pdf", svg=".svg", png=".png")
+def in_report(path, entry, **where):
+    """A file or folder of a figure, shown in the report with its caption."""
+    caption = f"../report/{entry.name}.rst"
+    return report(path, caption=caption, category="Figures", subcategory=entry.category, **where)
+
+
+def figure_files(source, folder):
+    """The three files of each figure that comes from a source."""
+    files = []
+    for entry in figures_from(source):
+        path = f"{folder}/{entry.name}"
+        files += [f"{path}.pdf", f"{path}.svg"]  # too small on a screen for the report
+        files.append(in_report(f"{path}.png", entry, labels={"figure": entry.title}))
+    return files
+
+
+def figure_folders(source, folder):
+    """The folders of the figures that every variant has, by name."""
+    return {
+        entry.name: in_report(
+            directory(f"{folder}/{entry.name}"),
+            entry,
+            patterns=["{variant}.png"],
+            labels={"figure": entry.title, "variant": "{variant}"},
+        )
+        for entry in figures_from(source, each_variant=True)
+    }
+
+
+def report_page(name):
+    """An HTML page that the report opens with."""
+    return report(f"{HERE}/pages/{name}.html", category="Study", labels={"page": name})
 
 
 def run_of(wildcards):

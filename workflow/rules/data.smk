@@ -15,7 +15,7 @@ rule data:
         runtime=120,
         gpu=0,
     params:
-        names=sorted({run.data.name for run in STUDY.runs()}),
+        names=DATA_SETS,
         root=SETTINGS.data_root,
     message:
         "Checking the data: {params.names}"

@@ -30,7 +30,7 @@ rule sync:
     input:
         store=rules.store.output.store,
         runs=f"{HERE}/runs.csv",
-        maps=f"{HERE}/maps.json",
+        networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
     output:
         report=f"{HERE}/tracked.json",
     log:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from posmlp.analysis.scales import (
+from posmlp.analysis.figures.scales import (
     LEAST_ERROR,
     accuracy,
     format_accuracy_axis,

@@ -1,24 +1,30 @@
 """The training curves of a study: accuracy and loss by epoch, one column per gating unit."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from posmlp.analysis.figures import (
+from posmlp.analysis.figures.marks import (
     add_caption,
     gate_label,
     num_groups,
     on_same_data,
     short_names,
 )
-from posmlp.analysis.scales import format_accuracy_axis, set_range
-from posmlp.analysis.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look, in_gate_order
+from posmlp.analysis.figures.scales import format_accuracy_axis, set_range
+from posmlp.analysis.figures.style import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    figure_style,
+    gate_look,
+    in_gate_order,
+    tint,
+)
 
 PANELS = ["test_top1", "train_loss"]
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
@@ -26,40 +32,52 @@ REFERENCE_COLOUR = "#999999"
 
 
 @figure_style()
-def training_curves(curves: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+def training_curves(
+    curves: pd.DataFrame, summary: pd.DataFrame, overlay: Mapping[str, pd.DataFrame]
+) -> Figure:
     """Draw test accuracy and training loss by epoch for the variants of a summary.
 
     A variant is its mean over seeds with a band from the lowest to the highest seed.
+
+    Args:
+        overlay: {name: log} of released trainings, drawn in black in the panel of gqpe.
     """
     summary, left_out = on_same_data(summary)
     gates = in_gate_order(summary["gate"])
     width = min(TWO_COLUMNS, max(ONE_COLUMN, 1.8 * len(gates)))
-    legend_height = 0.14 * (1 + summary["gate"].value_counts().max())
+    overlay = overlay if "gqpe" in gates else {}
+    legend_height = 0.14 * (1 + summary["gate"].value_counts().max() + len(overlay))
     figure = Figure(figsize=(width, 3.6 + legend_height), layout="constrained")
-    axes_grid = figure.subplots(
-        3, len(gates), sharey="row", squeeze=False, height_ratios=(1.5, 1.5, legend_height)
-    )
+    heights = (1.5, 1.5, legend_height)
+    axes_grid = figure.subplots(3, len(gates), sharey="row", squeeze=False, height_ratios=heights)
     spans = seed_spans(curves[curves["variant"].isin(summary["variant"])])
     looks = line_looks(summary)
     for gate, (*panels, legend) in zip(gates, axes_grid.T, strict=True):
         rows = summary[summary["gate"] == gate]
         for axes, figure_name in zip(panels, PANELS, strict=True):
             draw_spans(axes, spans[figure_name], rows, looks)
+            if gate == "gqpe":
+                draw_overlay(axes, figure_name, overlay)
         panels[0].set_title(gate_label(gate))
         panels[-1].set_xlabel("epoch")
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         legend.set_axis_off()
-        handles, _ = panels[0].get_legend_handles_labels()
-        legend.legend(handles, short_names(rows), loc="upper center", borderaxespad=0)
+        handles, labels = panels[0].get_legend_handles_labels()
+        labels[: len(rows)] = short_names(rows)
+        legend.legend(handles, labels, loc="upper center", borderaxespad=0)
     accuracy, loss = axes_grid[:2, 0]
-    format_accuracy_axis(accuracy, *late_range(spans["test_top1"]), "test top-1 (%)")
-    set_range(loss, *late_range(spans["train_loss"]))
+    ranges = [late_range(spans[name], overlay, name) for name in PANELS]
+    format_accuracy_axis(accuracy, *ranges[0], "test top-1 (%)")
+    set_range(loss, *ranges[1])
     loss.set_ylabel("training loss")
-    grey = f" Grey: {reference_of(summary)}." if len(gates) > 1 else ""
-    caption = f"Lines: mean over seeds. Bands: lowest to highest seed.{grey}"
-    caption += f" Vertical axes: range of the second half of the epochs.{left_out}"
-    add_caption(figure, caption, width)
+    caption = [
+        "Lines: mean over seeds. Bands: lowest to highest seed.",
+        f" Grey: {reference_of(summary)}." if len(gates) > 1 else "",
+        " Black: logs released with the paper's code (raw weights)." if overlay else "",
+        f" Vertical axes: range of the second half of the epochs.{left_out}",
+    ]
+    add_caption(figure, "".join(caption), width)
     return figure
 
 
@@ -84,6 +102,13 @@ def draw_spans(
         axes.fill_between(span.index, span["min"], span["max"], **band)
 
 
+def draw_overlay(axes: Axes, figure_name: str, overlay: Mapping[str, pd.DataFrame]) -> None:
+    """Draw released trainings for comparison."""
+    for (name, log), dashes in zip(overlay.items(), DASHES, strict=False):
+        black = {"color": "black", "linestyle": dashes, "linewidth": 0.7}
+        axes.plot(log["epoch"], log[figure_name], label=f"{name} (log)", **black)
+
+
 def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return the colour and dashes of every variant.
 
@@ -94,21 +119,24 @@ def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     dashes = {"": "-"} | dict(zip(changes, itertools.cycle(DASHES), strict=False))
     looks = {}
     for gate, rows in summary.groupby("gate"):
-        colour = np.array(to_rgb(gate_look(gate).colour))
+        colour = gate_look(gate).colour
         positions = rows["groups"].map(num_groups)
         whiteness = 0.6 * (1 - positions.rank(method="dense") / positions.nunique())
         columns = zip(rows["variant"], whiteness, rows["other_settings"], strict=True)
         for variant, white, change in columns:
-            shade = tuple((colour + white * (1 - colour)).tolist())
-            looks[variant] = {"color": shade, "linestyle": dashes[change]}
+            looks[variant] = {"color": tint(colour, white), "linestyle": dashes[change]}
     return looks
 
 
-def late_range(spans: pd.DataFrame) -> tuple[float, float]:
-    """Return the range of the means over the second half of the epochs."""
+def late_range(
+    spans: pd.DataFrame, overlay: Mapping[str, pd.DataFrame], figure_name: str
+) -> tuple[float, float]:
+    """Return the range of all lines, each over the second half of its epochs."""
     epochs = spans.index.get_level_values("epoch")
-    late = spans["mean"][epochs >= epochs.max() / 2]
-    return late.min(), late.max()
+    late = [spans["mean"][epochs >= epochs.max() / 2]]
+    late += [log[figure_name][log["epoch"] >= log["epoch"].max() / 2] for log in overlay.values()]
+    values = pd.concat(late)
+    return values.min(), values.max()
 
 
 def reference_of(summary: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.style
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # widths of a printed page's columns in inches
@@ -45,28 +46,36 @@ FILE_METADATA = {
 
 @dataclass(frozen=True)
 class GateLook:
-    """Colour and mark of a gating unit, and the scale that makes marks look equally large."""
+    """Colour and mark of a gating unit, the scale that makes marks look equally large, and how the
+    unit's map grows with N tokens, position bias aside (an entry of GROWTH_ORDER; "" unknown)."""
 
     colour: str
     mark: str
+    growth: str
     scale: float = 1.0
 
 
 # Okabe and Ito's palette: told apart with any common colour blindness.
 GATE_LOOKS = {
-    "sgu": GateLook("#000000", "s"),
-    "lrpe": GateLook("#0072B2", "o"),
-    "qpe": GateLook("#009E73", "^", 1.1),
-    "gqpe": GateLook("#D55E00", "D", 0.9),
-    "fc_lrpe": GateLook("#56B4E9", "v", 1.1),
-    "fc_gqpe": GateLook("#CC79A7", "P", 1.2),
+    "sgu": GateLook("#000000", "s", "N²"),
+    "lrpe": GateLook("#0072B2", "o", "N"),
+    "qpe": GateLook("#009E73", "^", "1", 1.1),
+    "gqpe": GateLook("#D55E00", "D", "1", 0.9),
+    "fc_lrpe": GateLook("#56B4E9", "v", "N²", 1.1),
+    "fc_gqpe": GateLook("#CC79A7", "P", "N²", 1.2),
 }
-OTHER_LOOK = GateLook("#999999", "X", 1.2)
+OTHER_LOOK = GateLook("#999999", "X", "", 1.2)
+GROWTH_ORDER = ("1", "N", "N²")
 
 
 def gate_look(gate: str) -> GateLook:
     """Return the look of a gating unit; units without a row of their own share one in grey."""
     return GATE_LOOKS.get(gate, OTHER_LOOK)
+
+
+def tint(colour: str, whiteness: float) -> tuple[float, ...]:
+    """Return a colour mixed with a share of white."""
+    return tuple(channel + whiteness * (1 - channel) for channel in to_rgb(colour))
 
 
 def in_gate_order(gates: Iterable[str]) -> list[str]:

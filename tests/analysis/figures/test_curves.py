@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from posmlp.analysis.curves import REFERENCE_COLOUR, line_looks, training_curves
-from posmlp.analysis.style import gate_look
+from posmlp.analysis.figures.curves import REFERENCE_COLOUR, line_looks, training_curves
+from posmlp.analysis.figures.style import gate_look
 
 
 def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def figure(digits_summary):
-    return training_curves(curves_of(digits_summary), digits_summary)
+    return training_curves(curves_of(digits_summary), digits_summary, {})
 
 
 def lines_of(axes) -> dict:
@@ -81,7 +81,7 @@ def test_legends_name_all_variants_and_overlap_nothing(figure, digits_summary):
 
 
 def test_panels_keep_their_height_beside_long_legends(figure, large_summary):
-    large = training_curves(curves_of(large_summary), large_summary)
+    large = training_curves(curves_of(large_summary), large_summary, {})
     for drawn in (figure, large):
         drawn.draw_without_rendering()
         heights = [axes.get_window_extent().height / drawn.dpi for axes in drawn.axes[:12]]
@@ -95,7 +95,7 @@ def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
     summary = digits_summary.assign(other_settings=other)
     curves = curves_of(summary)
     curves.loc[curves["variant"] == "gqpe_s1", "test_top1"] = 20.0
-    drawn = training_curves(curves, summary)
+    drawn = training_curves(curves, summary, {})
     assert "gqpe_s1" not in lines_of(drawn.axes[3])
     assert drawn.axes[0].get_ylim()[0] > 50
     assert "Not shown: 1 on other data" in " ".join(drawn.get_supxlabel().split())
@@ -124,6 +124,21 @@ def test_looks_tell_groups_and_settings_apart(large_summary):
 def test_a_single_constant_curve_still_has_an_axis(digits_summary):
     summary = digits_summary.iloc[:1]
     curves = curves_of(summary).assign(test_top1=10.0, train_loss=2.3)
-    figure = training_curves(curves, summary)
+    figure = training_curves(curves, summary, {})
     assert figure.axes[0].get_ylim() == (9.0, 11.0)
     assert "Grey" not in figure.get_supxlabel()  # the reference is alone
+
+
+def test_released_logs_are_drawn_over_gqpe_and_widen_the_axes(digits_summary):
+    log = pd.DataFrame({"epoch": range(300), "test_top1": 70.0, "train_loss": 2.5})
+    drawn = training_curves(curves_of(digits_summary), digits_summary, {"PosMLP-T": log})
+    for axes in drawn.axes[:12]:
+        line = lines_of(axes).get("PosMLP-T (log)")
+        assert (line is not None) == (axes in (drawn.axes[3], drawn.axes[9]))
+    assert lines_of(drawn.axes[3])["PosMLP-T (log)"].get_ydata().tolist() == [70.0] * 300
+    assert drawn.axes[0].get_ylim()[0] < 70
+    assert "Black: logs released" in " ".join(drawn.get_supxlabel().split())
+    names = [text.get_text() for text in drawn.axes[15].get_legend().get_texts()]
+    assert names[-1] == "PosMLP-T (log)"
+    without = training_curves(curves_of(digits_summary[:1]), digits_summary[:1], {"PosMLP-T": log})
+    assert without.axes[0].get_ylim()[0] > 70

@@ -1,4 +1,4 @@
-"""Accuracy against parameters and against groups. style.save writes what the functions return."""
+"""What the figures of a study share: marks and lines of variants, legends, captions."""
 
 import textwrap
 
@@ -7,90 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
-from posmlp.analysis.labels import place_labels
-from posmlp.analysis.scales import format_accuracy_axis, format_count_axis
+from posmlp.analysis.figures.style import ONE_COLUMN, gate_look, in_gate_order
 from posmlp.analysis.statistics import LEVEL
-from posmlp.analysis.style import (
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    figure_style,
-    gate_look,
-    in_gate_order,
-)
-
-
-@figure_style()
-def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
-    """Draw top-1 with its t interval against all parameters and against those that mix tokens.
-
-    The backbone hides the differences between gating units in the first panel; the second spreads
-    them out and carries the labels. There, variants of equal size stand side by side.
-    """
-    summary, left_out = on_same_data(summary)
-    figure = Figure(figsize=(TWO_COLUMNS, 4.4), layout="constrained")
-    total, mixing = figure.subplots(1, 2, sharey=True, width_ratios=(1, 2.4))
-    draw_variants(total, summary["params"], summary)
-    format_count_axis(total, summary["params"])
-    total.set_xlabel("parameters")
-    format_accuracy_axis(total, *bar_range(summary), "top-1 accuracy (%)")
-    mixers = summary[summary["token_mixing_params"] > 0]  # networks of other origin have none
-    x = side_by_side(mixers["token_mixing_params"])
-    draw_variants(mixing, x, mixers)
-    format_count_axis(mixing, x)
-    mixing.set(xlabel="parameters of all token-mixing layers")
-    figure.legend(handles=legend_handles(summary), loc="outside upper center", ncols=8)
-    add_caption(
-        figure, f"{bar_caption(summary)} Larger marks: more groups (s).{left_out}", TWO_COLUMNS
-    )
-    means_L1 = mixers["mean"].to_numpy()[:, None]
-    place_labels(
-        mixing,
-        np.column_stack([x, means_L1]),
-        short_names(mixers),
-        [gate_look(gate).colour for gate in mixers["gate"]],
-        [mark_size(groups) for groups in mixers["groups"]],
-        means_L1 + mixers["half_width"].to_numpy()[:, None] * [-1, 1],
-    )
-    return figure
-
-
-@figure_style()
-def accuracy_vs_groups(summary: pd.DataFrame) -> Figure:
-    """Draw top-1 against the number of groups for variants without other changed settings.
-
-    A gating unit with several group counts is a line; one with a single count is a horizontal line
-    whose mark and interval stand at the right, beyond the largest count.
-    """
-    figure = Figure(figsize=(ONE_COLUMN, 2.9), layout="constrained")
-    axes = figure.add_subplot()
-    plain = summary[summary["other_settings"] == ""]
-    plain = plain.assign(position=plain["groups"].map(num_groups)).sort_values("position")
-    swept = plain[plain.groupby("gate")["position"].transform("nunique") > 1]
-    ticks = swept.drop_duplicates("position")
-    right = ticks["position"].max() if len(ticks) else 1.0
-    step = (right / ticks["position"].min()) ** 0.02 if len(ticks) else 1.0
-    gates = in_gate_order(swept["gate"])
-    for i, gate in enumerate(gates):
-        rows = swept[swept["gate"] == gate]
-        x = rows["position"] * step ** (i - (len(gates) - 1) / 2)  # keeps error bars apart
-        draw_with_bars(axes, x, rows, "-")
-    for _, row in plain.drop(swept.index).iterrows():
-        right *= max(step**4, 1.3)
-        draw_with_bars(axes, [right], row.to_frame().T, "--")
-        axes.axhline(
-            row["mean"], color=gate_look(row["gate"]).colour, linestyle="--", linewidth=0.7
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks["position"], labels=ticks["groups"])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("groups (s)")
-    format_accuracy_axis(axes, *bar_range(plain), "top-1 accuracy (%)")
-    figure.legend(loc="outside upper center", ncols=3, handlelength=2.6)
-    dashed = "Dashed: units trained with one number of groups."
-    add_caption(figure, f"{bar_caption(plain)} {dashed}", ONE_COLUMN)
-    return figure
 
 
 def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -210,3 +129,10 @@ def bar_caption(summary: pd.DataFrame) -> str:
 def add_caption(figure: Figure, text: str, width: float) -> None:
     """Write what bars and bands mean under the figure, wrapped to its width in inches."""
     figure.supxlabel("\n".join(textwrap.wrap(text, int(width * 18))), color="#555555")
+
+
+def nothing_to_show(why: str) -> Figure:
+    """Return a figure that says why it is empty: a study may lack what a figure is about."""
+    figure = Figure(figsize=(ONE_COLUMN, 0.5))
+    figure.text(0.5, 0.5, why, ha="center", va="center", color="#555555")
+    return figure

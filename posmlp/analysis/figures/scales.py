@@ -1,5 +1,7 @@
 """Axes for counts and for accuracies: linear or logarithmic, whichever the range asks for."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,13 +14,16 @@ ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 MARGIN = 0.06  # of the range, at each end
 
 
-def format_count_axis(axes: Axes, counts: pd.Series) -> None:
-    """Count in k and M along x."""
-    if counts.max() > COUNT_RATIO * counts.min():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+def format_count_axis(
+    axes: Axes, counts: pd.Series, *, along: Literal["x", "y"] = "x", log: bool = False
+) -> None:
+    """Count in k and M along an axis, in logarithms where the range asks for it or `log` does."""
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    if log or counts.max() > COUNT_RATIO * counts.min():
+        axes.set(**{f"{along}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def format_accuracy_axis(axes: Axes, low: float, high: float, label: str) -> None:

@@ -6,15 +6,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Annotation, Text
 
-from posmlp.analysis.figures import (
-    accuracy_vs_groups,
-    accuracy_vs_params,
-    bar_caption,
-    bar_range,
-    num_groups,
-)
+from posmlp.analysis.figures.accuracy import accuracy_vs_mixing, accuracy_vs_params, on_front
+from posmlp.analysis.figures.groups import accuracy_vs_groups
+from posmlp.analysis.figures.marks import bar_caption, bar_range
+from posmlp.analysis.figures.style import GATE_LOOKS, ONE_COLUMN, gate_look, in_gate_order, save
 from posmlp.analysis.statistics import summarise
-from posmlp.analysis.style import GATE_LOOKS, gate_look, in_gate_order, save
 from posmlp.layers import GATES
 
 
@@ -32,9 +28,14 @@ def params_figure(digits_summary):
     return accuracy_vs_params(digits_summary)
 
 
-def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary):
+@pytest.fixture(scope="module")
+def mixing_figure(digits_summary):
+    return accuracy_vs_mixing(digits_summary)
+
+
+def test_every_variant_is_a_mark_with_its_interval(params_figure, mixing_figure, digits_summary):
     total = containers(params_figure.axes[0])
-    mixing = containers(params_figure.axes[1])
+    mixing = containers(mixing_figure.axes[0])
     assert list(total) == list(mixing) == digits_summary["variant"].tolist()
     for _, row in digits_summary.iterrows():
         line = total[row["variant"]].lines[0]
@@ -55,8 +56,8 @@ def test_more_groups_are_larger_marks(params_figure):
     assert sizes == sorted(set(sizes))
 
 
-def test_equal_sizes_stand_side_by_side(params_figure):
-    marks = containers(params_figure.axes[1])
+def test_equal_sizes_stand_side_by_side(mixing_figure):
+    marks = containers(mixing_figure.axes[0])
     names = ["gqpe_s4", "gqpe_s4_softmax", "gqpe_s4_psd", "gqpe_s4_bias", "gqpe_s4_norm"]
     assert len({marks[name].lines[0].get_xdata()[0] for name in names}) == len(names)
 
@@ -68,9 +69,10 @@ def test_caption_says_what_the_bars_are(params_figure, digits_summary):
 
 
 @pytest.mark.parametrize("which", ["digits_summary", "large_summary"])
-def test_labels_overlap_neither_labels_nor_marks(which, request):
-    figure = accuracy_vs_params(request.getfixturevalue(which))
-    axes = figure.axes[1]
+@pytest.mark.parametrize("draw", [accuracy_vs_params, accuracy_vs_mixing])
+def test_labels_overlap_neither_labels_nor_marks(draw, which, request):
+    figure = draw(request.getfixturevalue(which))
+    axes = figure.axes[0]
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     notes = [child for child in axes.get_children() if isinstance(child, Annotation)]
@@ -85,10 +87,47 @@ def test_labels_overlap_neither_labels_nor_marks(which, request):
     assert min(note.get_fontsize() for note in notes) >= 7
 
 
-def test_a_network_without_token_mixing_is_in_the_first_panel_only(digits_summary):
+def test_a_network_without_token_mixing_is_in_one_figure_only(digits_summary):
     summary = digits_summary[:3].assign(token_mixing_params=[0, 100, 200])
-    total, mixing = accuracy_vs_params(summary).axes
-    assert set(containers(total)) - set(containers(mixing)) == {"sgu"}
+    assert set(containers(accuracy_vs_params(summary).axes[0])) == set(summary["variant"])
+    mixing = accuracy_vs_mixing(summary)
+    assert set(containers(mixing.axes[0])) == set(summary["variant"]) - {"sgu"}
+    none = accuracy_vs_mixing(summary.assign(token_mixing_params=0))
+    assert "layers that mix tokens" in none.texts[0].get_text()
+
+
+def test_few_variants_take_one_column(digits_summary, large_summary):
+    assert accuracy_vs_params(digits_summary[:12]).get_size_inches()[0] == ONE_COLUMN
+    assert accuracy_vs_params(large_summary).get_size_inches()[0] > ONE_COLUMN
+
+
+def test_front_has_whom_no_other_beats():
+    params = pd.Series([10, 20, 20, 30, 40, 40])
+    accuracies = pd.Series([80.0, 90.0, 85.0, 90.0, 95.0, 95.0])
+    assert on_front(params, accuracies).tolist() == [True, True, False, False, True, True]
+
+
+def test_front_is_drawn_through_its_variants_to_the_largest(params_figure, digits_summary):
+    (line,) = [line for line in params_figure.axes[0].lines if line.get_label() == "_front"]
+    front = digits_summary[on_front(digits_summary["params"], digits_summary["mean"])]
+    expected = front.sort_values("params")[["params", "mean"]].to_numpy().tolist()
+    assert line.get_xydata()[:-1].tolist() == expected
+    assert line.get_xydata()[-1].tolist() == [digits_summary["params"].max(), expected[-1][1]]
+
+
+def test_brackets_span_the_units_that_grow_alike(mixing_figure, digits_summary):
+    axes = mixing_figure.axes[0]
+    names = [text.get_text() for text in axes.texts if text.get_text().startswith("O(")]
+    assert names == ["O(1)", "O(N)", "O(N²)"]
+    brackets = [line for line in axes.lines if line.get_marker() == "|"]
+    for growth, bracket in zip(("1", "N", "N²"), brackets, strict=True):
+        gates = [gate for gate, look in GATE_LOOKS.items() if look.growth == growth]
+        inside = digits_summary["gate"].isin(gates)
+        low, high = bracket.get_xdata()
+        sizes = digits_summary["token_mixing_params"]
+        assert low < sizes[inside].min() * 1.1
+        assert high > sizes[inside].max() / 1.1
+        assert high < sizes[inside].max() * 1.5
 
 
 def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
@@ -102,38 +141,6 @@ def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
     drawn = containers(figure.axes[0])
     assert list(drawn) == digits_summary["variant"][[0, 3]].tolist()
     assert "Not shown: 2 on other data" in " ".join(figure.get_supxlabel().split())
-
-
-def test_groups_figure_has_lines_for_sweeps_and_levels_for_the_rest(digits_summary):
-    axes = accuracy_vs_groups(digits_summary).axes[0]
-    drawn = containers(axes)
-    assert list(drawn) == ["lrpe", "qpe", "gqpe", "sgu", "fc_lrpe", "fc_gqpe"]
-    by_variant = digits_summary.set_index("variant")
-    gqpe = drawn["gqpe"].lines[0]
-    expected = by_variant.loc[["gqpe_s1", "gqpe_s4", "gqpe_s16"], "mean"]
-    assert gqpe.get_ydata().tolist() == expected.tolist()  # none of the other settings' variants
-    np.testing.assert_allclose(gqpe.get_xydata()[:, 0], [1, 4, 16], rtol=0.1)
-    levels = [line for line in axes.lines if set(line.get_xdata()) == {0, 1}]
-    assert {line.get_ydata()[0] for line in levels} == set(
-        by_variant.loc[["sgu", "fc_lrpe", "fc_gqpe"], "mean"]
-    )
-    assert min(drawn[gate].lines[0].get_xdata()[0] for gate in ("sgu", "fc_lrpe")) > 16
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4", "16"]
-
-
-def test_groups_by_stage_are_ticked_in_full(runs_of):
-    by_stage = runs_of({"a": [90.0, 91.0]}, groups="8,16,32,64")
-    runs = pd.concat([by_stage, runs_of({"b": [90.5, 91.0]}, groups="1,1,1,1")])
-    axes = accuracy_vs_groups(summarise(runs, "a")).axes[0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1,1,1,1", "8,16,32,64"]
-    assert num_groups("8,16,32,64") == pytest.approx(2**4.5)
-
-
-def test_a_study_without_a_sweep_has_levels_only(runs_of):
-    summary = summarise(runs_of({"a": [90.0, 91.0]}, gate="sgu", groups=""), "a")
-    axes = accuracy_vs_groups(summary).axes[0]
-    assert list(containers(axes)) == ["sgu"]
-    assert list(axes.get_xticks()) == []
 
 
 def test_axis_holds_all_bars_but_ends_at_100(runs_of):

@@ -1,0 +1,95 @@
+"""A grid of small square panels with a title per column and a colour bar under each.
+
+Placed by arithmetic: a layout engine takes seconds for what is known beforehand.
+"""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS
+
+MAX_COLUMNS = 7
+LINE = 0.13  # inches of a line of text
+LEFT, GAP, TITLE, BAR = 0.22, 0.06, 0.17, 0.3  # inches: row labels, between, column titles, bars
+
+
+class Grid:
+    """A figure with `panels` (rows, columns) and room under them.
+
+    Its cells are as large as with MAX_COLUMNS columns in the width of two columns of print, or
+    larger where few columns would not fill one.
+
+    Args:
+        title: over the grid, wrapped.
+        titles_in_rows: leave room for titles over every row, not over the first alone.
+        below: inches under the colour bars for plots of the caller's own.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_columns: int,
+        title: str,
+        *,
+        titles_in_rows: bool = False,
+        below: float = 0.0,
+    ) -> None:
+        width = max(ONE_COLUMN, (TWO_COLUMNS - LEFT) / MAX_COLUMNS * num_columns + LEFT)
+        self.cell = (width - LEFT) / num_columns - GAP
+        lines = textwrap.wrap(title, int(width * 18))
+        step = self.cell + (TITLE if titles_in_rows else GAP)
+        self.foot = BAR + below
+        height = LINE * len(lines) + 0.05 + TITLE + (num_rows - 1) * step + self.cell + self.foot
+        self.figure = Figure(figsize=(width, height))
+        self.figure.text(0.5, 1 - 0.04 / height, "\n".join(lines), ha="center", va="top")
+        self.panels = np.empty((num_rows, num_columns), dtype=object)
+        for row, column in np.ndindex(num_rows, num_columns):
+            bottom = self.foot + (num_rows - 1 - row) * step
+            self.panels[row, column] = self.add_axes(column, bottom, self.cell, self.cell)
+            self.panels[row, column].set(xticks=[], yticks=[], frame_on=False)
+
+    def add_axes(
+        self, column: int, bottom: float, width: float, height: float, indent: float = 0.0
+    ) -> Axes:
+        """Add axes in a column; all in inches."""
+        total_2 = self.figure.get_size_inches()
+        left = LEFT + column * (self.cell + GAP) + indent
+        return self.figure.add_axes(
+            (left / total_2[0], bottom / total_2[1], *((width, height) / total_2))
+        )
+
+    def draw_bar(self, column: int, image: ScalarMappable) -> None:
+        """Draw the colour bar of a column, with a number at each end."""
+        axes = self.add_axes(column, self.foot - 0.1, self.cell, 0.05)
+        bar = self.figure.colorbar(image, cax=axes, orientation="horizontal")
+        low, high = image.get_clim()
+        bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"], fontsize=6)
+        bar.ax.tick_params(length=2, pad=1)
+        for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
+        bar.outline.set_linewidth(0.4)
+
+
+def colours_of(values: np.ndarray) -> dict:
+    """Return what imshow needs: from zero up, or diverging from zero where values are negative."""
+    limit = float(np.abs(values).max()) or 1.0
+    signed = values.min() < 0
+    norm = Normalize(-limit if signed else 0.0, limit)
+    return {"cmap": "RdBu_r" if signed else "cividis", "norm": norm}
+
+
+def draw_ring(axes: Axes, row: float, col: float) -> None:
+    """Mark a token, seen on any colour."""
+    for colour, linewidth in (("white", 1.8), ("black", 0.8)):
+        ring = {"markerfacecolor": "none", "markeredgewidth": linewidth, "color": colour}
+        axes.plot(col, row, marker="o", markersize=4, **ring)
+
+
+def evenly_spaced(length: int, most: int) -> list[int]:
+    """Return at most `most` positions below length, from first to last."""
+    return np.linspace(0, length - 1, min(most, length)).round().astype(int).tolist()

@@ -1,0 +1,54 @@
+"""Granularity: how wide the context is that each channel group takes in, in tokens.
+
+The paper claims multi-granular contexts for groups with a map each. Measured here: of the central
+query's row of weights (|weights| normalised over keys; rows of a softmax are so already), the
+standard deviation of the attended key's position per axis,
+
+    sqrt( mean over axes of sum_k w_k (x_k - mean)^2 ),   mean = sum_k w_k x_k.
+
+It is about the mean of the attended keys and not about the query, so that a map that looks far
+away but at one token only has granularity 0. A Gaussian of unit width has 1.
+"""
+
+import numpy as np
+import pandas as pd
+
+from posmlp.analysis.networks import LearnedRun, window_map
+
+COLUMNS = ["variant", "layer", "group", "granularity", "initial", "uniform"]
+
+
+def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
+    """Return the granularity of each group's map at its central query, (S,) in tokens."""
+    h, w = map_ShwHW.shape[1:3]
+    weights_SHW = np.abs(map_ShwHW[:, h // 2, w // 2].astype(np.float64))
+    totals_S11 = weights_SHW.sum(axis=(1, 2), keepdims=True)
+    weights_SHW = weights_SHW / np.where(totals_S11 > 0, totals_S11, np.nan)
+    variances = []
+    for axis, length in ((1, h), (2, w)):
+        marginal_SL = weights_SHW.sum(axis=3 - axis)
+        places_L = np.arange(length)
+        means_S1 = (marginal_SL @ places_L)[:, None]
+        variances.append((marginal_SL * (places_L - means_S1) ** 2).sum(axis=1))
+    return np.sqrt(np.mean(variances, axis=0))
+
+
+def granularities(run: LearnedRun) -> pd.DataFrame:
+    """Return COLUMNS of a run, one row a layer and group, both counted from 1.
+
+    `initial` is the mean over the groups of the layer at the start; `uniform` that of equal weights
+    on all keys.
+    """
+    rows = []
+    for number, (name, layer) in enumerate(run.layers.items(), start=1):
+        learned_S = granularity(window_map(layer))
+        columns = {
+            "variant": run.variant,
+            "layer": number,
+            "group": np.arange(1, len(learned_S) + 1),
+            "granularity": learned_S,
+            "initial": granularity(window_map(run.initial[name])).mean(),
+            "uniform": granularity(np.ones((1, *layer.window, *layer.window)))[0],
+        }
+        rows += pd.DataFrame(columns).to_dict("records")
+    return pd.DataFrame(rows, columns=COLUMNS)

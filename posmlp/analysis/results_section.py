@@ -1,0 +1,126 @@
+"""A results section that can be pasted into a paper: sentences from a summary, nothing else.
+
+Every number comes from the summary frame (see posmlp.analysis.statistics), so that the text cannot
+say other than the table beside it.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.tables import escape_latex
+
+VERDICTS = {
+    "yes": "More accurate than {reference}",
+    "no": "Less accurate than {reference}",
+    "not distinguishable": "Not distinguishable from {reference}",
+    "": "Without a verdict, for want of seeds shared with {reference}",
+}
+
+
+def to_markdown(summary: pd.DataFrame, title: str) -> str:
+    """Return the section in Markdown."""
+    return "\n\n".join([f"## Results: {title}", *paragraphs(summary)]) + "\n"
+
+
+def to_latex(summary: pd.DataFrame, title: str) -> str:
+    """Return the section in LaTeX, with the main table; it needs the package booktabs."""
+    parts = [rf"\section*{{Results: {escape_latex(title)}}}"]
+    parts += [escape_latex(paragraph) for paragraph in paragraphs(summary)]
+    return "\n\n".join([*parts, r"\input{tables/main}"]) + "\n"
+
+
+def write(summary: pd.DataFrame, title: str, folder: str | Path) -> None:
+    """Write results.md and results.tex into `folder`."""
+    for name, text in (("results.md", to_markdown), ("results.tex", to_latex)):
+        (Path(folder) / name).write_text(text(summary, title), encoding="utf-8")
+
+
+def paragraphs(summary: pd.DataFrame) -> list[str]:
+    """Return the text: what was compared, the best and the reference, verdicts, what is missing."""
+    return [
+        f"{compared(summary)} {best_and_reference(summary)}",
+        *verdicts(summary),
+        *smallest_equal(summary),
+        *missing_seeds(summary),
+    ]
+
+
+def compared(summary: pd.DataFrame) -> str:
+    """Say how many variants and seeds stand behind the numbers, and what accuracy means."""
+    variants = "1 variant was" if len(summary) == 1 else f"{len(summary)} variants were"
+    seeds = "1 seed" if summary["n"].max() == 1 else f"{summary['n'].max()} seeds"
+    return (
+        f"{variants} trained with {seeds} each. Accuracies are top-1 on the test set in per cent "
+        "after the last epoch, mean ± standard deviation over seeds."
+    )
+
+
+def best_and_reference(summary: pd.DataFrame) -> str:
+    """Name the highest mean and the reference."""
+    best = summary.loc[summary["mean"].idxmax()]
+    name = summary["reference"].iloc[0]
+    found = summary[summary["variant"] == name]
+    if best["variant"] == name:
+        return f"The reference {named(best)} has the highest mean."
+    text = f"The highest mean is that of {named(best)}"
+    return text + (f"; the reference is {named(found.iloc[0])}." if len(found) else ".")
+
+
+def verdicts(summary: pd.DataFrame) -> list[str]:
+    """List the variants by what their paired difference from the reference says."""
+    others = summary[summary["variant"] != summary["reference"]]
+    sentences = []
+    for verdict, words in VERDICTS.items():
+        rows = others[others["better"] == verdict]
+        if len(rows):
+            names = ", ".join(difference(row) for _, row in rows.iterrows())
+            sentences.append(f"{words.format(reference=summary['reference'].iloc[0])}: {names}.")
+    if not sentences:
+        return []
+    rule = (
+        f"Differences are paired by seed, ± half the width of their Student-t {LEVEL:.0%} interval."
+    )
+    return [" ".join([*sentences, rule])]
+
+
+def smallest_equal(summary: pd.DataFrame) -> list[str]:
+    """Name the smallest variant that is not worse than the reference, where it is smaller."""
+    reference = summary[summary["variant"] == summary["reference"]]
+    equal = summary[summary["better"].isin(["yes", "not distinguishable"])]
+    if reference.empty or equal.empty:
+        return []
+    smallest, size = equal.loc[equal["params"].idxmin()], reference["params"].iloc[0]
+    if smallest["params"] >= size:
+        return []
+    saved = 1 - smallest["params"] / size
+    return [
+        f"The smallest variant that was not found to be less accurate than the reference is "
+        f"{smallest['variant']}, with {saved:.1%} fewer parameters. That no difference was found "
+        "does not show that there is none."
+    ]
+
+
+def missing_seeds(summary: pd.DataFrame) -> list[str]:
+    """Name the variants with fewer seeds than the others."""
+    short = summary[summary["n"] < summary["n"].max()]
+    if short.empty:
+        return []
+    names = ", ".join(f"{row['variant']} ({row['n']})" for _, row in short.iterrows())
+    return [f"Fewer seeds than the others have: {names}."]
+
+
+def named(row: pd.Series) -> str:
+    """Return a variant with its accuracy and size."""
+    spread = "" if pd.isna(row["std"]) else f" ± {row['std']:.2f}"
+    return f"{row['variant']} ({row['mean']:.2f}{spread}, {row['params']:,} parameters)"
+
+
+def difference(row: pd.Series) -> str:
+    """Return a variant with its difference from the reference, as far as it is known."""
+    if pd.isna(row["difference"]):
+        return row["variant"]
+    width = row["difference_half_width"]
+    spread = "" if pd.isna(width) else f" ± {width:.2f}"
+    return f"{row['variant']} ({row['difference']:+.2f}{spread})".replace("(-", "(−")

@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+
+from posmlp.analysis.figures.grid import MAX_COLUMNS, evenly_spaced
+from posmlp.analysis.figures.maps import (
+    MAX_GROUPS,
+    learned_maps,
+    position_bias,
+    query_token,
+    token_maps,
+)
+from posmlp.analysis.networks import position_map, window_map
+
+
+def panels_of(figure, num_rows: int, num_columns: int) -> np.ndarray:
+    return np.array(figure.axes[: num_rows * num_columns]).reshape(num_rows, num_columns)
+
+
+def words(figure) -> str:
+    return " ".join(figure.texts[0].get_text().split())
+
+
+def test_the_query_is_the_released_one():
+    assert query_token(np.empty((1, 14, 14, 14, 14))) == divmod(100, 14)
+    assert query_token(np.empty((1, 7, 7, 7, 7))) == divmod(24, 7)
+    assert query_token(np.empty((1, 4, 5, 4, 5))) == (2, 2)
+
+
+def test_images_are_the_rows_of_the_query(learned_run):
+    run = learned_run([{"window": (8, 9), "gate": "gqpe", "groups": 3}] * 2)
+    figure = learned_maps(run)
+    panels = panels_of(figure, 3, 2)  # groups by layers
+    for column, layer in enumerate(run.layers.values()):
+        for group in range(3):
+            (image,) = panels[group, column].images
+            expected = layer.token_map()[group, 4 * 9 + 1].reshape(8, 9)
+            np.testing.assert_array_equal(image.get_array(), expected)
+            assert panels[group, column].lines[-1].get_xydata().tolist() == [[1, 4]]
+    assert "gqpe_s4, seed 1" in words(figure)
+    assert "row 4, column 1 of 8×9" in words(figure)
+
+
+@pytest.mark.parametrize(("gate", "colours"), [("gqpe", "cividis"), ("lrpe", "RdBu_r")])
+def test_a_layer_has_one_scale_and_negative_weights_a_diverging_one(gate, colours, learned_run):
+    run = learned_run([{"window": (4, 4), "gate": gate, "groups": 3}])
+    images = [axes.images[0] for axes in learned_maps(run).axes[:3]]
+    (layer,) = run.layers.values()
+    limit = np.abs(window_map(layer)[:, 2, 2]).max()
+    assert {image.get_clim() for image in images} == {(-limit if gate == "lrpe" else 0, limit)}
+    assert {image.get_cmap().name for image in images} == {colours}
+
+
+def test_large_networks_are_sampled_from_first_to_last(learned_run):
+    run = learned_run([{"window": (2, 2), "gate": "lrpe", "groups": 32}] * 30)
+    panels = panels_of(learned_maps(run), MAX_GROUPS, MAX_COLUMNS)
+    titles = [axes.get_title() for axes in panels[0]]
+    assert (titles[0], titles[-1]) == ("layer 1", "layer 30")
+    groups = [axes.get_ylabel() for axes in panels[:, 0]]
+    assert (groups[0], groups[-1]) == ("group 1", "group 32")
+
+
+def test_of_24_layers_the_released_choice_is_drawn(learned_run):
+    run = learned_run([{"window": (2, 2), "gate": "gqpe"}] * 24)
+    titles = [axes.get_title() for axes in learned_maps(run).axes[:7]]
+    assert titles == [f"layer {index + 1}" for index in (1, 3, 8, 12, 16, 20, 22)]
+
+
+def test_layers_may_differ_in_window_and_groups(learned_run):
+    small = {"window": (4, 4), "gate": "gqpe", "groups": 2}
+    figure = learned_maps(learned_run([small, {"window": (3, 3), "gate": "gqpe", "groups": 5}]))
+    panels = panels_of(figure, 5, 2)
+    assert [len(axes.images) for axes in panels[:, 0]] == [1, 1, 0, 0, 0]
+    assert panels[4, 1].images[0].get_array().shape == (3, 3)
+    assert [axes.texts[0].get_text() for axes in panels[:, 1]] == ["1", "2", "3", "4", "5"]
+    assert "row 2, column 2 of 4×4 and row 1, column 1 of 3×3" in words(figure)
+
+
+def test_parts_add_up_and_one_row_is_plotted(learned_run):
+    run = learned_run([{"window": (3, 4), "gate": "fc_lrpe", "groups": 2}] * 2)
+    figure = token_maps(run)
+    panels = panels_of(figure, 3, 2)
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["matrix", "position", "sum"]
+    for column, layer in enumerate(run.layers.values()):
+        images = [axes.images[0].get_array() for axes in panels[:, column]]
+        np.testing.assert_allclose(images[0], layer.weight, atol=1e-6)
+        np.testing.assert_array_equal(images[1], position_map(layer)[0].reshape(12, 12))
+        np.testing.assert_allclose(images[0] + images[1], images[2], atol=1e-6)
+    (plot, *_) = [axes for axes in figure.axes if axes.get_title() == "row 6"]  # row 1, column 2
+    for line, image in zip(plot.lines, [axes.images[0] for axes in panels[:, 0]], strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), image.get_array()[6])
+
+
+@pytest.mark.parametrize("gate", ["sgu", "lrpe", "gqpe"])
+def test_units_of_one_part_have_no_parts_to_draw(gate, learned_run):
+    assert token_maps(learned_run([{"window": (3, 3), "gate": gate}])) is None
+
+
+@pytest.mark.parametrize(("gate", "start"), [("sgu", 1.0), ("gqpe", 0.0)])
+def test_bias_is_drawn_of_all_layers_around_its_start(gate, start, learned_run):
+    run = learned_run([{"window": (3, 4), "gate": gate}] * 8)
+    figure = position_bias(run)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == [f"layer {n}" for n in range(1, 9)]
+    for axes, layer in zip(panels, run.layers.values(), strict=True):
+        bias = layer.bias if gate == "sgu" else layer.position_bias
+        np.testing.assert_array_equal(axes.images[0].get_array(), bias.reshape(3, 4))
+        low, high = axes.images[0].get_clim()
+        assert (low + high) / 2 == pytest.approx(start)
+
+
+def test_networks_without_bias_or_layers_have_nothing_to_draw(learned_run):
+    assert position_bias(learned_run([{"window": (3, 3), "gate": "gqpe", "bias": False}])) is None
+    assert learned_maps(learned_run([])) is None
+
+
+def test_evenly_spaced():
+    assert evenly_spaced(30, 7) == [0, 5, 10, 14, 19, 24, 29]
+    assert evenly_spaced(3, 7) == [0, 1, 2]
+    assert evenly_spaced(1, 7) == [0]

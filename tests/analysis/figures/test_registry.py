@@ -1,0 +1,98 @@
+"""Every registered figure can be drawn from what its source offers, and has a caption."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from posmlp.analysis.collect import collect
+from posmlp.analysis.figures.draw import draw_figures, draw_networks
+from posmlp.analysis.figures.registry import FIGURES, figures_from
+from posmlp.analysis.figures.released_logs import read_released_logs
+from posmlp.analysis.statistics import summarise
+
+ROOT = Path(__file__).parents[3]
+OFFERED = {
+    ("project", False): {"released"},
+    ("runs", False): {"summary", "curves", "overlay"},
+    ("networks", False): {"summary", "granularities"},
+    ("networks", True): {"run"},
+}
+KINDS = ("pdf", "svg", "png")
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
+def test_an_entry_names_a_function_its_inputs_and_a_caption(entry):
+    function = getattr(import_module(f"posmlp.analysis.figures.{entry.module}"), entry.name)
+    offered = OFFERED[entry.source, entry.each_variant]
+    assert set(inspect.signature(function).parameters) <= offered
+    assert (ROOT / f"workflow/report/{entry.name}.rst").read_text().strip()
+
+
+def test_names_and_captions_are_those_of_the_list():
+    names = [entry.name for entry in FIGURES]
+    assert len(set(names)) == len(names)
+    captions = {path.stem for path in (ROOT / "workflow/report").glob("*.rst")} - {"workflow"}
+    assert captions == set(names)
+
+
+def assert_drawn(folder: Path, entries: list) -> None:
+    for entry in entries:
+        for kind in KINDS:
+            assert (folder / f"{entry.name}.{kind}").stat().st_size > 1000
+
+
+def test_figures_of_the_project_need_no_run(tmp_path):
+    logs = read_released_logs(ROOT / "workflow/resources/released_logs")
+    draw_figures("project", {"released": logs}, tmp_path)
+    assert_drawn(tmp_path, figures_from("project"))
+
+
+def test_figures_of_runs_are_drawn_from_collected_frames(study, finished, tmp_path):
+    runs, curves = collect(study, finished)
+    inputs = {"summary": summarise(runs, "sgu"), "curves": curves, "overlay": {}}
+    draw_figures("runs", inputs, tmp_path)
+    assert_drawn(tmp_path, figures_from("runs"))
+
+
+def test_figures_of_networks_are_drawn_where_they_have_something_to_show(study, finished, tmp_path):
+    folders = []
+    for variant in study.variants:
+        run = study.run(variant.name, 0)
+        folders.append(run.folder(finished))
+        model = timm.create_model(**run.model_arguments())
+        save_file(model.state_dict(), folders[-1] / "model.safetensors")
+        values = {
+            name: np.stack([value.detach().numpy()] * 3)
+            for name, value in model.named_parameters()
+            if name.endswith(("position.center", "position.spread"))
+        }
+        if values:
+            np.savez(folders[-1] / "trajectory.npz", **values)
+    runs, _ = collect(study, finished)
+    found = draw_networks(folders, summarise(runs, "sgu"), tmp_path / "figures")
+    assert_drawn(tmp_path / "figures", figures_from("networks"))
+    names = {
+        entry.name: {path.stem for path in (tmp_path / "figures" / entry.name).glob("*.pdf")}
+        for entry in figures_from("networks", each_variant=True)
+    }
+    all_names = {variant.name for variant in study.variants}
+    assert names == {
+        "learned_maps": all_names,
+        "token_maps": set(),
+        "position_bias": all_names,
+        "trajectories": all_names - {"sgu"},
+    }
+    copied = {path.name for path in (folders[1] / "figures").iterdir()}
+    assert copied == {"learned_maps.png", "position_bias.png", "trajectories.png"}
+    assert found.groupby("variant", sort=False)["group"].max().to_dict() == {
+        "sgu": 1,
+        "gqpe_s4": 4,
+        "gqpe_s4_nosoftmax": 4,
+    }
+    assert isinstance(found, pd.DataFrame)

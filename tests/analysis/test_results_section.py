@@ -1,0 +1,76 @@
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from posmlp.analysis.results_section import paragraphs, to_latex, to_markdown, write
+from posmlp.analysis.statistics import summarise
+from posmlp.analysis.tables import write_tables
+
+
+@pytest.fixture
+def summary(runs_of) -> pd.DataFrame:
+    sizes = {"ref_a": 2_000, "worse": 500, "better": 1_800, "alike": 1_000}
+    top1 = {
+        "ref_a": [90.0, 91.0, 92.0],
+        "worse": [80.0, 81.1, 82.0],
+        "better": [95.0, 96.1, 97.0],
+        "alike": [90.5, 90.5, 92.5],
+    }
+    frames = [runs_of({name: top1[name]}, params=size) for name, size in sizes.items()]
+    return summarise(pd.concat(frames), "ref_a")
+
+
+def test_sentences_hold_the_numbers_of_the_summary(summary):
+    text = "\n".join(paragraphs(summary))
+    assert "4 variants were trained with 3 seeds each." in text
+    assert "highest mean is that of better (96.03 ± 1.00, 1,800 parameters)" in text
+    assert "the reference is ref_a (91.00 ± 1.00, 2,000 parameters)" in text
+    width = summary.set_index("variant")["difference_half_width"]
+    assert f"More accurate than ref_a: better (+5.03 ± {width['better']:.2f})." in text
+    assert f"Less accurate than ref_a: worse (−9.97 ± {width['worse']:.2f})." in text
+    assert "Not distinguishable from ref_a: alike (+0.17 ± " in text
+
+
+def test_the_smallest_that_is_not_worse_is_named_with_its_caveat(summary):
+    text = "\n".join(paragraphs(summary))
+    assert "is alike, with 50.0% fewer parameters. That no difference was found does not" in text
+    larger = summary.assign(params=[100, 500, 1_800, 1_000])
+    assert "smallest" not in "\n".join(paragraphs(larger))
+
+
+def test_missing_seeds_are_said(summary, runs_of):
+    assert "Fewer seeds" not in "\n".join(paragraphs(summary))
+    runs = pd.concat([runs_of({"ref_a": [90.0, 91.0]}), runs_of({"b": [90.0]})])
+    text = "\n".join(paragraphs(summarise(runs, "ref_a")))
+    assert "Fewer seeds than the others have: b (1)." in text
+    assert "Without a verdict, for want of seeds shared with ref_a: b (+0.00)." in text
+
+
+def test_a_study_of_one_seed_and_variant_is_said_in_words(runs_of):
+    (text,) = paragraphs(summarise(runs_of({"a": [90.0]}), "a"))
+    assert text.startswith("1 variant was trained with 1 seed each.")
+    assert text.endswith("The reference a (90.00, 1,000 parameters) has the highest mean.")
+
+
+def test_markdown_and_latex_say_the_same(summary):
+    markdown, latex = to_markdown(summary, "T"), to_latex(summary, "T")
+    plain = latex.replace("$\\pm$", "±").replace("$-$", "−").replace("\\", "")
+    for paragraph in paragraphs(summary):
+        assert paragraph in markdown
+        assert paragraph in plain
+
+
+def test_latex_compiles_with_its_table(summary, tmp_path, needs):
+    needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
+    title = "A & B: 50 % of #1_a, {braces} ~ ^ \\"
+    write_tables(summary, tmp_path / "tables", title)
+    write(summary, title, tmp_path)
+    document = (
+        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-2000:]

@@ -1,0 +1,41 @@
+# What the report shows beside figures: pages about the study, its tables, its runs, the audit.
+
+
+report: "../report/workflow.rst"
+
+
+rule pages:
+    input:
+        runs=rules.collect.output.runs,
+        tables=rules.tables.output.md,
+        files=[str(file) for file in STUDY.files],
+    output:
+        **{page: report_page(page) for page in ("study", "tables", "results", "provenance", "runs")},
+        # a results section that can be pasted into a paper
+        md=f"{HERE}/results.md",
+        tex=f"{HERE}/results.tex",
+    log:
+        f"{LOGS}/pages.log",
+    benchmark:
+        f"{LOGS}/pages.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        study=SETTINGS.study,
+        logs=f"{LOGS}/train",
+        code=analysis_code_digest(),
+    message:
+        "Writing the pages of the report, and the results in sentences"
+    script:
+        "../scripts/pages.py"
+
+
+# The one place where pages of other chapters come in: rule -> its HTML file.
+OTHER_PAGES = {
+    name: report(getattr(rules, name).output.html, category="Study", labels={"page": name})
+    for name in {"audit"} & {rule.name for rule in workflow.rules}
+}

@@ -1,0 +1,18 @@
+"""Draw the figures of a study's collected runs."""
+
+from pathlib import Path
+
+from posmlp.analysis.collect import read_frame
+from posmlp.analysis.figures.draw import draw_figures
+from posmlp.analysis.figures.released_logs import read_released_logs
+from posmlp.analysis.statistics import summarise
+from posmlp.workflow import job_log
+
+with job_log(snakemake.log[0]):
+    logs = snakemake.params.overlay
+    inputs = {
+        "summary": summarise(read_frame(snakemake.input.runs), snakemake.params.reference),
+        "curves": read_frame(snakemake.input.curves),
+        "overlay": read_released_logs(logs) if logs else {},
+    }
+    draw_figures("runs", inputs, Path(snakemake.output[0]).parent)

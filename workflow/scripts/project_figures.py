@@ -1,0 +1,11 @@
+"""Draw the figures that need no run."""
+
+from pathlib import Path
+
+from posmlp.analysis.figures.draw import draw_figures
+from posmlp.analysis.figures.released_logs import read_released_logs
+from posmlp.workflow import job_log
+
+with job_log(snakemake.log[0]):
+    logs = read_released_logs(Path(snakemake.input.logs).parent)
+    draw_figures("project", {"released": logs}, Path(snakemake.output[0]).parent)

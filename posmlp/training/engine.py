@@ -84,8 +84,11 @@ def train_epoch(trainer: Trainer, heed: Callable[[], None]) -> None:
     while trainer.step < trainer.train.num_steps:
         take_step(trainer, parts, loss_fn)
         trainer.step += 1
-        if trainer.step % STEPS_BETWEEN_CHECKS == 0 or trainer.step == trainer.train.num_steps:
+        last = trainer.step == trainer.train.num_steps
+        if last or trainer.step % STEPS_BETWEEN_CHECKS == 0:
             check_finite(trainer)
+        if last and trainer.world.size > 1:
+            share_statistics(trainer)
         now = time.perf_counter()
         trainer.seconds, since = trainer.seconds + now - since, now
         heed()
@@ -121,9 +124,6 @@ def finish_epoch(trainer: Trainer, heed: Callable[[], None]) -> Row:
     config, world, num_steps = trainer.config, trainer.world, trainer.train.num_steps
     started = time.perf_counter()
     averaged = trainer.ema.module if trainer.ema else None
-    if world.size > 1:
-        for model in filter(None, (trainer.model, averaged)):
-            distribute_bn(model, world.size, reduce=True)
     raw = evaluate(trainer, trainer.model, heed)
     ema = evaluate(trainer, averaged, heed) if averaged else (None, None, None)
     row = dict(
@@ -141,6 +141,16 @@ def finish_epoch(trainer: Trainer, heed: Callable[[], None]) -> Row:
     trainer.history.append(row)
     trainer.note_positions()
     return row
+
+
+def share_statistics(trainer: Trainer) -> None:
+    """Give all processes the mean of their running BatchNorm statistics (released: dist_bn reduce).
+
+    The averaged weights keep those of the first process, which are what a checkpoint holds.
+    """
+    distribute_bn(trainer.model, trainer.world.size, reduce=True)
+    if trainer.ema:
+        distribute_bn(trainer.ema.module, trainer.world.size, reduce=False)
 
 
 def check_finite(trainer: Trainer) -> None:

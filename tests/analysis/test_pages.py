@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from posmlp.analysis.collect import collect
+from posmlp.analysis.collect import find_runs, runs_frame
 from posmlp.analysis.pages import (
     MOST_LOG_LINES,
     provenance_page,
@@ -14,7 +14,7 @@ from posmlp.analysis.pages import (
 
 @pytest.fixture
 def runs(study, finished):
-    return collect(study, finished)[0]
+    return runs_frame(study, find_runs(study, finished))
 
 
 def rows_of(text: str) -> dict[str, str]:
@@ -67,5 +67,5 @@ def test_a_page_stands_alone(study, runs, tmp_path):
     write_page(tmp_path / "page.html", "A <title>", text)
     page = (tmp_path / "page.html").read_text()
     assert "<title>A &lt;title&gt;</title>" in page
-    assert page.count("<table>") == text.count("| :---")
+    assert page.count("<table>") == text.count("\n| :---")
     assert not re.search(r"https?://|src=|<link", page)

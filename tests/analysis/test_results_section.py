@@ -4,9 +4,10 @@ import subprocess
 import pandas as pd
 import pytest
 
+from posmlp.analysis.main_table import write_main_table
 from posmlp.analysis.results_section import paragraphs, to_latex, to_markdown, write
 from posmlp.analysis.statistics import summarise
-from posmlp.analysis.tables import write_tables
+from posmlp.study import Better
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_markdown_and_latex_say_the_same(summary):
 def test_latex_compiles_with_its_table(summary, tmp_path, needs):
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
     title = "A & B: 50 % of #1_a, {braces} ~ ^ \\"
-    write_tables(summary, tmp_path / "tables", title)
+    write_main_table(summary, Better(), title, tmp_path / "tables")
     write(summary, title, tmp_path)
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"

@@ -11,7 +11,7 @@ from posmlp.workflow import job_log
 with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
     runs = read_frame(snakemake.input.runs)
-    summary = summarise(runs, study.reference)
+    summary = summarise(runs, study.reference, study.better)
     results_section.write(summary, study.title, Path(snakemake.output.md).parent)
     texts = {
         "study": pages.study_page(study),

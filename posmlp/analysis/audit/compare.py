@@ -7,7 +7,8 @@ import numpy as np
 
 from posmlp.analysis.audit.counts import costs
 from posmlp.analysis.collect import read_frame
-from posmlp.analysis.statistics import t_half_width
+from posmlp.analysis.inference import standard_deviation, t_half_width
+from posmlp.analysis.statistics import LEVEL
 from posmlp.published import RESOURCES, Counterpart, Published, read_published
 
 COUNTED = ("params", "macs", "fvcore")
@@ -147,7 +148,9 @@ def ours(counterpart: Counterpart, quantity: str, weights: str, results: Path) -
         return Ours(costs(counterpart.network, counterpart.arguments)[quantity])
     values = accuracies(results / counterpart.study, counterpart.variant, quantity, weights)
     if counterpart.study and len(values):
-        return Ours(float(np.mean(values)), t_half_width(values), len(values))
+        std, num = standard_deviation(values[None]), np.array([len(values)])
+        half_width = float(t_half_width(std, num, LEVEL)[0])
+        return Ours(float(np.mean(values)), half_width, len(values))
     return None
 
 

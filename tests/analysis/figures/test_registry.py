@@ -10,7 +10,7 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from posmlp.analysis.collect import collect
+from posmlp.analysis.collect import find_runs, read_frame, runs_frame, write_curves
 from posmlp.analysis.figures.draw import draw_figures, draw_networks
 from posmlp.analysis.figures.registry import FIGURES, figures_from
 from posmlp.analysis.figures.released_logs import read_released_logs
@@ -54,7 +54,9 @@ def test_figures_of_the_project_need_no_run(tmp_path):
 
 
 def test_figures_of_runs_are_drawn_from_collected_frames(study, finished, tmp_path):
-    runs, curves = collect(study, finished)
+    found = find_runs(study, finished)
+    write_curves(found, tmp_path / "curves.csv")
+    runs, curves = runs_frame(study, found), read_frame(tmp_path / "curves.csv")
     inputs = {"summary": summarise(runs, "sgu"), "curves": curves, "overlay": {}}
     draw_figures("runs", inputs, tmp_path)
     assert_drawn(tmp_path, figures_from("runs"))
@@ -74,7 +76,7 @@ def test_figures_of_networks_are_drawn_where_they_have_something_to_show(study, 
         }
         if values:
             np.savez(folders[-1] / "trajectory.npz", **values)
-    runs, _ = collect(study, finished)
+    runs = runs_frame(study, find_runs(study, finished))
     found = draw_networks(folders, summarise(runs, "sgu"), tmp_path / "figures")
     assert_drawn(tmp_path / "figures", figures_from("networks"))
     names = {

@@ -1,14 +1,6 @@
 # Every published number beside ours. No study asks for it, and it trains nothing: runs are read
 # where they are, and it is made again when they change.
 
-from posmlp.code_version import training_code_digest
-
-
-def digests_of_runs():
-    """What the studies' figures are now, so that other figures are another audit."""
-    files = [path for name in ("runs", "curves") for path in Path(RESULTS).glob(f"*/{name}.csv")]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}
-
 
 rule audit:
     input:

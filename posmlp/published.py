@@ -6,12 +6,12 @@ trains it. What is in neither file is unknown.
 """
 
 import csv
-import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from posmlp.study.errors import StudyError, did_you_mean, faults
 from posmlp.study.files import parse_yaml, read_text
@@ -26,6 +26,12 @@ UNITS = {
     "top1": ("%",),
     "top5": ("%",),
 }
+
+
+def _plain_number(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise ValueError("should be a plain number with the printed digits, such as 82.10")
+    return text
 
 
 class Published(Section):
@@ -43,7 +49,7 @@ class Published(Section):
         description="learnable numbers, multiply-accumulates of matrix products and convolutions, "
         "fvcore's total for one image, or accuracy on ImageNet-1K's validation images"
     )
-    value: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")] = Field(
+    value: Annotated[str, AfterValidator(_plain_number)] = Field(
         description="the number with the digits that the source prints"
     )
     unit: Literal["1", "M", "G", "%"] = Field(description="what the number counts")
@@ -126,18 +132,6 @@ def read_published(folder: Path = RESOURCES) -> tuple[list[Published], dict[str,
     if problems:
         raise StudyError(problems)
     return [number for _, number in published], known
-
-
-def digests_of_runs(results: Path, folder: Path = RESOURCES) -> dict[str, str]:
-    """Return the digest of every file of runs that published numbers are compared with."""
-    _, counterparts = read_published(folder)
-    studies = sorted({other.study for other in counterparts.values() if other.study})
-    paths = [results / study / name for study in studies for name in ("runs.csv", "curves.csv")]
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        for path in paths
-        if path.exists()
-    }
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[tuple[int, Row]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from posmlp.published import RESOURCES, digests_of_runs, read_published
+from posmlp.published import RESOURCES, read_published
 from posmlp.study import StudyError, load_study
 
 ROOT = Path(__file__).parents[1]
@@ -46,8 +46,8 @@ def test_a_number_keeps_its_digits(folder):
         ("weights,", "wieghts,", "row 1: unknown column 'wieghts'; did you mean \"weights\"?"),
         (",note\n", "\n", "row 1: missing: note"),
         ("where,", "where,where,", "row 1: the column where stands twice"),
-        (",21,", ",~21,", "row 2, column value: "),
-        (",21,", ",nan,", "row 2, column value: "),
+        (",21,", ",~21,", "row 2, column value: should be a plain number"),
+        (",21,", ",nan,", "row 2, column value: should be a plain number"),
         (",21,", ",,", "row 2, column value: missing"),
         (",21,M,", ",21,%,", "row 2, column unit: params is given in 1 or M"),
         ("readme,PosMLP-T,,top1", "paper,PosMLP-T,,top1", "row 3, column source: "),
@@ -110,14 +110,3 @@ def test_all_of_the_readme_and_the_abstract_is_here(shipped):
     abstract = {n.value for n in numbers if n.source == "abstract"}
     assert abstract == {"19.4", "72.14", "18.2", "74.02"}
     assert {n.confidence for n in numbers if n.source == "code"} == {"computed", "inferred"}
-
-
-def test_runs_are_digested_where_they_are(folder, tmp_path):
-    assert digests_of_runs(tmp_path, folder) == {}
-    path = tmp_path / "imagenet_posmlp" / "runs.csv"
-    path.parent.mkdir()
-    path.write_text("one")
-    before = digests_of_runs(tmp_path, folder)
-    path.write_text("two")
-    assert list(before) == [str(path)]
-    assert digests_of_runs(tmp_path, folder) != before

@@ -73,6 +73,8 @@ def evaluate_checkpoint(
     except ValueError as error:  # also of windows that do not divide the image
         raise ReleasedError(f"{path}: {error}") from None
     shape = architecture(checkpoint.state, checkpoint.options)
+    if shape["in_chans"] != 3:
+        raise ReleasedError(f"{path}: takes images of {shape['in_chans']} channels, not of colours")
     images = validation_images(data, model.num_classes)
     name, published = published_model(shape)
     accuracy = measure(model.to(device), batches(images, shape["img_size"], device), device)

@@ -8,7 +8,7 @@ import torch
 
 from posmlp.data.images import DataError
 from posmlp.published import Published
-from posmlp.released import export_network
+from posmlp.released import ReleasedError, export_network
 from posmlp.released.__main__ import main
 from posmlp.released.evaluate import (
     Accuracy,
@@ -109,6 +109,13 @@ def test_only_figures_of_the_same_weights_stand_beside():
 def test_all_of_imagenet_needs_no_caveat():
     assert caveats(Accuracy(82.0, 95.9, 50_000), 1_000) == []
     assert caveats(Accuracy(82.0, 95.9, 49_999), 1_000)
+
+
+def test_a_network_for_grey_images_is_refused(write_checkpoint, tiny_state, image_folder):
+    first = "patch_embed.projs.0.weight"
+    grey = tiny_state | {first: tiny_state[first][:, :1]}
+    with pytest.raises(ReleasedError, match="images of 1 channels"):
+        evaluate_checkpoint(write_checkpoint(state_dict_ema=grey), image_folder, None, CPU)
 
 
 def test_folders_that_do_not_fit_are_refused(image_folder, tmp_path):

@@ -1,9 +1,6 @@
 # Every published number beside ours. No study asks for it, and it trains nothing: runs are read
 # where they are, and it is made again when they change.
 
-from posmlp.code_version import training_code_digest
-from posmlp.published import digests_of_runs
-
 
 rule audit:
     input:
@@ -23,7 +20,7 @@ rule audit:
         gpu=0,
     params:
         results=RESULTS,
-        runs=lambda wildcards: digests_of_runs(Path(RESULTS)),
+        runs=lambda wildcards: digests_of_runs(),
         code=(analysis_code_digest(), training_code_digest()),
     message:
         "Comparing published numbers with ours"

@@ -73,3 +73,9 @@ def run_of(wildcards):
 def address_digest():
     """Another MLflow address means another store; the address itself may hold a password."""
     return hashlib.sha256(os.environ.get("MLFLOW_TRACKING_URI", "").encode()).hexdigest()[:16]
+
+
+def digests_of_runs():
+    """What the figures of all studies are now, so that other figures are another audit."""
+    files = [path for name in ("runs", "curves") for path in Path(RESULTS).glob(f"*/{name}.csv")]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}

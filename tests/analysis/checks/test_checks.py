@@ -7,7 +7,9 @@ from posmlp.analysis.collect import ResultsError
 
 def test_sound_results_pass_every_check(results):
     report = run_checks(results)
-    assert report.startswith("## Checks of three\n\nAll 13 passed, for 3 variants with 3 seeds each")
+    assert report.startswith(
+        "## Checks of three\n\nAll 13 passed, for 3 variants with 3 seeds each"
+    )
     assert "code version 12e4" in report
     for check in CHECKS:
         assert f"- {check.claim}.\n" in report
@@ -21,7 +23,9 @@ def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
         run_checks(Results(results.study, runs, results.curves))
     text = str(error.value)
     assert text.startswith("study three is not finished: 3 of 13 checks of its results failed.\n")
-    assert f"  Not true: {table.all_seeds_present.claim}.\n    sgu seed 1: no finished run\n" in text
+    assert (
+        f"  Not true: {table.all_seeds_present.claim}.\n    sgu seed 1: no finished run\n" in text
+    )
     assert "    sgu seed 2: loss is inf\n    To do: train these runs again" in text
 
 

@@ -19,6 +19,7 @@ model: {name: gmlp_posgu_xs1_8, gate: sgu}
 recipe: {epochs: 1, batch_size: 32, lr: 1e-2, weight_decay: 0.05}
 seeds: [0]
 reference: sgu
+may_not_learn: [sgu, gqpe]
 """
 SHEET = "variant\tclaim\tmodel.gate\tmodel.groups\nsgu\tThe reference\t\t\ngqpe\tA form\tgqpe\t4\n"
 

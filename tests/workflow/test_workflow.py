@@ -40,11 +40,12 @@ def test_everything_comes_out(finished):
         folder = here.parent if entry.source == "project" else here
         name = f"{entry.name}/gqpe" if entry.each_variant else entry.name
         for kind in ("pdf", "svg", "png"):
-            if entry.name not in ("token_maps", "trajectories"):  # gqpe has no second part
+            if entry.name != "token_maps":  # gqpe has no second part
                 assert (folder / f"figures/{name}.{kind}").stat().st_size > 1000
     assert "sgu" in (here / "results.md").read_text()
     assert "gqpe-seed0" in (here / "pages/runs.html").read_text()
     assert set(pd.read_csv(here / "granularity.csv").variant) == {"sgu", "gqpe"}
+    assert "All 13 passed" in (here / "checks.md").read_text()
     for kind in ("csv", "md", "tex"):
         assert "gqpe" in (here / f"tables/main.{kind}").read_text()
     metrics = json.loads((finished.path / "results/runs/tiny/gqpe/seed0/metrics.json").read_text())
@@ -93,6 +94,9 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         planned = finished.planned()
         assert "train" not in planned
         assert planned["tables"] == 1
+    rule = "reference: sgu\nbetter: {level: 0.01}"
+    with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
+        assert finished.planned() == {"tables": 1, "all": 1}
     for name in ("posmlp/layers/gating.py", "results/tiny/data.json", "results/tiny/store.json"):
         path = finished.path / name
         stat = path.stat()
@@ -119,6 +123,23 @@ def test_results_of_other_code_are_not_taken_for_these(finished, tmp_path):
     done = other.snakemake("--forcerun", "collect", "--until", "collect")
     assert done.returncode != 0
     assert "trained with other settings or code" in done.stdout
+
+
+def test_results_that_fail_a_check_are_not_finished_and_say_why(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.path, copy)
+    other = Checkout(copy, fresh=False)
+    metrics = copy / "results/runs/tiny/gqpe/seed0/metrics.json"
+    metrics.write_text(metrics.read_text().replace('"code_version": "', '"code_version": "0ther'))
+    done = other.snakemake()
+    assert done.returncode != 0
+    assert "Training" not in done.stdout
+    assert "study tiny is not finished: 1 of 13 checks of its results failed." in done.stdout
+    assert "Not true: All runs were trained by one version of the code." in done.stdout
+    assert "gqpe seed 0\n    To do: train these runs again" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (copy / "results/tiny/checks.md").exists()
+    assert (copy / "results/tiny/tables/main.md").exists()
 
 
 @pytest.mark.parametrize("study", SHIPPED)

@@ -83,7 +83,7 @@ def better_than_guessing(results: Results) -> Iterator[str]:
         name: DATASETS[run.data.name].num_classes for name, run in results.study.configs.items()
     }
     runs = results.finished[~results.finished["variant"].isin(results.study.may_not_learn)]
-    chance = 1 / runs["variant"].map(num_classes)
+    chance = 1 / runs["variant"].map(num_classes).astype(float)
     error = np.sqrt(chance * (1 - chance) / runs["num_test"])
     least = 100 * (chance + GUESSING_ERRORS * error)
     for i in np.flatnonzero(~(runs["top1"] > least)):

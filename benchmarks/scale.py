@@ -1,0 +1,194 @@
+"""Collect, tabulate, check and draw a study of many runs, and measure seconds and memory.
+
+    python benchmarks/scale.py                          # 10,000 runs: 200 variants, 50 seeds
+    python benchmarks/scale.py --variants 2000 --seeds 5
+
+Run folders are made up in a temporary folder, which takes some seconds that do not count. Each step
+is a process of its own, as each rule of the workflow is, and does what the rule's script does. The
+goal for 10,000 runs of 300 epochs on 2 cores is 30 s for all steps together and 2 GB for each.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from posmlp.analysis.checks.curves import rate_bounds
+from posmlp.analysis.checks.networks import expected_params
+from posmlp.analysis.collect import CURVE_COLUMNS
+from posmlp.study import Study, load_study
+
+STUDY = """\
+title: Many runs
+question: How long do their tables and figures take?
+data: {{name: digits}}
+model: {{name: gmlp_posgu_xs1_8, gate: gqpe, groups: 4}}
+recipe: {{epochs: {epochs}, warmup_epochs: 10, batch_size: 64, lr: 1e-3, weight_decay: 0.05}}
+seeds: {seeds}
+reference: v0
+"""
+LIMIT_S, LIMIT_MB = 30, 2_000
+
+
+def make_study(folder: Path, num_variants: int, num_seeds: int, epochs: int) -> Study:
+    """Write a study of variants that differ in gate, groups and learning rate."""
+    text = STUDY.format(epochs=epochs, seeds=list(range(num_seeds)))
+    (folder / "many.yaml").write_text(text)
+    units = [("sgu", 1), *((gate, s) for gate in ("lrpe", "qpe", "gqpe") for s in (1, 4, 16))]
+    rows = ["variant\tclaim\tmodel.gate\tmodel.groups\trecipe.lr"]
+    for i in range(num_variants):
+        gate, groups = units[i % len(units)]
+        rows.append(f"v{i}\tA made-up variant\t{gate}\t{groups}\t{1e-3 * (1 + i / num_variants)}")
+    (folder / "many.tsv").write_text("\n".join(rows) + "\n")
+    return load_study(folder / "many.yaml")
+
+
+def make_runs(study: Study, results: Path) -> None:
+    """Write the folders of all runs, as training leaves them."""
+    random = np.random.default_rng(0)
+    for variant, config in study.configs.items():
+        epochs_E = np.arange(config.recipe.epochs)
+        rates_E = np.mean(rate_bounds(config.recipe, epochs_E.astype(float)), axis=0)
+        layers, better = expected_params(config), random.normal(0, 0.5)
+        for seed in study.seeds:
+            run = study.run(variant, seed)
+            folder = run.folder(results)
+            folder.mkdir(parents=True)
+            run.write(folder / "config.yaml")
+            noise_E = random.normal(0, 0.3, epochs_E.size)
+            loss_E = 2.3 * np.exp(-epochs_E / 60) + 0.4 + noise_E / 100
+            top1_E = np.minimum(95 + better - 60 * np.exp(-epochs_E / 30) + noise_E, 100)
+            rows = zip(
+                epochs_E.tolist(),
+                (1.7638e9 + epochs_E + random.random()).tolist(),
+                *(column.tolist() for column in (rates_E, loss_E, loss_E, top1_E)),
+                strict=True,
+            )
+            lines = [
+                f"{e},{t!r},{lr!r},{a!r},{b!r},{top1!r},100.0,,,,{5000 + t % 7!r},{1 + t % 1!r}\n"
+                for e, t, lr, a, b, top1 in rows
+            ]
+            (folder / "history.csv").write_text(",".join(CURVE_COLUMNS[2:]) + "\n" + "".join(lines))
+            values = final_figures(run, layers, float(loss_E[-1]), float(top1_E[-1]))
+            (folder / "metrics.json").write_text(json.dumps(values))
+
+
+def final_figures(run, layers: list[int], loss: float, top1: float) -> dict:
+    """What metrics.json holds."""
+    return {
+        **{"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key},
+        **{"epochs": run.recipe.epochs, "top1": top1, "top5": 100.0, "loss": loss},
+        **{"ema_top1": None, "ema_top5": None, "ema_loss": None, "train_loss": loss},
+        **{"params": 10_000 + sum(layers), "token_mixing_params": sum(layers)},
+        **{"token_mixing_params_per_layer": layers, "macs": 990_000},
+        **{"train_images_per_s": 5_000.0, "wall_s": 300.0, "num_train": 1_297, "num_test": 500},
+        **{"data_digest": "0123456789abcdef", "code_version": "0123456789abcdef"},
+        **{"torch": "2.15.0", "started_at": "2026-01-01T00:00:00+00:00"},
+    }
+
+
+def collect(study: Study, results: Path, here: Path) -> None:
+    from posmlp.analysis.collect import find_runs, runs_frame, write_curves, write_frame
+
+    finished = find_runs(study, results)
+    write_frame(runs_frame(study, finished), here / "runs.csv")
+    write_curves(finished, here / "curves.csv")
+
+
+def tables(study: Study, results: Path, here: Path) -> None:
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.main_table import write_main_table
+    from posmlp.analysis.statistics import summarise
+
+    runs, random = read_frame(here / "runs.csv"), np.random.default_rng(0)
+    summary = summarise(runs, study.reference, study.better, random)
+    write_main_table(summary, study.better, study.title, here / "tables")
+
+
+def checks(study: Study, results: Path, here: Path) -> None:
+    from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
+    from posmlp.analysis.collect import read_frame
+
+    curves = read_frame(here / "curves.csv", CHECKED_CURVES)
+    (here / "checks.md").write_text(
+        run_checks(Results(study, read_frame(here / "runs.csv"), curves))
+    )
+
+
+def accuracy_vs_params(study: Study, results: Path, here: Path) -> None:
+    draw(study, here, "accuracy_vs_params")
+
+
+def accuracy_vs_groups(study: Study, results: Path, here: Path) -> None:
+    draw(study, here, "accuracy_vs_groups")
+
+
+def draw(study: Study, here: Path, name: str) -> None:
+    from posmlp.analysis import figures
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.style import save
+
+    summary = summarise(read_frame(here / "runs.csv"), study.reference)
+    save(getattr(figures, name)(summary), here / "figures", name)
+
+
+def training_curves(study: Study, results: Path, here: Path) -> None:
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.curves import training_curves as curves_figure
+    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.style import save
+
+    summary = summarise(read_frame(here / "runs.csv"), study.reference)
+    figure = curves_figure(read_frame(here / "curves.csv"), summary)
+    save(figure, here / "figures", "training_curves")
+
+
+STEPS = (collect, tables, checks, accuracy_vs_params, accuracy_vs_groups, training_curves)
+
+
+def measure(step, folder: Path, queue) -> None:
+    """Run one step as a script would, from reading the study on; put its peak of memory in MB."""
+    study = load_study(folder / "many.yaml")
+    here = folder / "results" / study.name
+    here.mkdir(exist_ok=True)
+    step(study, folder / "results", here)
+    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--variants", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=300)
+    arguments = parser.parse_args()
+    context = get_context("spawn")
+    total_s = peak_mb = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        study = make_study(folder, arguments.variants, arguments.seeds, arguments.epochs)
+        make_runs(study, folder / "results")
+        print(f"{len(study.runs()):,} runs of {arguments.epochs} epochs")
+        for step in STEPS:
+            queue, started = context.Queue(), time.perf_counter()
+            process = context.Process(target=measure, args=(step, folder, queue))
+            process.start()
+            process.join()
+            seconds = time.perf_counter() - started
+            if process.exitcode:
+                return process.exitcode
+            megabytes = queue.get()
+            total_s, peak_mb = total_s + seconds, max(peak_mb, megabytes)
+            print(f"{step.__name__:<20}{seconds:>8.1f} s{megabytes:>10,.0f} MB", flush=True)
+    print(f"{'together':<20}{total_s:>8.1f} s{peak_mb:>10,.0f} MB at most")
+    return int(total_s > LIMIT_S or peak_mb > LIMIT_MB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

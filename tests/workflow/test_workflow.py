@@ -107,7 +107,7 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
 
 
 def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
-    path = "posmlp/analysis/style.py"
+    path = "posmlp/analysis/figures/style.py"
     with edited(finished, path, "\nimport ", "\nCHANGED = 1\nimport "):
         planned = finished.planned()
         assert "train" not in planned

@@ -8,7 +8,6 @@ rule pages:
     input:
         runs=rules.collect.output.runs,
         tables=rules.tables.output.md,
-        files=[str(file) for file in STUDY.files],
     output:
         **{page: report_page(page) for page in ("study", "tables", "results", "provenance", "runs")},
         # a results section that can be pasted into a paper
@@ -26,6 +25,7 @@ rule pages:
         gpu=0,
     params:
         study=SETTINGS.study,
+        words=[STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)],
         logs=f"{LOGS}/train",
         code=analysis_code_digest(),
     message:

@@ -38,7 +38,7 @@ reproduce: env ## train every run of STUDY=digits, then tables, figures and the 
 	@$(BIN)/python -m posmlp show $(STUDY)
 
 report: env ## write results/STUDY/report.html, one file that opens offline (trains what is missing)
-	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \
+	$(BIN)/snakemake all audit --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \
 	  --report-after-run --report results/$(STUDY)/report.html $(ARGS)
 	@echo "Report: results/$(STUDY)/report.html"
 

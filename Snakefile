@@ -30,6 +30,6 @@ rule all:
             rules.network_figures.output,
         ],
         checked=rules.checks.output,
-        pages=[rules.pages.output, *OTHER_PAGES.values()],
+        pages=rules.pages.output,
         tracked=rules.sync.output if SETTINGS.tracking else [],
     localrule: True

@@ -130,20 +130,22 @@ def accuracy_vs_groups(study: Study, results: Path, here: Path) -> None:
 
 
 def draw(study: Study, here: Path, name: str) -> None:
+    from posmlp.analysis.style import save
+
     from posmlp.analysis import figures
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.statistics import summarise
-    from posmlp.analysis.style import save
 
     summary = summarise(read_frame(here / "runs.csv"), study.reference)
     save(getattr(figures, name)(summary), here / "figures", name)
 
 
 def training_curves(study: Study, results: Path, here: Path) -> None:
-    from posmlp.analysis.collect import read_frame
     from posmlp.analysis.curves import training_curves as curves_figure
-    from posmlp.analysis.statistics import summarise
     from posmlp.analysis.style import save
+
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.statistics import summarise
 
     summary = summarise(read_frame(here / "runs.csv"), study.reference)
     figure = curves_figure(read_frame(here / "curves.csv"), summary)

@@ -7,7 +7,9 @@ rule audit:
         published="workflow/resources/published.csv",
         counterparts="workflow/resources/counterparts.csv",
     output:
-        multiext(f"{RESULTS}/audit/audit", csv=".csv", md=".md", html=".html"),
+        csv=f"{RESULTS}/audit/audit.csv",
+        md=f"{RESULTS}/audit/audit.md",
+        html=report(f"{RESULTS}/audit/audit.html", category="Study", labels={"page": "audit"}),
     log:
         f"{RESULTS}/logs/audit.log",
     benchmark:

@@ -32,10 +32,3 @@ rule pages:
         "Writing the pages of the report, and the results in sentences"
     script:
         "../scripts/pages.py"
-
-
-# The one place where pages of other chapters come in: rule -> its HTML file.
-OTHER_PAGES = {
-    name: report(getattr(rules, name).output.html, category="Study", labels={"page": name})
-    for name in {"audit"} & {rule.name for rule in workflow.rules}
-}

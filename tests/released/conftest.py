@@ -77,12 +77,12 @@ def write_checkpoint(tmp_path, tiny_state) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory) -> Path:
-    """Validation images of three classes, two each, of different sizes."""
+    """Validation images of three classes, one, two and three, of different sizes."""
     root = tmp_path_factory.mktemp("imagenet")
     draws = np.random.default_rng(0)
-    for wnid in WNIDS:
+    for most, wnid in enumerate(WNIDS, start=1):
         (root / "val" / wnid).mkdir(parents=True)
-        for number in (1, 2):
+        for number in range(1, most + 1):
             pixels = draws.integers(0, 256, (30 + 10 * number, 50, 3), dtype=np.uint8)
             name = f"ILSVRC2012_val_{wnid[-4:]}{number}.JPEG"
             Image.fromarray(pixels).save(root / "val" / wnid / name)

@@ -1,5 +1,5 @@
-"""`python -m posmlp train ...` repeats one run of a study; `show` prints a study's main table; `docs`
-renews what README and docs say of results.
+"""`python -m posmlp train ...` repeats one run of a study; `show` prints a study's main table;
+`docs` renews what README and docs say of results.
 """
 
 import argparse

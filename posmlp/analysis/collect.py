@@ -105,9 +105,10 @@ def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
         cells = _sheet_cells(study.configs[variant.name], reference)
         cells |= {"study": study.name, "claim": variant.claim, "against": variant.against}
         for seed in study.seeds:
-            figures = _metric_cells(metrics.get((variant.name, seed), {}))
-            rows.append(figures | cells | {"seed": seed})
-            rows[-1].setdefault("key", study.run(variant.name, seed).key)
+            figures = metrics.get((variant.name, seed))
+            if figures is None:
+                figures = {"key": study.run(variant.name, seed).key}
+            rows.append(_metric_cells(figures) | cells | {"seed": seed})
     return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS))
 
 
@@ -234,10 +235,11 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
     for run in finished:
         line = _KEY_LINE.search((run.folder / "config.yaml").read_text("utf-8"))
         keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
-        found = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
+        asked = run.config.key
+        found = [f"{file} has {key}" for file, key in keys.items() if key != asked]
         if found:
             found = " and ".join(found)
-            stale.append(f"  {run.name}: {found}, the study asks for {run.config.key}")
+            stale.append(f"  {run.name}: {found}, the study asks for {asked}")
     if stale:
         raise ResultsError(
             f"study {study}: runs were trained with other settings or code than the study now "

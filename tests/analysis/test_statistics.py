@@ -138,5 +138,5 @@ def test_many_seeds_are_bootstrapped_with_the_generator_alone(runs_of):
 
 def test_runs_of_another_version_are_refused(runs_of):
     runs = runs_of({"ref": [90.0]}).drop(columns="against")
-    with pytest.raises(ValueError, match="lack against.*run `snakemake`"):
+    with pytest.raises(ValueError, match=r"lack against.*run `snakemake`"):
         summarise(runs, "ref")

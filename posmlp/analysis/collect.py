@@ -39,6 +39,10 @@ CURVE_COLUMNS = (
 )
 TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}
 TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
+# Types that need not be found out while reading, which takes twice the memory for long files.
+_COLUMN_TYPES = {name: pyarrow.float64() for name in CURVE_COLUMNS}
+_COLUMN_TYPES |= {name: pyarrow.string() for name in TEXT_COLUMNS}
+_COLUMN_TYPES |= {name: pyarrow.int64() for name in ("seed", "epoch")}
 REQUIRED_FIGURES = (
     *("top1", "top5", "loss", "train_loss", "params", "token_mixing_params", "macs"),
     *("train_images_per_s", "wall_s"),
@@ -105,9 +109,10 @@ def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
         cells = _sheet_cells(study.configs[variant.name], reference)
         cells |= {"study": study.name, "claim": variant.claim, "against": variant.against}
         for seed in study.seeds:
-            figures = _metric_cells(metrics.get((variant.name, seed), {}))
-            rows.append(figures | cells | {"seed": seed})
-            rows[-1].setdefault("key", study.run(variant.name, seed).key)
+            figures = metrics.get((variant.name, seed))
+            if figures is None:
+                figures = {"key": study.run(variant.name, seed).key}
+            rows.append(_metric_cells(figures) | cells | {"seed": seed})
     return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS))
 
 
@@ -160,15 +165,15 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         ResultsError: the file is not there.
     """
     options = csv.ConvertOptions(
-        column_types={name: pyarrow.string() for name in TEXT_COLUMNS},
+        column_types=_COLUMN_TYPES,
         null_values=[""],
         strings_can_be_null=False,
         include_columns=columns,
     )
     if not Path(path).exists():
         raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
-    # Arrow's own columns are given up one by one, so that memory holds the numbers only once.
     table = csv.read_csv(path, convert_options=options)
+    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
     return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
 
@@ -220,10 +225,11 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
     for run in finished:
         line = _KEY_LINE.search((run.folder / "config.yaml").read_text("utf-8"))
         keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
-        found = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
+        asked = run.config.key
+        found = [f"{file} has {key}" for file, key in keys.items() if key != asked]
         if found:
             found = " and ".join(found)
-            stale.append(f"  {run.name}: {found}, the study asks for {run.config.key}")
+            stale.append(f"  {run.name}: {found}, the study asks for {asked}")
     if stale:
         raise ResultsError(
             f"study {study}: runs were trained with other settings or code than the study now "

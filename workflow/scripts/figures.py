@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from posmlp.analysis.collect import read_frame
+from posmlp.analysis.figures.curves import DRAWN_COLUMNS
 from posmlp.analysis.figures.draw import draw_figures
 from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.statistics import summarise
@@ -12,7 +13,7 @@ with job_log(snakemake.log[0]):
     logs = snakemake.params.overlay
     inputs = {
         "summary": summarise(read_frame(snakemake.input.runs), snakemake.params.reference),
-        "curves": read_frame(snakemake.input.curves),
+        "curves": read_frame(snakemake.input.curves, DRAWN_COLUMNS),
         "overlay": read_released_logs(logs) if logs else {},
     }
     draw_figures("runs", inputs, Path(snakemake.output[0]).parent)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from posmlp.study import Study
@@ -31,19 +32,31 @@ class Results:
         return self.runs[known & self.runs["top1"].notna()]
 
     @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """The curves, with names as categories: grouping millions of texts is slow and large."""
+        return self.curves.astype({"variant": "category"})
+
+    @cached_property
     def histories(self) -> pd.DataFrame:
-        """By (variant, seed): num_epochs, whether they stand in_order, and the last one's row."""
-        by_run = self.curves.groupby(RUN, sort=False)
-        in_order = self.curves["epoch"] == by_run.cumcount()
-        histories = by_run.tail(1).set_index(RUN)
-        histories["num_epochs"] = by_run.size()
-        wrong = self.curves.loc[~in_order, RUN].drop_duplicates()
-        histories["in_order"] = ~histories.index.isin(pd.MultiIndex.from_frame(wrong))
+        """By (variant, seed): the row of the last epoch, num_epochs, in_order, first_train_loss.
+
+        in_order says whether the epochs are 0, 1, 2, ... in this order.
+        """
+        by_run = self.epochs.groupby(RUN, sort=False, observed=True)
+        run_R, place_R = by_run.ngroup().to_numpy(), np.arange(len(self.curves))
+        first, last = np.empty((2, by_run.ngroups), dtype=int)
+        last[run_R] = place_R
+        first[run_R[::-1]] = place_R[::-1]
+        histories = self.curves.iloc[last].set_index(RUN)
+        histories["num_epochs"] = np.bincount(run_R, minlength=len(last))
+        wrong_R = (self.curves["epoch"] != by_run.cumcount()).to_numpy()
+        histories["in_order"] = ~np.isin(np.arange(len(last)), run_R[wrong_R])
+        histories["first_train_loss"] = self.curves["train_loss"].to_numpy()[first]
         return histories
 
     def epochs_of_variants(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Give every variant of the study with its rows of the curves."""
-        for variant, rows in self.curves.groupby("variant", sort=False):
+        for variant, rows in self.epochs.groupby("variant", sort=False, observed=True):
             if variant in self.study.configs:
                 yield variant, rows
 

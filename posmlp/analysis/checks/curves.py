@@ -104,9 +104,9 @@ def rate_bounds(recipe: Recipe, epochs_E: np.ndarray) -> tuple[np.ndarray, np.nd
     "under may_not_learn in the study file",
 )
 def loss_fell(results: Results) -> Iterator[str]:
-    first = results.curves.groupby(RUN, sort=False)["train_loss"].first()
-    last, num_epochs = results.histories["train_loss"], results.histories["num_epochs"]
-    for (variant, seed), rose in (~(last < first) & (num_epochs > 1)).items():
-        if rose and variant not in results.study.may_not_learn:
-            losses = f"{first[variant, seed]:.4g} to {last[variant, seed]:.4g}"
+    runs = results.histories
+    rose = ~(runs["train_loss"] < runs["first_train_loss"]) & (runs["num_epochs"] > 1)
+    for (variant, seed), row in runs[rose].iterrows():
+        if variant not in results.study.may_not_learn:
+            losses = f"{row['first_train_loss']:.4g} to {row['train_loss']:.4g}"
             yield f"{name(variant, seed)}: from {losses}"

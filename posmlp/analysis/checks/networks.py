@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from posmlp.analysis.checks.check import Results, check, names
-from posmlp.analysis.formulas import MAPS, Window, token_mixing_params
+from posmlp.analysis.formulas import MAPS, Window, layer_parameters
 from posmlp.study import RunConfig
 
 SWITCHES = ("softmax", "psd", "bias", "gate_norm")  # none changes where tokens are mixed
@@ -66,7 +66,7 @@ def expected_params(config: RunConfig) -> list[int] | None:
     if layers and gate not in MAPS:
         return None
     bias = config.model.get("bias", True)
-    return [token_mixing_params(gate, window, groups, bias) for window, groups in layers]
+    return [layer_parameters(gate, window, groups, bias) for window, groups in layers]
 
 
 def token_mixers(config: RunConfig) -> tuple[str, list[tuple[Window, int]]]:

@@ -27,6 +27,7 @@ from posmlp.analysis.figures.style import (
 )
 
 PANELS = ["test_top1", "train_loss"]
+DRAWN_COLUMNS = ["variant", "epoch", *PANELS]  # of curves.csv; large studies have millions of rows
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 REFERENCE_COLOUR = "#999999"
 

@@ -149,9 +149,10 @@ def _num_overlaps(boxes_K4: np.ndarray, others_B4: np.ndarray) -> np.ndarray:
 
 def _crossings(lines_KP2: np.ndarray, boxes_B4: np.ndarray) -> np.ndarray:
     """Tell (K, B) which lines run through which boxes."""
-    points_KP12 = lines_KP2[:, :, None]
-    inside = (points_KP12 > boxes_B4[:, :2]) & (points_KP12 < boxes_B4[:, 2:])
-    return inside.all(axis=-1).any(axis=1)
+    x_KP1, y_KP1 = lines_KP2[..., 0, None], lines_KP2[..., 1, None]
+    left_B, bottom_B, right_B, top_B = boxes_B4.T
+    inside = (x_KP1 > left_B) & (x_KP1 < right_B) & (y_KP1 > bottom_B) & (y_KP1 < top_B)
+    return inside.any(axis=1)
 
 
 def _num_line_crossings(lines_KP2: np.ndarray, others_BP2: np.ndarray) -> np.ndarray:

@@ -57,6 +57,19 @@ def test_a_second_start_does_nothing(finished):
     assert finished.planned() == {}
 
 
+def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
+    copy = tmp_path / "clone"
+    kept = shutil.ignore_patterns(".snakemake*", "runs", "logs", "pages", "*.json", "mlflow*")
+    shutil.copytree(finished.path, copy, ignore=kept)
+    assert (copy / "results/tiny/runs.csv").exists()
+    clone = Checkout(copy, fresh=False)
+    for tracking in ("True", "False"):
+        done = clone.snakemake(
+            "--dry-run", "--config", "study=tiny", f"tracking={tracking}", study=""
+        )
+        assert re.search(r"^train +2$", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_a_new_seed_or_row_trains_only_what_is_missing(finished):
     with edited(finished, "config/studies/tiny.yaml", "seeds: [0]", "seeds: [0, 1]"):
         assert finished.planned()["train"] == 2

@@ -6,6 +6,8 @@ report: "../report/workflow.rst"
 
 rule pages:
     input:
+        # Pages show the runs' logs. It also makes a fresh clone, which has runs.csv, train them.
+        metrics=rules.collect.input.metrics,
         runs=rules.collect.output.runs,
         tables=rules.tables.output.md,
     output:

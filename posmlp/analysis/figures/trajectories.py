@@ -83,8 +83,7 @@ def way_of(encoding: Quadratic, centres_ESD: np.ndarray, spreads: np.ndarray) ->
     every.spread = torch.nn.Parameter(torch.from_numpy(spreads).flatten(0, 1))
     precision = every.precision().detach().double()
     precision = (precision + precision.mT) / 2  # a score depends on the symmetric part alone
-    variances = 1 / torch.linalg.eigvalsh(precision)
-    variances = torch.where(variances > 0, variances, torch.nan)
+    variances = 1 / torch.linalg.eigvalsh(precision)  # of a negative one the logarithm is NaN
     widths = variances.log().mean(dim=-1).div(2).exp()
     return Way(centres_ESD, widths.reshape(num_epochs, groups).numpy())
 

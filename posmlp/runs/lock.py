@@ -16,7 +16,6 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from posmlp.runs.record import not_written
@@ -55,12 +54,7 @@ class FolderLock:
         self.heart.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.done.set()
         self.heart.join()
         os.ftruncate(self.file, 0)  # not removed: somebody may be opening this very file

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from posmlp.training.engine import Asked
@@ -30,12 +30,7 @@ class Watch:
             self.before[number] = signal.signal(number, self.note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 

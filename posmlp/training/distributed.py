@@ -1,6 +1,7 @@
 """The processes that train one run together, started by torchrun or srun; usually there is one."""
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from typing import Any
@@ -97,8 +98,14 @@ def set_slurm_meeting_point() -> None:
     if "MASTER_ADDR" in os.environ:
         return
     nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_JOB_NODELIST", ""))
-    command = ["scontrol", "show", "hostnames", nodes]
-    hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    os.environ["MASTER_ADDR"] = hosts[0]
+    first = scontrol("show", "hostnames", nodes).split()[0]
+    found = re.search(r"NodeAddr=(\S+)", scontrol("show", "node", first))
+    os.environ["MASTER_ADDR"] = found[1] if found else first  # as Slurm itself reaches it
     job = int(os.environ["SLURM_JOB_ID"]) * 100 + int(os.environ.get("SLURM_STEP_ID", 0))
     os.environ.setdefault("MASTER_PORT", str(20000 + job % 10000))
+
+
+def scontrol(*words: str) -> str:
+    """Ask Slurm's controller."""
+    command = ["scontrol", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,15 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from posmlp.analysis.checks import CHECKS, Results, run_checks, table
-from posmlp.analysis.collect import ResultsError
+from posmlp.analysis.checks import CHECKED_CURVES, CHECKS, Results, run_checks, table
+from posmlp.analysis.collect import ResultsError, read_frame
+from posmlp.study import load_study
+
+ROOT = Path(__file__).parents[3]
+COMMITTED = sorted(path.parent.name for path in (ROOT / "results").glob("*/checks.md"))
 
 
 def test_sound_results_pass_every_check(results):
@@ -38,8 +45,15 @@ def test_of_many_runs_at_fault_the_first_are_named(results):
 
 
 def test_the_report_names_exceptions(results, study):
-    from dataclasses import replace
-
     lax = replace(study, may_not_learn=("sgu",))
     report = run_checks(Results(lax, results.runs, results.curves))
     assert "Exceptions:\n\n- Allowed to learn nothing: sgu.\n" in report
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_results_pass(name):
+    here = ROOT / "results" / name
+    runs = read_frame(here / "runs.csv")
+    curves = read_frame(here / "curves.csv", CHECKED_CURVES)
+    study = load_study(name, ROOT / "config/studies")
+    assert run_checks(Results(study, runs, curves)) == (here / "checks.md").read_text()

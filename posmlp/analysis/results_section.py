@@ -69,14 +69,14 @@ def best_and_reference(summary: pd.DataFrame) -> str:
 
 
 def verdicts(summary: pd.DataFrame) -> list[str]:
-    """List the variants by what their paired difference from the reference says."""
+    """List the variants by what their paired difference says, and from which other it is."""
     others = summary[summary["variant"] != summary["reference"]]
     sentences = []
     for verdict, words in VERDICTS.items():
-        rows = others[others["better"] == verdict]
-        if len(rows):
+        found = others[others["better"] == verdict]
+        for against, rows in found.groupby("against", sort=False):
             names = ", ".join(difference(row) for _, row in rows.iterrows())
-            sentences.append(f"{words.format(reference=summary['reference'].iloc[0])}: {names}.")
+            sentences.append(f"{words.format(reference=against)}: {names}.")
     if not sentences:
         return []
     rule = (

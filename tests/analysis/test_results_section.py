@@ -75,3 +75,9 @@ def test_latex_compiles_with_its_table(summary, tmp_path, needs):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-2000:]
+
+
+def test_a_variant_is_compared_with_what_its_row_names(summary):
+    text = "\n".join(paragraphs(summary.assign(against=["", "ref_a", "worse", "ref_a"])))
+    assert "More accurate than worse: better (" in text
+    assert "Less accurate than ref_a: worse (" in text

@@ -18,9 +18,11 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     from posmlp.runs.execute import execute
-    from posmlp.runs.watch import Watch
+    from posmlp.runs.watch import TIME_LIMIT, Watch
+    from posmlp.slurm.requeue import requeue
     from posmlp.tracking import Tracker, read_store
     from posmlp.training.distributed import join_world, leave_world
+    from posmlp.training.engine import Interrupted
 
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
@@ -30,9 +32,14 @@ def train(arguments: argparse.Namespace) -> None:
         world = join_world(arguments.device)
         store = read_store(arguments.store) if arguments.store and world.first else None
         tracker = Tracker(config.folder(arguments.results), store)
-        metrics = execute(
-            config, arguments.results, arguments.data_root, world, command, watch, tracker
-        )
+        try:
+            metrics = execute(
+                config, arguments.results, arguments.data_root, world, command, watch, tracker
+            )
+        except Interrupted:
+            if world.first and watch.signal == TIME_LIMIT:
+                requeue()
+            raise
         leave_world(world)
     if not world.first:
         return

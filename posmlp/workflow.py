@@ -7,14 +7,17 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from posmlp.slurm.site import Site
 from posmlp.study.errors import StudyError, faults
 from posmlp.study.settings import Section
 
 
 class Settings(Section):
     """How to run: the keys of config/config.yaml and of `snakemake --config`."""
+
+    model_config = ConfigDict(strict=False)  # on the command line `false` and 2 may be texts
 
     study: str = Field(description="name of a study in config/studies, or the path of its file")
     data_root: str = Field("data", description="folder of the data sets")
@@ -24,6 +27,7 @@ class Settings(Section):
         10.0, gt=0, description="minutes between the checkpoints that a run writes within an epoch"
     )
     tracking: bool = Field(True, description="mirror the runs to MLflow")
+    slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
 
 
 def read_settings(config: dict[str, Any]) -> Settings:

@@ -14,12 +14,12 @@ from posmlp.data.sources import DATASETS
 from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.lock import FolderLock
 from posmlp.runs.record import RunFolder
-from posmlp.runs.watch import Watch
+from posmlp.runs.watch import TIME_LIMIT, Watch
 from posmlp.study.run_config import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
 from posmlp.training.distributed import World
 from posmlp.training.engine import Interrupted, train
-from posmlp.training.errors import explained
+from posmlp.training.errors import TrainingError, explained
 from posmlp.training.trainer import Trainer, make_trainer
 
 SECONDS_BETWEEN_LINES = 10  # on the terminal; the log has every epoch
@@ -58,9 +58,16 @@ def execute(
             trainer = make_trainer(config, data_root, world)
             if state:
                 trainer.load_state_dict(state)
+            began = trainer.epoch, trainer.step
             try:
                 run_to_the_end(trainer, folder, parts, watch)
             except Interrupted:
+                if watch.signal == TIME_LIMIT and (trainer.epoch, trainer.step) == began:
+                    raise TrainingError(
+                        f"{config.name}: Slurm's warning of the time limit came before the first "
+                        "step; give jobs more time (slurm/site.yaml: hours), or a shorter warning "
+                        "(warning_s)"
+                    ) from None
                 say(
                     f"{config.name}: left at epoch {trainer.epoch}, step {trainer.step} by "
                     f"{watch.signal.name if watch.signal else 'another process'}; the same command "

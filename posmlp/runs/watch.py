@@ -8,8 +8,9 @@ from typing import Self
 
 from posmlp.training.engine import Asked
 
-# Slurm's warning before a time limit; and what kill, scancel, pre-emption and Ctrl-C send.
-SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
+TIME_LIMIT = signal.SIGUSR1  # Slurm's warning before it; where a site wants, of pre-emption too
+# And what kill, scancel, pre-emption and Ctrl-C send.
+SIGNALS = (TIME_LIMIT, signal.SIGTERM, signal.SIGINT)
 
 
 class Watch:

@@ -25,6 +25,8 @@ class Study:
     better: Better
     may_not_learn: tuple[str, ...]
     seeds: tuple[int, ...]
+    gpus: int  # of one run
+    nodes: int
     variants: tuple[Variant, ...]
     files: tuple[Path, ...]  # that it was read from: study file, its bases, sheet last
     configs: dict[str, RunConfig]  # of every variant, with the first seed
@@ -72,6 +74,7 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
         raise StudyError(problems)
     configs = _resolve(path.stem, merged, file, sheet, variants)
     _check_names(path, file, sheet, variants)
+    _check_batches(path, file, configs)
     return Study(
         name=path.stem,
         title=file.title,
@@ -80,6 +83,8 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
         better=file.better,
         may_not_learn=tuple(file.may_not_learn),
         seeds=tuple(file.seeds),
+        gpus=file.gpus,
+        nodes=file.nodes,
         variants=tuple(variants),
         files=(*files, sheet),
         configs=configs,
@@ -192,6 +197,19 @@ def _place_in_row(variant: Variant, fault: Fault) -> str:
         if f"{key}.".startswith(f"{column}."):
             return f"column {column}: {fault.text}"
     return f"{variant.name}: {fault}"
+
+
+def _check_batches(path: Path, file: StudyFile, configs: dict[str, RunConfig]) -> None:
+    """Refuse batches that the study's GPUs cannot share evenly."""
+    problems = [
+        f"{path}: gpus: the {config.recipe.batch_size} images of a batch of {config.variant}, in "
+        f"{config.recipe.grad_accum} parts each, cannot be shared by {file.gpus} GPUs; change "
+        "gpus or recipe.batch_size"
+        for config in configs.values()
+        if config.recipe.batch_size % (config.recipe.grad_accum * file.gpus)
+    ]
+    if problems:
+        raise StudyError(problems)
 
 
 def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Variant]) -> None:

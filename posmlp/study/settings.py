@@ -297,6 +297,16 @@ class StudyFile(Section):
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = Field(
         description="one run of every variant for each; they are integers from 0"
     )
+    gpus: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="GPUs that train a run together, over all its nodes, a process each (processes "
+        "on CPUs too); no setting of a run: other numbers of GPUs retrain nothing",
+    )
+    nodes: int = Field(
+        1, ge=1, description="nodes of a cluster that these GPUs are spread over evenly"
+    )
     reference: PathName = Field(
         description="the variant that the others are compared with, where the sheet's column "
         "`against` names no other"
@@ -314,3 +324,9 @@ class StudyFile(Section):
     )
 
     _settings_apply = model_validator(mode="after")(settings_apply)
+
+    @model_validator(mode="after")
+    def _gpus_fit_nodes(self) -> "StudyFile":
+        if self.gpus % self.nodes:
+            raise setting_error("gpus", f"{self.gpus} GPUs cannot be spread over {self.nodes} nodes")
+        return self

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
+from posmlp.slurm.launch import launch
+from posmlp.slurm.site import data_resources, training_resources
 from posmlp.study import check_models, load_study
 from posmlp.workflow import read_settings
 
@@ -23,7 +25,10 @@ RUNS = f"{RESULTS}/runs/{STUDY.name}"
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
 DATA_SETS = sorted({run.data.name for run in STUDY.runs()})
-PYTHON = sys.executable  # the interpreter that has posmlp, also where PATH does not know it
+SITE = SETTINGS.slurm  # with `--profile slurm`
+# The interpreter that has posmlp, also where PATH does not know it.
+POSMLP = launch(sys.executable, STUDY.gpus, STUDY.nodes, SITE)
+CPUS = SITE.cpus if SITE else 1  # of every process of a training
 
 
 wildcard_constraints:

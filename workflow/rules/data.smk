@@ -13,7 +13,7 @@ rule data:
         cpus=1,
         mem_mb=4000,
         runtime=120,
-        gpu=0,
+        **data_resources(SITE) if SITE else {},
     params:
         names=DATA_SETS,
         root=SETTINGS.data_root,

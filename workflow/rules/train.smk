@@ -17,16 +17,18 @@ rule train:
         f"{LOGS}/train/{{variant}}-seed{{seed}}.benchmark.tsv"
     threads: 1
     resources:
-        cpus=lambda wildcards, threads: threads,
-        mem_mb=4000,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=0,
+        **training_resources(
+            SITE, STUDY.gpus, STUDY.nodes, SETTINGS.device != "cpu", workflow.is_main_process
+        )
+        if SITE
+        else {"mem_mb": 4000},
     params:
         key=lambda wildcards: run_of(wildcards).key,
     message:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        ": > {log}; {PYTHON:q} -m posmlp train --study {SETTINGS.study:q}"
+        # Slurm's signals are for the trainer; what stands around it must outlive them.
+        "trap '' TERM USR1; : > {log}; {POSMLP} train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
-        " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {threads}"
+        " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {CPUS}"
         " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"

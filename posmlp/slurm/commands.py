@@ -1,0 +1,74 @@
+"""Slurm's own commands, asked with a time limit; none of them runs where Slurm is not installed."""
+
+import getpass
+import re
+import shutil
+import subprocess
+
+PATIENCE_S = 60  # a busy controller may take long; a dead one must not hang us
+
+
+class SlurmError(ValueError):
+    """Slurm cannot be asked, or refuses."""
+
+
+def installed() -> bool:
+    """Whether Slurm's commands are on this machine."""
+    return shutil.which("sinfo") is not None
+
+
+def ask(*command: str) -> str:
+    """Return what a command of Slurm's prints.
+
+    Raises:
+        SlurmError: it failed, or gave no answer in PATIENCE_S.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command[0]} gave no answer in {PATIENCE_S} s; is Slurm up?") from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()
+        raise SlurmError(f"{command[0]}: {said}")
+    return done.stdout
+
+
+def partition_minutes(partition: str | None) -> int | None:
+    """The shortest time limit of the partitions named; None where there is none or no Slurm."""
+    if not installed():
+        return None
+    limits = [minutes for _, minutes in partitions(partition) if minutes is not None]
+    return min(limits, default=None)
+
+
+def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
+    """Partitions and their time limits in minutes: those named, or the default one.
+
+    Names that the cluster lacks are left out.
+    """
+    lines = ask("sinfo", "--noheader", "--format=%P|%l").split()
+    wanted = set(names.split(",")) if names else None
+    found = {}
+    for line in lines:
+        name, limit = line.split("|")
+        default, name = name.endswith("*"), name.removesuffix("*")
+        if name in wanted if wanted else default:
+            found[name] = minutes_of(limit)
+    return list(found.items())
+
+
+def minutes_of(limit: str) -> int | None:
+    """Slurm's notation of a time, [days-][[hours:]minutes:]seconds, in minutes; None: no limit."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if not found:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return 60 * (24 * days + hours) + minutes
+
+
+def my_jobs() -> list[tuple[str, str, str]]:
+    """The user's jobs that wait or run: number, state and folder."""
+    lines = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z")
+    return [tuple(line.split("|", 2)) for line in lines.splitlines()]

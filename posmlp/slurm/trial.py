@@ -1,0 +1,73 @@
+"""Whether Slurm would take the jobs of a workflow, found out before the first is submitted."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+
+from posmlp.slurm.commands import SlurmError, ask, partitions
+
+NOT_NOW = "Requested node configuration is not available"  # said of nodes that are down, too
+UNUSABLE = ("down", "drain", "fail", "maint", "unk", "power", "no_respond", "reboot", "reserved")
+
+
+def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
+    """Ask Slurm about one job of every rule, with the request that the plugin will send.
+
+    Args:
+        jobs: Snakemake's jobs that would be submitted.
+        settings: of the executor plugin.
+
+    Raises:
+        SlurmError: Slurm refuses; the message names rule, request and what the cluster has.
+    """
+    for rule, job in {job.rule.name: job for job in jobs}.items():
+        partition = job.resources.get("slurm_partition")
+        account = job.resources.get("slurm_account")
+        request = {
+            "run_uuid": "trial",
+            "slurm_logfile": "/dev/null",
+            "comment_str": rule,
+            "account": f"-A {account}" if account else "",
+            "partition": f"-p {partition}" if partition else "",
+            "workdir": None,
+        }
+        command = get_submit_command(job, request, settings) + set_gres_string(job)
+        try:
+            ask("sh", "-c", f"{command} --test-only --wrap true")
+        except SlurmError as error:
+            said = str(error).removeprefix("sh: ")
+            if NOT_NOW in said and has_unusable_nodes(partition):
+                continue  # it may fit a node that comes back; Slurm lets it wait
+            raise SlurmError(refusal(rule, command, said, partition)) from None
+
+
+def refusal(rule: str, command: str, said: str, partition: str | None) -> str:
+    """The message for a request that Slurm would not take."""
+    names = ask("sinfo", "--noheader", "--format=%R").split()
+    asked = command.split("--comment", 1)[1].split(" ", 2)[2].strip()
+    lines = [
+        f"Slurm would refuse the jobs of rule {rule}: {said}",
+        f"  asked for: {asked}",
+        "  change slurm/site.yaml, or the command line: --config slurm=..., --set-resources "
+        f"{rule}:<name>=<value>",
+    ]
+    if partition and not partitions(partition):
+        lines.insert(2, f"  partitions of this cluster: {', '.join(dict.fromkeys(names))}")
+    else:
+        has = ask(
+            "sinfo",
+            "--noheader",
+            *([f"--partition={partition}"] if partition else []),
+            "--format=%R: %D nodes, %c CPUs, %m MB, %G, limit %l",
+        )
+        lines[2:2] = [f"  there is: {line}" for line in dict.fromkeys(has.splitlines())]
+    return "\n".join(lines)
+
+
+def has_unusable_nodes(partition: str | None) -> bool:
+    """Whether some node of the partition takes no jobs at present."""
+    where = [f"--partition={partition}"] if partition else []
+    states = ask("sinfo", "--noheader", *where, "--format=%T").split()
+    return any(word in state for state in states for word in UNUSABLE)

@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce report audit evaluate-checkpoint test faults lint docs ui clean
+.PHONY: help env reproduce report audit evaluate-checkpoint test test-slurm faults lint docs ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/
 	  "holds val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
 	@$(BIN)/python -m posmlp.released evaluate "$(FILE)" "$(DATA)" $(ARGS)
 
-test: env ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+test: env ## run the tests, all but those that need a cluster
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/slurm $(ARGS)
+
+test-slurm: env ## start a real Slurm on this machine, run the tests of slurm/ on it, stop it (root)
+	bash tests/slurm/run.sh $(ARGS)
 
 faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
 	$(BIN)/python -m posmlp.faults --faults $(FAULTS)

@@ -328,5 +328,7 @@ class StudyFile(Section):
     @model_validator(mode="after")
     def _gpus_fit_nodes(self) -> "StudyFile":
         if self.gpus % self.nodes:
-            raise setting_error("gpus", f"{self.gpus} GPUs cannot be spread over {self.nodes} nodes")
+            raise setting_error(
+                "gpus", f"{self.gpus} GPUs cannot be spread over {self.nodes} nodes"
+            )
         return self

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Checkout
+from checkout import Checkout
 
 from posmlp.analysis.figures.registry import FIGURES
 

@@ -1,0 +1,89 @@
+"""Checkout: a copy of the project for a test, in which the workflow runs as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config", "posmlp", "profiles", "slurm", "workflow", "pyproject.toml")
+
+STUDY = """\
+title: Tiny
+question: Does the workflow do what it says?
+data: {name: digits, train_fraction: 0.1}
+model: {name: gmlp_posgu_xs1_8, gate: sgu}
+recipe: {epochs: 1, batch_size: 32, lr: 1e-2, weight_decay: 0.05}
+seeds: [0]
+reference: sgu
+may_not_learn: [sgu, gqpe]
+"""
+SHEET = "variant\tclaim\tmodel.gate\tmodel.groups\nsgu\tThe reference\t\t\ngqpe\tA form\tgqpe\t4\n"
+
+
+class Checkout:
+    """A copy of the project with a study of two short runs, and `snakemake` in it."""
+
+    def __init__(self, path: Path, fresh: bool = True) -> None:
+        self.path = path
+        if not fresh:
+            return
+        path.mkdir(parents=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                skip = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, path / part, ignore=skip)
+            else:
+                shutil.copy(source, path / part)
+        (path / "config/studies/tiny.yaml").write_text(STUDY)
+        (path / "config/studies/tiny.tsv").write_text(SHEET)
+
+    def snakemake(
+        self, *arguments: str, study: str = "tiny", **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command in this checkout, with its own posmlp; output is kept together."""
+        process = self.start(*arguments, study=study, **variables)
+        output, _ = process.communicate(timeout=500)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    def start(
+        self, *arguments: str, study: str = "tiny", cores: str = "2", **variables: str
+    ) -> subprocess.Popen[str]:
+        """Start the command, in a process group of its own as from a terminal."""
+        command = [Path(sys.executable).with_name("snakemake"), *arguments]
+        if cores:
+            command += ["--cores", cores]
+        if study:
+            command += ["--config", f"study={study}"]
+        environment = os.environ | {"PYTHONPATH": str(self.path), "MPLBACKEND": "agg"}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        environment |= variables
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Dry run: how many jobs of each rule would run."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        lines = (
+            done.stdout.split("Job stats:")[-1].splitlines() if "Job stats" in done.stdout else []
+        )
+        words = [line.split() for line in lines]
+        return {
+            w[0]: int(w[1]) for w in words if len(w) == 2 and w[1].isdigit() and w[0] != "total"
+        }
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.path / name
+        text = path.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new))

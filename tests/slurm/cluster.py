@@ -1,0 +1,134 @@
+"""The cluster as tests see it: its jobs, what a user does to them, and what goes wrong with nodes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from checkout import Checkout
+
+LAB = Path(os.environ.get("SLURM_LAB", "/nowhere"))
+NODES = "n1", "n2", "g1", "g2"
+# A status check 2 s after a submission; on a real cluster the profile asks later.
+SOON = "--slurm-init-seconds-before-status-checks", "2"
+SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal to the last bit
+
+
+def command(*words: str) -> str:
+    """Run one of Slurm's commands."""
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Return what the condition returns as soon as that is true; fail with `what` if never."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"in {seconds} s never: {what}"
+        time.sleep(0.3)
+    return found
+
+
+class Submission:
+    """`snakemake --profile slurm` in a checkout, for one study, as its user starts it."""
+
+    def __init__(
+        self, checkout: Checkout, *arguments: str, study: str = "tiny", **site: Any
+    ) -> None:
+        self.checkout, self.study = checkout, study
+        self.arguments = (
+            *("--profile", "slurm", *SOON, *arguments),
+            *("--config", f"study={study}", "tracking=false", f"slurm={json.dumps(SITE | site)}"),
+        )
+        self.start()
+
+    def start(self) -> None:
+        self.process = self.checkout.start(*self.arguments, study="", cores="")
+        self.output = ""
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the end; a hang fails the test and is cleared away."""
+        try:
+            self.output, _ = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGINT)
+            self.output, _ = self.process.communicate(timeout=60)
+            raise AssertionError(f"still there after {seconds} s:\n{self.output}") from None
+        return self.process.returncode
+
+    def jobs(self) -> dict[str, str]:
+        """Numbers and states of this checkout's jobs that wait or run."""
+        lines = command("squeue", "--noheader", "--format=%i|%T|%Z").splitlines()
+        jobs = [line.split("|") for line in lines]
+        return {job: state for job, state, place in jobs if Path(place) == self.checkout.path}
+
+    def trainer(self, seconds: float = 90) -> psutil.Process:
+        """The training process of a run that has taken its first steps."""
+        self.run_folder(seconds)
+        return wait_for(self.trainers, seconds, "a trainer")[0]
+
+    def trainers(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+                here = process.cwd() == str(self.checkout.path)
+            except psutil.Error:
+                continue
+            if here and words[1:4] == ["-m", "posmlp", "train"]:
+                found.append(process)
+        return found
+
+    def run_folder(self, seconds: float = 90) -> Path:
+        """The folder of a run that trains and has written a checkpoint."""
+        runs = self.checkout.path / "results/runs" / self.study
+        pattern = "*/seed*/checkpoint-*.pt"
+        found = wait_for(lambda: sorted(runs.glob(pattern)), seconds, f"a checkpoint in {runs}")
+        return found[0].parent
+
+    def metrics(self, variant: str = "sgu", seed: int = 0) -> dict[str, Any]:
+        """The final figures of a run."""
+        path = f"results/runs/{self.study}/{variant}/seed{seed}/metrics.json"
+        return json.loads((self.checkout.path / path).read_text())
+
+
+def shown(job: str) -> str:
+    """What Slurm says of a job."""
+    return command("scontrol", "show", "job", job)
+
+
+def node_of(job: str) -> str:
+    found = re.search(r"^ +NodeList=(\S+)", shown(job), re.MULTILINE)
+    assert found, shown(job)
+    return found[1]
+
+
+def kill_daemon(node: str) -> None:
+    """Kill a node's slurmd; its jobs go on."""
+    os.kill(int((LAB / f"run/slurmd-{node}.pid").read_text()), signal.SIGKILL)
+
+
+def start_daemon(node: str) -> None:
+    command("slurmd", "-N", node)
+
+
+def power_off(node: str) -> None:
+    """Kill everything that runs on a node: its slurmd, the jobs' steps and their processes."""
+    kill_daemon(node)
+    for _ in range(3):
+        for process in psutil.process_iter():
+            try:
+                of_node = process.environ().get("SLURMD_NODENAME") == node or (
+                    "slurmstepd: [" in " ".join(process.cmdline())
+                    and any(f"spool-{node}" in f.path for f in process.open_files())
+                )
+                if of_node:
+                    process.kill()
+            except psutil.Error:
+                continue
+        time.sleep(0.2)

@@ -1,0 +1,132 @@
+"""What clusters do to jobs. Every test has a time limit: the plugin's faults are hangs."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from cluster import LAB, command, kill_daemon, node_of, power_off, shown, start_daemon, wait_for
+
+TRAIN = "--until", "train"
+
+
+def test_a_cancelled_job_is_started_again(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    (job,) = run.jobs()
+    command("scancel", job)
+    assert run.wait(240) == 0, run.output
+    assert run.metrics()["num_starts"] == 2
+
+
+def test_a_second_start_takes_over_from_one_that_was_killed(submit):
+    run = submit(*TRAIN, study="long")
+    trainer = run.trainer()
+    run.process.kill()
+    run.process.communicate()
+    unlocked = run.checkout.snakemake("--unlock", study="long")
+    assert unlocked.returncode == 0, unlocked.stdout
+    assert trainer.is_running(), "the job goes on without its Snakemake"
+    (orphan,) = run.jobs()
+    run.start()
+    assert run.wait(240) == 0, run.output
+    assert "Cancelled 1 job" in run.output
+    assert "CANCELLED" in shown(orphan)
+    metrics = run.metrics()
+    assert metrics["num_starts"] == 2
+    assert metrics["epochs"] == 40
+
+
+def test_jobs_of_other_studies_are_nobodys_orphans(submit):
+    other = submit(*TRAIN, study="long")
+    other.trainer()
+    run = submit(*TRAIN, study="tiny")
+    assert run.wait(240) == 0, run.output
+    assert "Cancelled" not in run.output
+    assert other.wait(240) == 0, other.output
+    assert other.metrics()["num_starts"] == 1
+
+
+@pytest.mark.alone
+def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
+    run = submit(*TRAIN, study="long", partition="scavenge")
+    run.trainer()
+    (job,) = run.jobs()
+    node = node_of(job)
+    stronger = ["-p", "gpu", "-w", node, "--exclusive", "-t", "1", "-o", "/dev/null"]
+    command("sbatch", *stronger, "--wrap", "sleep 8")
+    wait_for(lambda: run.jobs().get(job) != "RUNNING", 60, "pre-emption")
+    assert run.wait(300) == 0, run.output
+    assert run.metrics()["num_starts"] == 2
+    assert "by SIGTERM" in log_of_parts(run)
+    assert run.output.count("has been submitted") == 2, "the data and one job"
+
+
+def log_of_parts(run):
+    return "\n".join(p.read_text() for p in (run.checkout.path / "results/logs").rglob("*.log"))
+
+
+@pytest.mark.alone
+def test_a_node_daemon_that_is_killed_costs_nothing(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    (job,) = run.jobs()
+    node = node_of(job)
+    kill_daemon(node)
+    time.sleep(5)
+    start_daemon(node)
+    assert run.wait(240) == 0, run.output
+    assert run.metrics()["num_starts"] == 1
+
+
+@pytest.mark.alone
+def test_a_run_whose_node_loses_power_goes_on_elsewhere(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    (job,) = run.jobs()
+    node = node_of(job)
+    power_off(node)
+    try:
+        assert run.wait(300) == 0, run.output
+    finally:
+        start_daemon(node)
+        command("scontrol", "update", f"node={node}", "state=resume")
+    assert run.metrics()["num_starts"] == 2
+
+
+@pytest.mark.alone
+def test_a_node_set_down_sends_its_run_elsewhere(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    (job,) = run.jobs()
+    node = node_of(job)
+    command("scontrol", "update", f"node={node}", "state=down", "reason=test")
+    try:
+        assert run.wait(300) == 0, run.output
+    finally:
+        command("scontrol", "update", f"node={node}", "state=resume")
+    assert run.metrics()["num_starts"] == 2
+
+
+@pytest.mark.alone
+def test_a_controller_that_restarts_is_waited_for(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    os.kill(int((LAB / "run/slurmctld.pid").read_text()), signal.SIGKILL)
+    time.sleep(30)  # the profile's status checks fall into this time
+    command("slurmctld")
+    assert run.wait(300) == 0, run.output
+    assert run.metrics()["epochs"] == 40
+
+
+@pytest.mark.alone
+def test_accounting_that_is_away_is_not_missed(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    os.kill(int((LAB / "run/slurmdbd.pid").read_text()), signal.SIGKILL)
+    try:
+        assert run.wait(240) == 0, run.output
+    finally:
+        subprocess.run(["slurmdbd"], check=True)
+    assert run.metrics()["num_starts"] == 1

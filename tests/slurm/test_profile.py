@@ -1,0 +1,141 @@
+"""`snakemake --profile slurm` on a cluster that works: what is asked for, what comes out."""
+
+import json
+import os
+import re
+import signal
+
+import pytest
+from cluster import shown, wait_for
+
+TRAIN = "--until", "train"
+
+
+def test_a_study_comes_out_as_on_one_machine(submit, checkout, tmp_path):
+    cluster = submit("--jobs", "8", study="digits")
+    assert cluster.wait(540) == 0, cluster.output
+    assert "All 13 passed" in (checkout.path / "results/digits/checks.md").read_text()
+    assert (checkout.path / "results/digits/figures/accuracy_vs_params.pdf").exists()
+    kept = [("sgu", 0), ("lrpe_s4", 1), ("gqpe_s16", 2)]
+    targets = [f"elsewhere/runs/digits/{variant}/seed{seed}/metrics.json" for variant, seed in kept]
+    config = "study=digits", "tracking=false", "results=elsewhere"
+    done = checkout.snakemake(*targets, "--config", *config, study="")
+    assert done.returncode == 0, done.stdout
+    for target, (variant, seed) in zip(targets, kept, strict=True):
+        local = json.loads((checkout.path / target).read_text())
+        there = cluster.metrics(variant, seed)
+        assert there["key"] == local["key"]
+        for name in ("top1", "loss", "train_loss", "data_digest", "num_threads"):
+            assert there[name] == local[name], name
+
+
+def test_a_training_gets_the_gpu_that_it_asks_for(submit):
+    run = submit(*TRAIN, study="long", gpu_type="h200", cpus=2, mem_gb=3, hours=0.5)
+    trainer = run.trainer()
+    (job,) = run.jobs()
+    text = shown(job)
+    for asked in ("gres/gpu:h200=1", "Partition=gpu", "CPUs/Task=2", "MinMemoryNode=3000M"):
+        assert asked in text, text
+    assert "TimeLimit=00:30:00" in text
+    assert "Requeue=1" in text
+    assert "TresPerNode=gres:gpu:h200:1" in text
+    assert trainer.environ()["CUDA_VISIBLE_DEVICES"] in "0123"
+    assert trainer.environ()["SLURM_JOB_ID"] == job
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_two_gpus_train_one_run(submit, checkout, nodes):
+    checkout.edit("config/studies/tiny.yaml", "seeds: [0]", f"seeds: [0]\ngpus: 2\nnodes: {nodes}")
+    run = submit(*TRAIN)
+    job = wait_for(
+        lambda: next((j for j in run.jobs() if "rule_train" in shown(j)), None), 90, "a training"
+    )
+    assert f"NumNodes={nodes} " in shown(job)
+    assert f"gres/gpu={2}" in shown(job)
+    assert run.wait(180) == 0, run.output
+    metrics = run.metrics("gqpe")
+    assert metrics["num_processes"] == 2
+    alone = checkout.snakemake(
+        "results/runs/one/gqpe/seed0/metrics.json", study=str(one_process(checkout))
+    )
+    assert alone.returncode == 0, alone.stdout
+    local = checkout.path / "results/runs/one/gqpe/seed0/metrics.json"
+    assert metrics["train_loss"] == pytest.approx(json.loads(local.read_text())["train_loss"], 1e-4)
+
+
+def one_process(checkout):
+    text = (checkout.path / "config/studies/tiny.yaml").read_text()
+    text = re.sub("gpus: 2\nnodes: .\n", "variants: tiny.tsv\n", text)
+    path = checkout.path / "config/studies/one.yaml"
+    path.write_text(text)
+    return path.stem
+
+
+def test_what_slurm_would_refuse_is_said_before_anything_is_submitted(submit):
+    run = submit(partition="nope")
+    assert run.wait(60) == 1
+    assert "slurm/site.yaml" in run.output
+    assert "nope" in run.output
+    assert re.search(r"partitions of this cluster: .*scavenge", run.output)
+    assert "submitted" not in run.output
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        ({"gpu_type": "a100"}, "gpu:h200:4"),
+        ({"cpus": 64}, "8 CPUs"),
+        ({"constraint": "nvlink"}, "Invalid feature"),
+        ({"hours": 3}, "hours: 3 h are more than the 2 h"),
+        ({"gpus": 1}, "slurm.gpus"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_site_that_asks_for_what_is_not_there_is_told_what_is(submit, site, said):
+    run = submit(**site)
+    assert run.wait(60) == 1
+    assert said in run.output
+    assert "submitted" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_run_at_fault_is_reported_with_its_log_and_the_others_go_on(submit, checkout):
+    sheet = checkout.path / "config/studies/tiny.tsv"
+    sheet.write_text(
+        "variant\tclaim\trecipe.lr\trecipe.clip_grad\n"
+        "sgu\tIt runs\t\t\nworse\tIt diverges\t10.0\t\n"
+    )
+    checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 30")
+    checkout.edit("config/studies/tiny.yaml", "may_not_learn: [sgu, gqpe]", "may_not_learn: [sgu]")
+    run = submit(*TRAIN, "--retries", "1")
+    assert run.wait(240) == 1
+    assert run.metrics("sgu")["epochs"] == 30
+    log = "results/logs/tiny/train/worse-seed0.log"
+    assert log in run.output
+    assert "error: worse seed 0" in (checkout.path / log).read_text()
+    tried = len(re.findall(r"Job \d+ has been submitted", run.output))
+    assert tried <= 4  # the data, sgu, worse and at most one more
+
+
+def test_ctrl_c_cancels_what_was_submitted(submit):
+    run = submit(*TRAIN, study="long")
+    run.trainer()
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.wait(60) == 1
+    wait_for(lambda: not run.jobs(), 60, "an empty queue")
+    checkpoint = next(run.run_folder().glob("checkpoint-*.pt"))
+    assert checkpoint.stat().st_size > 0
+
+
+def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, checkout):
+    # Slurm asks for a checkpoint 90 s before the two minutes of the partition are over, or earlier.
+    checkout.edit("config/studies/long.yaml", "epochs: 40", "epochs: 150")
+    run = submit(*TRAIN, study="long", partition="short", warning_s=60)
+    assert run.wait(900) == 0, run.output
+    metrics = run.metrics()
+    assert metrics["num_starts"] >= 3
+    assert metrics["epochs"] == 150
+    log = (checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
+    assert "going on at epoch" in log
+    assert len(re.findall(r"has been submitted", run.output)) == 2, "the data and one job"

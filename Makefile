@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce report audit evaluate-checkpoint test test-slurm faults lint docs ui clean
+.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults lint docs ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
 	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 	@$(BIN)/python -m posmlp show $(STUDY)
+
+plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
+	@$(BIN)/snakemake plan --config study=$(STUDY) --cores $(CORES) --quiet all $(ARGS)
+
+calibrate: env ## measure for some seconds how fast each variant trains here, for the plan
+	$(BIN)/snakemake calibrate --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 
 report: env ## write results/STUDY/report.html, one file that opens offline (trains what is missing)
 	$(BIN)/snakemake all audit --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \

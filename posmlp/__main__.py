@@ -5,6 +5,7 @@
 import argparse
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from posmlp.study import load_study
@@ -49,6 +50,29 @@ def train(arguments: argparse.Namespace) -> None:
         f"{metrics['wall_s']:.0f} s; {done} of {len(study.runs())} runs done",
         file=sys.stderr,
     )
+
+
+def calibrate(arguments: argparse.Namespace) -> None:
+    """Measure for some seconds how fast each variant trains here, for the plan of a study."""
+    import psutil
+    import torch
+
+    from posmlp.plan.calibrate import calibrate, write_calibrations
+    from posmlp.training.distributed import join_world, leave_world
+
+    study = load_study(arguments.study)
+    torch.set_num_threads(arguments.threads)
+    process_s = time.time() - psutil.Process().create_time()
+    world = join_world(arguments.device)
+    rows = []
+    for config in study.configs.values():
+        rows.append(calibrate(config, arguments.data_root, world, process_s))
+        if world.first:
+            speed = config.recipe.batch_size / rows[-1].step_s
+            print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
+    if world.first:
+        write_calibrations(arguments.file, rows)
+    leave_world(world)
 
 
 def show(arguments: argparse.Namespace) -> None:
@@ -101,6 +125,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="between checkpoints within an epoch (10); one is written after every epoch too",
     )
     command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
+    command = commands.add_parser("calibrate", help="measure how fast a study's variants train")
+    command.set_defaults(function=calibrate)
+    command.add_argument("--study", required=True, help="a name, or the path of a study file")
+    command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
+    command.add_argument("--data-root", type=Path, default=Path("data"))
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads")
     command = commands.add_parser("show", help="print the main table of a study")
     command.set_defaults(function=show)
     command.add_argument("study", help="a name, or the path of a study file")

@@ -59,6 +59,27 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
     return list(found.items())
 
 
+def runs_of_partition(
+    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int
+) -> tuple[int, str]:
+    """How many runs a partition holds at once, other users apart, and what limits them.
+
+    Args:
+        gpus: of one run.
+        on_gpus: whether runs ask for GPUs; if not, jobs alone limit them.
+        most_jobs: that may be in the queue.
+    """
+    jobs = f"{most_jobs} jobs in the queue at most"
+    if not on_gpus or not installed():
+        return most_jobs, jobs
+    where = [f"--partition={partition}"] if partition else []
+    nodes = ask("sinfo", "--noheader", "--Node", *where, "--format=%N|%G").split()
+    found = [re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", node.split("|")[1]) for node in set(nodes)]
+    total = sum(int(number) for numbers in found for number in numbers)
+    at_once = max(1, min(most_jobs, total // gpus))
+    return at_once, f"{total} GPUs in partition {partition or '(default)'}; {jobs}"
+
+
 def minutes_of(limit: str) -> int | None:
     """Slurm's notation of a time, [days-][[hours:]minutes:]seconds, in minutes; None: no limit."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)

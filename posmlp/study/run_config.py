@@ -40,6 +40,13 @@ class RunConfig(Section):
         text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def speed_key(self) -> str:
+        """16 hex digits of the settings without the seed: what decides how fast a run trains."""
+        settings = {name: value for name, value in self.settings().items() if name != "seed"}
+        text = json.dumps(canonical(settings), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def settings(self) -> dict[str, Any]:
         """What the result depends on: all but the names of study and variant."""
         return self.model_dump(mode="json", exclude={"study", "variant"})

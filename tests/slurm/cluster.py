@@ -1,4 +1,4 @@
-"""The cluster as tests see it: its jobs, what a user does to them, and what goes wrong with nodes."""
+"""The cluster as tests see it: its jobs, what a user does to them, what breaks."""
 
 import json
 import os
@@ -67,7 +67,7 @@ class Submission:
         jobs = [line.split("|") for line in lines]
         return {job: state for job, state, place in jobs if Path(place) == self.checkout.path}
 
-    def trainer(self, seconds: float = 90) -> psutil.Process:
+    def trainer(self, seconds: float = 240) -> psutil.Process:
         """The training process of a run that has taken its first steps."""
         self.run_folder(seconds)
         return wait_for(self.trainers, seconds, "a trainer")[0]
@@ -84,7 +84,7 @@ class Submission:
                 found.append(process)
         return found
 
-    def run_folder(self, seconds: float = 90) -> Path:
+    def run_folder(self, seconds: float = 240) -> Path:
         """The folder of a run that trains and has written a checkpoint."""
         runs = self.checkout.path / "results/runs" / self.study
         pattern = "*/seed*/checkpoint-*.pt"

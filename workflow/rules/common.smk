@@ -7,6 +7,7 @@ from pathlib import Path
 
 from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
+from posmlp.slurm.commands import partition_minutes, runs_of_partition
 from posmlp.slurm.launch import launch
 from posmlp.slurm.site import data_resources, training_resources
 from posmlp.study import check_models, load_study
@@ -29,6 +30,11 @@ SITE = SETTINGS.slurm  # with `--profile slurm`
 # The interpreter that has posmlp, also where PATH does not know it.
 POSMLP = launch(sys.executable, STUDY.gpus, STUDY.nodes, SITE)
 CPUS = SITE.cpus if SITE else 1  # of every process of a training
+TRAINING_RESOURCES = {"mem_mb": 4000}
+if SITE:
+    TRAINING_RESOURCES = training_resources(
+        SITE, STUDY.gpus, STUDY.nodes, SETTINGS.device != "cpu", workflow.is_main_process
+    )
 
 
 wildcard_constraints:

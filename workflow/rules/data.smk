@@ -10,10 +10,10 @@ rule data:
         f"{LOGS}/data.benchmark.tsv"
     retries: 0  # data that are not there are said to be missing once
     resources:
+        **data_resources(SITE) if SITE else {},
         cpus=1,
         mem_mb=4000,
         runtime=120,
-        **data_resources(SITE) if SITE else {},
     params:
         names=DATA_SETS,
         root=SETTINGS.data_root,

@@ -17,4 +17,6 @@ onstart:
         try_submissions(submitted, workflow.executor_settings)
         orphans = cancel_orphans(Path.cwd(), f"'{HERE}/data.json'")
         if orphans:
-            print(f"Cancelled {len(orphans)} jobs of an earlier start; they go on from checkpoints")
+            print(
+                f"Cancelled {len(orphans)} jobs of an earlier start; they go on from checkpoints"
+            )

@@ -17,11 +17,7 @@ rule train:
         f"{LOGS}/train/{{variant}}-seed{{seed}}.benchmark.tsv"
     threads: 1
     resources:
-        **training_resources(
-            SITE, STUDY.gpus, STUDY.nodes, SETTINGS.device != "cpu", workflow.is_main_process
-        )
-        if SITE
-        else {"mem_mb": 4000},
+        **TRAINING_RESOURCES,
     params:
         key=lambda wildcards: run_of(wildcards).key,
     message:

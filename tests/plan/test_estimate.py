@@ -1,0 +1,116 @@
+"""Plans are sums of what was measured; what was not is named and never guessed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from posmlp.plan.calibrate import Calibration, read_calibrations, write_calibrations
+from posmlp.plan.estimate import Estimate, estimate, wall_seconds
+from posmlp.plan.report import cost_text, duration, plan_text
+from posmlp.study import load_study
+
+STUDY = load_study("digits")
+SGU = STUDY.configs["sgu"]
+ROW = Calibration(
+    variant="sgu",
+    settings=SGU.speed_key,
+    device="GPU A",
+    processes=1,
+    threads=8,
+    start_s=10.0,
+    step_s=0.5,
+    test_image_s=0.01,
+    num_steps=40,
+    num_test=500,
+    checkpoint_mb=3.0,
+    weights_mb=1.0,
+    device_mb=None,
+)
+A_RUN_S = 10 * (40 * 0.5 + 500 * 0.01)  # ten epochs
+
+
+def finish(results: Path, variant: str, seed: int, wall_s: float, key: str | None = None) -> None:
+    run = STUDY.run(variant, seed)
+    folder = run.folder(results)
+    folder.mkdir(parents=True)
+    metrics = {"wall_s": wall_s, "key": key or run.key}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def of(variant: str, estimates: list[Estimate]) -> Estimate:
+    return next(e for e in estimates if e.variant == variant)
+
+
+def test_a_calibration_stands_in_until_a_run_is_finished(tmp_path):
+    found = estimate(STUDY, tmp_path, [ROW])
+    sgu = of("sgu", found)
+    assert sgu == Estimate("sgu", 3, 0, 10 + A_RUN_S, "calibration on GPU A", 7.0)
+    assert of("gqpe_s4", found).seconds is None
+    finish(tmp_path, "sgu", 0, wall_s=100.0)
+    finish(tmp_path, "sgu", 2, wall_s=140.0)
+    sgu = of("sgu", estimate(STUDY, tmp_path, [ROW]))
+    assert (sgu.num_left, sgu.seconds, sgu.source) == (1, 130.0, "2 finished runs")
+
+
+def test_what_was_measured_with_other_settings_does_not_count(tmp_path):
+    finish(tmp_path, "sgu", 0, wall_s=100.0, key="0" * 16)
+    sgu = of("sgu", estimate(STUDY, tmp_path, [replace(ROW, settings="0" * 16)]))
+    assert (sgu.num_done, sgu.seconds, sgu.disk_mb) == (0, None, None)
+
+
+def test_speed_depends_on_settings_and_not_on_the_seed():
+    assert STUDY.run("sgu", 0).speed_key == STUDY.run("sgu", 2).speed_key
+    assert len({config.speed_key for config in STUDY.configs.values()}) == len(STUDY.configs)
+
+
+def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
+    path = tmp_path / "calibration.csv"
+    assert read_calibrations(path) == []
+    write_calibrations(path, [ROW, replace(ROW, variant="gqpe_s4")])
+    write_calibrations(path, [replace(ROW, device="GPU B", device_mb=12.5)])
+    write_calibrations(path, [replace(ROW, step_s=0.25)])
+    rows = read_calibrations(path)
+    assert [(r.variant, r.device, r.step_s) for r in rows] == [
+        ("gqpe_s4", "GPU A", 0.5),
+        ("sgu", "GPU B", 0.5),
+        ("sgu", "GPU A", 0.25),
+    ]
+    assert rows[1].device_mb == 12.5
+    assert of("sgu", estimate(STUDY, tmp_path, rows)).seconds == 10 + A_RUN_S - 10 * 40 * 0.25
+
+
+@pytest.mark.parametrize(("at_once", "wall"), [(1, 60.0), (2, 30.0), (3, 30.0), (100, 30.0)])
+def test_the_wait_is_that_of_the_longest_runs_first(at_once, wall):
+    runs = [Estimate("a", 3, 0, 10.0, "", None), Estimate("b", 2, 1, 30.0, "", None)]
+    assert wall_seconds(runs, at_once) == wall
+
+
+def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
+    finish(tmp_path, "sgu", 0, wall_s=7200.0)
+    text = plan_text(STUDY, tmp_path, estimate(STUDY, tmp_path, [ROW]), 4, "4 GPUs", 60)
+    assert "36 runs, 1 done, 35 to do" in text
+    assert "4.01 GPU-hours" in text
+    assert "To wait for: 2.0 h with 4 runs at once (4 GPUs)" in text
+    assert "a job may take 1 h: 3 jobs, one after the other" in text
+    assert "0.014 GB for checkpoints" in text
+    assert "lrpe_s1, " in text.split("Not measured and not counted: ")[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "?"), (4, "4 s"), (90, "1.5 min"), (7200, "2.0 h")]
+)
+def test_durations_are_for_people(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_report_sets_truth_beside_the_estimate():
+    runs = pd.DataFrame({"variant": ["sgu", "sgu", "gqpe_s4"], "wall_s": [400.0, 600.0, 3.0]})
+    text = cost_text(STUDY, runs, [ROW])
+    line = next(line for line in text.splitlines() if line.startswith("| sgu"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["sgu", "2", "250", "500", "2.00", "GPU A"]
+    assert "gqpe_s4" not in text
+    assert "make calibrate STUDY=digits" in cost_text(STUDY, runs, [])

@@ -1,0 +1,44 @@
+# What a study will cost, before it costs it. `snakemake plan` prints that and submits nothing; it
+# knows more after `snakemake calibrate`, one job that trains every variant for some seconds.
+
+
+def runs_at_once():
+    """How many runs train side by side at most, and what limits them."""
+    if SITE:
+        return runs_of_partition(
+            SITE.partition, STUDY.gpus, SETTINGS.device != "cpu", workflow.nodes
+        )
+    return max(1, workflow.cores // STUDY.gpus), f"{workflow.cores} cores of this machine"
+
+
+rule calibrate:
+    input:
+        facts=ancient(rules.data.output.facts),
+    output:
+        # Not deleted beforehand: it keeps what was measured on other machines.
+        update(f"{HERE}/calibration.csv"),
+    log:
+        f"{LOGS}/calibrate.log",
+    resources:
+        **TRAINING_RESOURCES,
+    params:
+        speeds={config.variant: config.speed_key for config in STUDY.configs.values()},
+    message:
+        "Measuring how fast the variants of {STUDY.name} train"
+    shell:
+        "{POSMLP} calibrate --study {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
+        " --data-root {SETTINGS.data_root:q} --threads {CPUS} > {log} 2> >(tee -a {log} >&2)"
+
+
+rule plan:
+    log:
+        f"{LOGS}/plan.log",
+    localrule: True
+    params:
+        study=SETTINGS.study,
+        results=RESULTS,
+        calibration=rules.calibrate.output[0],
+        at_once=lambda wildcards: runs_at_once(),
+        limit=lambda wildcards: partition_minutes(SITE.partition) if SITE else None,
+    script:
+        "../scripts/plan.py"

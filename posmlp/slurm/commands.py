@@ -89,6 +89,21 @@ def minutes_of(limit: str) -> int | None:
     return 60 * (24 * days + hours) + minutes
 
 
+def default_account() -> str | None:
+    """The account that pays for the user's jobs by default; None without accounting.
+
+    Snakemake's plugin asks for it in a way that fails, and warns of that.
+    """
+    user = getpass.getuser()
+    command = "sacctmgr", "--noheader", "--parsable2", "show", "user", user
+    if not shutil.which(command[0]):
+        return None
+    try:
+        return ask(*command, "format=DefaultAccount").strip() or None
+    except SlurmError:
+        return None
+
+
 def my_jobs() -> list[tuple[str, str, str]]:
     """The user's jobs that wait or run: number, state and folder."""
     lines = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
-from posmlp.slurm.commands import partition_minutes, runs_of_partition
+from posmlp.slurm.commands import default_account, partition_minutes, runs_of_partition
 from posmlp.slurm.launch import launch
 from posmlp.slurm.site import data_resources, training_resources
 from posmlp.study import check_models, load_study
@@ -27,6 +27,8 @@ LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
 DATA_SETS = sorted({run.data.name for run in STUDY.runs()})
 SITE = SETTINGS.slurm  # with `--profile slurm`
+if SITE and not SITE.account and workflow.is_main_process:
+    SITE = SITE.model_copy(update={"account": default_account()})
 # The interpreter that has posmlp, also where PATH does not know it.
 POSMLP = launch(sys.executable, STUDY.gpus, STUDY.nodes, SITE)
 CPUS = SITE.cpus if SITE else 1  # of every process of a training

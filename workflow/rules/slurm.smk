@@ -1,5 +1,5 @@
-# What `--profile slurm` adds. Before anything is submitted, jobs that an earlier start left behind
-# are cancelled, and Slurm is asked whether it would take what this start submits. Inside a job,
+# What `--profile slurm` adds. Before anything is submitted, Slurm is asked whether it would take
+# what this start submits, and jobs that an earlier start left behind are cancelled. Inside a job,
 # Slurm's signals reach the trainer.
 
 if SITE and not workflow.is_main_process:
@@ -10,13 +10,6 @@ if SITE and not workflow.is_main_process:
 
 onstart:
     if workflow.executor_plugin.name == "slurm":
-        from posmlp.slurm.orphans import cancel_orphans
-        from posmlp.slurm.trial import try_submissions
+        from posmlp.slurm.start import before_submitting
 
-        submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-        try_submissions(submitted, workflow.executor_settings)
-        orphans = cancel_orphans(Path.cwd(), f"'{HERE}/data.json'")
-        if orphans:
-            print(
-                f"Cancelled {len(orphans)} jobs of an earlier start; they go on from checkpoints"
-            )
+        before_submitting(workflow, f"'{HERE}/data.json'")

@@ -58,10 +58,10 @@ evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/
 	@$(BIN)/python -m posmlp.released evaluate "$(FILE)" "$(DATA)" $(ARGS)
 
 test: env ## run the tests, all but those that need a cluster
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/slurm $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/cluster $(ARGS)
 
 test-slurm: env ## start a real Slurm on this machine, run the tests of slurm/ on it, stop it (root)
-	bash tests/slurm/run.sh $(ARGS)
+	bash tests/cluster/run.sh $(ARGS)
 
 faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
 	$(BIN)/python -m posmlp.faults --faults $(FAULTS)

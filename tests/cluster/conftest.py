@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout
-from cluster import LAB, Submission
+from lab import LAB, Submission
 
 LONG = """\
 title: Long
 question: Does a run survive what happens to it?
 data: {name: digits}
 model: {name: gmlp_posgu_xs1_8, gate: sgu}
-recipe: {epochs: 40, batch_size: 32, lr: 1e-2, weight_decay: 0.05}
+recipe: {epochs: 10, batch_size: 8, lr: 1e-2, weight_decay: 0.05}
 seeds: [0]
 reference: sgu
 """
@@ -31,7 +31,7 @@ def cluster() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A checkout with two more studies: `long`, one run of half a minute or more, and `twice`."""
+    """A checkout with one more study: `long`, one run of half a minute or more."""
     checkout = Checkout(tmp_path / "checkout")
     studies = checkout.path / "config/studies"
     (studies / "long.yaml").write_text(LONG)

@@ -6,7 +6,7 @@ import re
 import signal
 
 import pytest
-from cluster import shown, wait_for
+from lab import shown, wait_for
 
 TRAIN = "--until", "train"
 
@@ -136,12 +136,12 @@ def test_ctrl_c_cancels_what_was_submitted(submit):
 
 def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, checkout):
     # Slurm asks for a checkpoint 90 s before the two minutes of the partition are over, or earlier.
-    checkout.edit("config/studies/long.yaml", "epochs: 40", "epochs: 150")
+    checkout.edit("config/studies/long.yaml", "epochs: 10", "epochs: 50")
     run = submit(*TRAIN, study="long", partition="short", warning_s=60)
     assert run.wait(900) == 0, run.output
     metrics = run.metrics()
     assert metrics["num_starts"] >= 3
-    assert metrics["epochs"] == 150
+    assert metrics["epochs"] == 50
     log = (checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
     assert "going on at epoch" in log
     assert len(re.findall(r"has been submitted", run.output)) == 2, "the data and one job"

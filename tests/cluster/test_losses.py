@@ -1,12 +1,13 @@
 """What clusters do to jobs. Every test has a time limit: the plugin's faults are hangs."""
 
 import os
+import re
 import signal
 import subprocess
 import time
 
 import pytest
-from cluster import LAB, command, kill_daemon, node_of, power_off, shown, start_daemon, wait_for
+from lab import LAB, command, kill_daemon, node_of, power_off, shown, start_daemon, wait_for
 
 TRAIN = "--until", "train"
 
@@ -35,7 +36,7 @@ def test_a_second_start_takes_over_from_one_that_was_killed(submit):
     assert "CANCELLED" in shown(orphan)
     metrics = run.metrics()
     assert metrics["num_starts"] == 2
-    assert metrics["epochs"] == 40
+    assert metrics["epochs"] == 10
 
 
 def test_jobs_of_another_study_are_left_alone(submit):
@@ -52,6 +53,11 @@ def test_jobs_of_another_study_are_left_alone(submit):
     assert other.metrics()["num_starts"] == 1
 
 
+def bring_back(node):
+    """Let a node take jobs again; Slurm refuses where it does so already."""
+    subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], capture_output=True)
+
+
 @pytest.mark.alone
 def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
     run = submit(*TRAIN, study="long", partition="scavenge")
@@ -63,12 +69,10 @@ def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
     wait_for(lambda: run.jobs().get(job) != "RUNNING", 60, "pre-emption")
     assert run.wait(450) == 0, run.output
     assert run.metrics()["num_starts"] == 2
-    assert "by SIGTERM" in log_of_parts(run)
     assert run.output.count("has been submitted") == 2, "the data and one job"
-
-
-def log_of_parts(run):
-    return "\n".join(p.read_text() for p in (run.checkout.path / "results/logs").rglob("*.log"))
+    # SIGTERM reached the trainer: it went on within an epoch, where only a signal leaves a checkpoint.
+    log = (run.checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
+    assert re.search(r"going on at epoch \d+, step [1-9]", log), log
 
 
 @pytest.mark.alone
@@ -95,7 +99,7 @@ def test_a_run_whose_node_loses_power_goes_on_elsewhere(submit):
         assert run.wait(450) == 0, run.output
     finally:
         start_daemon(node)
-        command("scontrol", "update", f"node={node}", "state=resume")
+        bring_back(node)
     assert run.metrics()["num_starts"] == 2
 
 
@@ -109,7 +113,7 @@ def test_a_node_set_down_sends_its_run_elsewhere(submit):
     try:
         assert run.wait(450) == 0, run.output
     finally:
-        command("scontrol", "update", f"node={node}", "state=resume")
+        bring_back(node)
     assert run.metrics()["num_starts"] == 2
 
 
@@ -121,7 +125,7 @@ def test_a_controller_that_restarts_is_waited_for(submit):
     time.sleep(30)  # the profile's status checks fall into this time
     command("slurmctld")
     assert run.wait(450) == 0, run.output
-    assert run.metrics()["epochs"] == 40
+    assert run.metrics()["epochs"] == 10
 
 
 @pytest.mark.alone

@@ -1,0 +1,57 @@
+"""What Slurm's commands print, read; the commands themselves are asked in tests/cluster."""
+
+import pytest
+
+from posmlp.slurm import commands
+from posmlp.slurm.commands import SlurmError, ask, minutes_of, partitions, runs_of_partition
+
+SINFO = "cpu*|2:00:00\ngpu|1-12:00:00\nlong|infinite\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [
+        ("2:00:00", 120),
+        ("30:00", 30),
+        ("1-00:00:00", 1440),
+        ("7-12:30:00", 10830),
+        ("infinite", None),
+    ],
+)
+def test_time_limits_are_read(limit, minutes):
+    assert minutes_of(limit) == minutes
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (None, [("cpu", 120)]),
+        ("gpu", [("gpu", 2160)]),
+        ("gpu,cpu", [("cpu", 120), ("gpu", 2160)]),
+        ("long", [("long", None)]),
+        ("nope", []),
+    ],
+)
+def test_partitions_are_found(monkeypatch, names, found):
+    monkeypatch.setattr(commands, "ask", lambda *command: SINFO)
+    assert partitions(names) == found
+
+
+@pytest.mark.parametrize(
+    ("gpus", "on_gpus", "at_once"), [(1, True, 12), (4, True, 3), (1, False, 50), (16, True, 1)]
+)
+def test_runs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, at_once):
+    nodes = "g1|gpu:h200:4(S:0)\ng2|gpu:8\ng1|gpu:h200:4(S:0)\nn1|(null)\n"
+    monkeypatch.setattr(commands, "ask", lambda *command: nodes)
+    monkeypatch.setattr(commands, "installed", lambda: True)
+    number, limited_by = runs_of_partition("gpu", gpus, on_gpus, most_jobs=50)
+    assert number == at_once
+    assert "50 jobs" in limited_by
+
+
+def test_a_command_that_fails_or_hangs_is_said_in_a_line(monkeypatch):
+    with pytest.raises(SlurmError, match="sh: no such partition"):
+        ask("sh", "-c", "echo no such partition >&2; exit 1")
+    monkeypatch.setattr(commands, "PATIENCE_S", 0.1)
+    with pytest.raises(SlurmError, match=r"sleep gave no answer in 0.1 s"):
+        ask("sleep", "10")

@@ -1,0 +1,98 @@
+"""What a site file becomes: the resources that Snakemake's plugin turns into a request."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from posmlp.slurm import site as module
+from posmlp.slurm.site import Site, data_resources, training_resources
+from posmlp.study.errors import StudyError
+from posmlp.workflow import read_settings
+
+
+def resources(site: Site, gpus: int = 1, nodes: int = 1, on_gpus: bool = True, main: bool = True):
+    return training_resources(site, gpus, nodes, on_gpus, main)
+
+
+@pytest.fixture(autouse=True)
+def no_limit(monkeypatch):
+    monkeypatch.setattr(module, "partition_minutes", lambda partition: None)
+
+
+@pytest.fixture
+def limit(monkeypatch, no_limit):
+    """A partition with a time limit of two hours."""
+    monkeypatch.setattr(module, "partition_minutes", lambda partition: 120)
+
+
+def test_the_shipped_file_holds_every_key_and_only_known_ones():
+    shipped = yaml.safe_load(Path("slurm/site.yaml").read_text())["slurm"]
+    assert list(shipped) == list(Site.model_fields)
+    Site.model_validate(shipped)
+
+
+def test_a_run_on_one_gpu_asks_for_no_more_than_that():
+    asked = resources(Site(partition="gpu", cpus=4, mem_gb=10.5, warning_s=60))
+    runtime = asked.pop("runtime")
+    assert asked == {
+        "slurm_partition": "gpu",
+        "mem_mb": 10500,
+        "cpus_per_task": 4,
+        "slurm_extra": "--signal=USR1@60",
+        "gres": "gpu:1",
+    }
+    assert runtime(None, attempt=1) == 24 * 60
+
+
+def test_several_gpus_are_counted_by_node():
+    asked = resources(Site(gpu_type="h200", mem_gb=8), gpus=8, nodes=2)
+    assert asked["gres"] == "gpu:h200:4"
+    assert asked["mem_mb"] == 32000
+    assert (asked["mpi"], asked["tasks"], asked["nodes"]) == ("srun", 8, 2)
+    assert asked["tasks_per_gpu"] == 0  # or the plugin would multiply tasks by GPUs
+
+
+def test_on_cpus_no_gpu_is_asked_for():
+    assert "gres" not in resources(Site(gpu_type="h200"), on_gpus=False)
+
+
+def test_names_that_are_null_are_left_to_the_cluster():
+    names = {"slurm_partition", "slurm_account", "qos", "constraint"}
+    assert not names & set(resources(Site()))
+    site = Site(partition="p", data_partition="d", account="a", qos="q", constraint="c")
+    assert names <= set(resources(site))
+    assert data_resources(site)["slurm_partition"] == "d"
+
+
+@pytest.mark.parametrize(
+    ("hours", "attempt", "minutes"),
+    [(None, 1, 120), (None, 2, 120), (0.5, 1, 30), (0.5, 3, 90), (1.5, 2, 120)],
+)
+def test_the_time_grows_by_attempt_up_to_the_partitions_limit(limit, hours, attempt, minutes):
+    assert resources(Site(hours=hours))["runtime"](None, attempt=attempt) == minutes
+
+
+def test_more_time_than_the_partition_allows_is_refused(limit):
+    with pytest.raises(StudyError, match=r"slurm.hours: 3 h are more than the 2 h .* null"):
+        resources(Site(hours=3.0))
+
+
+def test_a_job_does_not_ask_the_controller_about_limits(monkeypatch):
+    monkeypatch.setattr(module, "partition_minutes", lambda partition: pytest.fail("asked"))
+    resources(Site(), main=False)
+
+
+def test_the_command_line_may_give_numbers_as_text():
+    config = {"study": "digits", "tracking": "false", "slurm": {"cpus": "4", "hours": "0.5"}}
+    settings = read_settings(config)
+    assert (settings.tracking, settings.slurm.cpus, settings.slurm.hours) == (False, 4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("cpus", 0, "slurm.cpus"), ("gpus", 1, "slurm.gpus"), ("mem_gb", "much", "slurm.mem_gb")],
+)
+def test_a_wrong_key_is_named(key, value, said):
+    with pytest.raises(StudyError, match=said):
+        read_settings({"study": "digits", "slurm": {key: value}})

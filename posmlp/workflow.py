@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from posmlp.study.errors import StudyError, faults
-from posmlp.study.settings import Section
+from posmlp.study.section import Section
 
 
 class Settings(Section):

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
 from posmlp.study.files import read_mapping
 from posmlp.study.run_config import RunConfig, canonical
-from posmlp.study.settings import NAME_RULE, Better, StudyFile, is_path_name
+from posmlp.study.section import NAME_RULE, is_path_name
+from posmlp.study.settings import Better, StudyFile
 from posmlp.study.sheet import Variant, read_sheet
 
 

@@ -10,10 +10,13 @@ from pydantic import ValidationError, model_validator
 
 from posmlp.code_version import training_code_digest
 from posmlp.data.sources import DATASETS
+from posmlp.study.data_settings import Data
 from posmlp.study.errors import StudyError, faults
 from posmlp.study.files import dump_yaml, read_mapping
 from posmlp.study.model_settings import Model
-from posmlp.study.settings import Data, PathName, Recipe, Section, Seed, settings_apply
+from posmlp.study.recipe_settings import Recipe
+from posmlp.study.section import PathName, Section
+from posmlp.study.settings import Seed, settings_apply
 
 
 class RunConfig(Section):

@@ -119,6 +119,14 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         os.utime(path, (stat.st_atime, stat.st_mtime))
 
 
+def test_who_tracks_is_no_part_of_a_run(finished):
+    without = ("--config", "study=tiny", "tracking=False")
+    done = finished.snakemake("--dry-run", *without, study="")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^store +1$", done.stdout, re.MULTILINE), done.stdout
+    assert not re.search(r"^(train|sync) ", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
     path = "posmlp/analysis/figures/style.py"
     with edited(finished, path, "\nimport ", "\nCHANGED = 1\nimport "):
@@ -277,7 +285,7 @@ def test_the_report_is_one_file_with_everything_in_it(finished, tmp_path):
     assert not re.search(r'(?:src|href)="(?:https?:)?//', text)  # opens offline
     shown = set(re.findall(r'"name": "([a-z_]+\.(?:html|png))"', text))
     assert {
-        f"{page}.html" for page in ("study", "tables", "results", "provenance", "runs")
+        f"{page}.html" for page in ("study", "results", "checks", "provenance", "runs")
     } <= shown
     assert {f"{entry.name}.png" for entry in FIGURES if not entry.each_variant} <= shown
     assert {"sgu.png", "gqpe.png"} <= shown

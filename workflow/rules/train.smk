@@ -7,7 +7,8 @@
 rule train:
     input:
         facts=ancient(rules.data.output.facts),
-        store=ancient(rules.store.output.store) if SETTINGS.tracking else [],
+        # Without tracking, too: a run with fewer inputs would be trained again.
+        store=ancient(rules.store.output.store),
     output:
         # What else is in the folder outlives a failed job, so that the next one goes on from it.
         metrics=f"{RUNS}/{{variant}}/seed{{seed}}/metrics.json",

@@ -210,11 +210,17 @@ def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout)
         "trainer.loss_sum += loss.detach()",
         "trainer.loss_sum += loss.detach() * (float('nan') if config.variant == 'gqpe' else 1)",
     )
-    done = checkout.snakemake()
+    done = checkout.snakemake("--retries", "2")  # as on a cluster
     assert done.returncode != 0
     assert "training has diverged" in done.stdout
+    assert done.stdout.count("error: not tried again before the next start") == 2
+    log = (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
+    assert "training has diverged" in log
     assert (checkout.path / "results/runs/tiny/sgu/seed0/metrics.json").exists()
     assert not (checkout.path / "results/runs/tiny/gqpe/seed0/metrics.json").exists()
+    again = checkout.snakemake("--until", "train")
+    assert "training has diverged" in again.stdout
+    assert "Trying to restart" not in again.stdout
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 # One training: a variant with a seed. It is repeated when its key changes, that is when a setting
 # that it depends on or the code in posmlp/{layers,models,data,training} does; dates do not count.
-# A training that is stopped by a signal leaves a checkpoint and the exit status 75. Snakemake starts
-# it again (`retries` in the profiles), and it goes on from there.
+# A training that is stopped by a signal leaves a checkpoint and goes on from there when it is started
+# again: by train.sh where it alone was stopped, by Snakemake's `retries` on a cluster, or by the next
+# start. One that ended by its own fault is not tried again before that.
 
 
 rule train:
@@ -22,12 +23,14 @@ rule train:
         mem_mb=4000,
         runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=0,
+        attempt=lambda wildcards, attempt: attempt,
     params:
         key=lambda wildcards: run_of(wildcards).key,
     message:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        ": > {log}; {PYTHON:q} -m posmlp train --study {SETTINGS.study:q}"
+        "exec bash workflow/scripts/train.sh {resources.attempt} {log:q}"
+        " {PYTHON:q} -m posmlp train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {threads}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q}"

@@ -56,6 +56,7 @@ def test_a_run_that_the_study_does_not_have(folder):
 
 DELETE = object()
 MISTAKES = [
+    ("model.groups", 2**53 + 1, "model.groups: a number beyond 2^53 is not a sensible setting"),
     ("title", DELETE, "title: missing; add it; it is one line for tables"),
     ("title", 5, "title: should be text, found 5"),
     ("titel", "x", 'titel: unknown key; did you mean "title"?'),

@@ -64,7 +64,7 @@ def make_runs(study: Study, results: Path) -> None:
             run = study.run(variant, seed)
             folder = run.folder(results)
             folder.mkdir(parents=True)
-            run.write(folder / "config.yaml")
+            (folder / "config.yaml").write_text(run.to_yaml())
             noise_E = random.normal(0, 0.3, epochs_E.size)
             loss_E = 2.3 * np.exp(-epochs_E / 60) + 0.4 + noise_E / 100
             top1_E = np.minimum(95 + better - 60 * np.exp(-epochs_E / 30) + noise_E, 100)

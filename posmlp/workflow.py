@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from posmlp.slurm.site import Site
 from posmlp.study.errors import StudyError, faults
-from posmlp.study.settings import Section
+from posmlp.study.section import Section
 
 
 class Settings(Section):

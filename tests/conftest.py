@@ -19,3 +19,29 @@ def needs() -> Callable[[bool, str], None]:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
 
     return check
+
+
+RECIPE = dict(epochs=2, batch_size=64, lr=1e-2, weight_decay=0.05, warmup_epochs=1, clip_grad=1.0)
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable:
+    """Return a function that builds the settings of a run of a second on the real digits.
+
+    Its sections are merged into the default's.
+    """
+    from posmlp.study import RunConfig  # not before the number of threads is set
+
+    def make(seed=0, data=None, model=None, recipe=None, variant="gqpe"):
+        return RunConfig.model_validate(
+            dict(
+                study="small",
+                variant=variant,
+                seed=seed,
+                data=dict(name="digits", train_fraction=0.2) | (data or {}),
+                model=dict(name="gmlp_posgu_xs1_8", gate="gqpe", groups=4) | (model or {}),
+                recipe=RECIPE | (recipe or {}),
+            )
+        )
+
+    return make

@@ -49,7 +49,7 @@ REQUIRED_FIGURES = (
 )
 
 
-_KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.write puts it
+_KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.to_yaml has it
 
 
 class ResultsError(ValueError):

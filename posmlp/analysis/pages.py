@@ -1,54 +1,21 @@
-"""Pages of the report: Markdown about a study and its runs, as HTML that stands alone."""
+"""Pages of the report as Markdown: the study, its results, where they come from, its runs."""
 
+import base64
 import html
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import markdown
 import pandas as pd
 
 from posmlp.study import Study
 
-STYLE = """\
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; }
-body { max-width: 72em; margin: 2em auto; padding: 0 1.5em; }
-h1 { font-size: 1.5em; }
-h2 { font-size: 1.15em; margin-top: 2em; }
-table { border-collapse: collapse; font-size: 0.9em; margin: 1em 0; }
-th, td { padding: 0.25em 0.8em; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; }
-th { border-bottom: 2px solid #888; text-align: left; }
-pre { background: #f6f6f6; padding: 0.8em; overflow-x: auto; }
-summary { cursor: pointer; padding: 0.15em 0; }
-"""
-PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+SCREEN_SCALE = 0.55  # of a printed figure's 300 pixels an inch
 MOST_LOG_LINES = 400  # of a run; the middle of a longer log is left out
 CODE = ("code_version", "git_commit", "git_dirty")
 DATA = ("data_digest", "num_train", "num_test")
 VERSIONS = ("python", "torch", "torchvision", "timm", "numpy", "cuda")
 HARDWARE = ("device", "cpu", "num_threads")
-
-
-def write_page(path: str | Path, title: str, text: str) -> None:
-    """Write Markdown as an HTML page without references to anything outside of it."""
-    body = markdown.markdown(text, extensions=["tables", "md_in_html"])
-    page = PAGE.format(title=html.escape(title), style=STYLE, body=body)
-    Path(path).write_text(page, encoding="utf-8")
 
 
 def study_page(study: Study) -> str:
@@ -76,6 +43,28 @@ def study_page(study: Study) -> str:
             "Every variant has these but for its changes.",
             table([{"setting": f"`{k}`", "value": show(v)} for k, v in sorted(settings.items())]),
         ]
+    )
+
+
+def results_page(sentences: str, table: str, pictures: Iterable[tuple[Path, str]]) -> str:
+    """Return the results in sentences, the main table, and figures with their captions.
+
+    Args:
+        sentences, table: Markdown.
+        pictures: PNG files and captions, in the order of the page.
+    """
+    return "\n\n".join([sentences, table, *(figure(*picture) for picture in pictures)])
+
+
+def figure(png: Path, caption: str) -> str:
+    """Return a picture that stands in the page itself, larger than in print, above its caption."""
+    content = png.read_bytes()
+    width = int.from_bytes(content[16:20], "big") * SCREEN_SCALE  # as PNG's header has it
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    words = html.escape(" ".join(caption.split()))
+    return (
+        f'<figure>\n<img src="{source}" style="width: {width:.0f}px" alt="{png.stem}">\n'
+        f"<figcaption>{words}</figcaption>\n</figure>"
     )
 
 
@@ -129,7 +118,7 @@ def runs_page(runs: pd.DataFrame, logs: Path) -> str:
     folded = []
     for name in map(anchor, runs.itertuples()):
         log = html.escape(read_log(logs / f"{name}.log"))
-        folded.append(f'<details><summary>{name}</summary><pre id="{name}">{log}</pre></details>')
+        folded.append(f'<details id="{name}"><summary>{name}</summary><pre>{log}</pre></details>')
     return "\n\n".join(["# Runs", table(rows, align_right=True), "## Logs", "\n".join(folded)])
 
 
@@ -170,5 +159,8 @@ def table(rows: list[dict[str, str]], align_right: bool = False) -> str:
 
 def show(value: object) -> str:
     """Return a setting's value as a reader expects it."""
-    words = {None: "none", True: "yes", False: "no"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, list):
+        return f"[{', '.join(map(show, value))}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,10 +6,13 @@ say other than the table beside it.
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.inference import MOST_SEEDS
+from posmlp.analysis.statistics import LEVEL, num_comparisons
 from posmlp.analysis.tables import escape_latex
+from posmlp.study import Better
 
 VERDICTS = {
     "yes": "More accurate than {reference}",
@@ -19,29 +22,34 @@ VERDICTS = {
 }
 
 
-def to_markdown(summary: pd.DataFrame, title: str) -> str:
+def to_markdown(summary: pd.DataFrame, better: Better, title: str) -> str:
     """Return the section in Markdown."""
-    return "\n\n".join([f"## Results: {title}", *paragraphs(summary)]) + "\n"
+    return "\n\n".join([f"## Results: {title}", *paragraphs(summary, better)]) + "\n"
 
 
-def to_latex(summary: pd.DataFrame, title: str) -> str:
+def to_latex(summary: pd.DataFrame, better: Better, title: str) -> str:
     """Return the section in LaTeX, with the main table; it needs the package booktabs."""
     parts = [rf"\section*{{Results: {escape_latex(title)}}}"]
-    parts += [escape_latex(paragraph) for paragraph in paragraphs(summary)]
+    parts += [escape_latex(paragraph) for paragraph in paragraphs(summary, better)]
     return "\n\n".join([*parts, r"\input{tables/main}"]) + "\n"
 
 
-def write(summary: pd.DataFrame, title: str, folder: str | Path) -> None:
+def write(summary: pd.DataFrame, better: Better, title: str, folder: str | Path) -> None:
     """Write results.md and results.tex into `folder`."""
     for name, text in (("results.md", to_markdown), ("results.tex", to_latex)):
-        (Path(folder) / name).write_text(text(summary, title), encoding="utf-8")
+        (Path(folder) / name).write_text(text(summary, better, title), encoding="utf-8")
 
 
-def paragraphs(summary: pd.DataFrame) -> list[str]:
-    """Return the text: what was compared, the best and the reference, verdicts, what is missing."""
+def paragraphs(summary: pd.DataFrame, better: Better) -> list[str]:
+    """Return the text: what was compared, the best and the reference, verdicts, what is missing.
+
+    Args:
+        better: the rule by which the summary was made.
+    """
     return [
         f"{compared(summary)} {best_and_reference(summary)}",
-        *verdicts(summary),
+        *verdicts(summary, better),
+        *seeds_needed(summary, better),
         *smallest_equal(summary),
         *missing_seeds(summary),
     ]
@@ -68,7 +76,7 @@ def best_and_reference(summary: pd.DataFrame) -> str:
     return text + (f"; the reference is {named(found.iloc[0])}." if len(found) else ".")
 
 
-def verdicts(summary: pd.DataFrame) -> list[str]:
+def verdicts(summary: pd.DataFrame, better: Better) -> list[str]:
     """List the variants by what their paired difference says, and from which other it is."""
     others = summary[summary["variant"] != summary["reference"]]
     sentences = []
@@ -79,10 +87,31 @@ def verdicts(summary: pd.DataFrame) -> list[str]:
             sentences.append(f"{words.format(reference=against)}: {names}.")
     if not sentences:
         return []
+    num_tests = num_comparisons(summary)
+    corrected = f", Holm-corrected for {num_tests} comparisons" if num_tests > 1 else ""
     rule = (
-        f"Differences are paired by seed, ± half the width of their Student-t {LEVEL:.0%} interval."
+        f"Differences are paired by seed, ± half the width of their Student-t {LEVEL:.0%} "
+        f"interval; verdicts are those of paired t tests at the level {better.level:g}{corrected}."
     )
     return [" ".join([*sentences, rule])]
+
+
+def seeds_needed(summary: pd.DataFrame, better: Better) -> list[str]:
+    """Say how many seeds would tell apart what could not be told apart."""
+    open_ones = summary[summary["better"] == "not distinguishable"].dropna(subset="seeds_needed")
+    if open_ones.empty:
+        return []
+    counts = []
+    for num_seeds, rows in open_ones.groupby("seeds_needed"):
+        number = f"{num_seeds:.0f}" if np.isfinite(num_seeds) else f"more than {MOST_SEEDS:,}"
+        counts.append(f"{number} ({', '.join(rows['variant'])})")
+    smallest = better.smallest_difference
+    at_least = f", but at least {smallest} points" if smallest else ""
+    return [
+        f"If the true differences are as measured{at_least}, and their spread too, these would be "
+        f"told apart with a probability of {better.power:.0%} by so many seeds: "
+        f"{', '.join(counts)}."
+    ]
 
 
 def smallest_equal(summary: pd.DataFrame) -> list[str]:

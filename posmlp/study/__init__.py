@@ -3,11 +3,13 @@
 Needs neither torch nor timm (`check_models` imports them when called): Snakemake parses with it.
 """
 
+from posmlp.study.data_settings import Data
 from posmlp.study.errors import StudyError
 from posmlp.study.load import Study, Variant, load_study
 from posmlp.study.model_check import check_models
+from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.run_config import RunConfig
-from posmlp.study.settings import Augment, Better, Data, Recipe
+from posmlp.study.settings import Better
 
 __all__ = [
     "Augment",

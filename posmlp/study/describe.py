@@ -4,14 +4,17 @@ import json
 
 from pydantic import BaseModel
 
+from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
-from posmlp.study.settings import NAME_RULE, Augment, Better, Data, Recipe, StudyFile
+from posmlp.study.recipe_settings import Augment, Recipe
+from posmlp.study.section import NAME_RULE
+from posmlp.study.settings import Better, StudyFile
 
 INTRODUCTION = """\
 # Configuration
 
 <!-- Written by `python -m posmlp.study > config/README.md`; change the descriptions in
-posmlp/study/settings.py and renew it. -->
+posmlp/study/*settings.py and renew it. -->
 
 `config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is
 trained and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: a

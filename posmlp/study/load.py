@@ -10,8 +10,12 @@ from pydantic import ValidationError
 from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
 from posmlp.study.files import read_mapping
 from posmlp.study.run_config import RunConfig, canonical
-from posmlp.study.settings import NAME_RULE, Better, StudyFile, is_path_name
+from posmlp.study.section import NAME_RULE, is_path_name
+from posmlp.study.settings import Better, StudyFile
 from posmlp.study.sheet import Variant, read_sheet
+
+# What stands in the results folder beside the studies.
+NOT_STUDIES = ("audit", "bench", "figures", "logs", "mlartifacts", "mlflow.db", "runs")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,11 @@ def _study_path(name_or_path: str, config_dir: Path) -> Path:
         raise StudyError(f"{path}: the name of a study file must end in .yaml")
     if not is_path_name(path.stem):
         raise StudyError(f"{path}: a study cannot be called {path.stem!r}; allowed: {NAME_RULE}")
+    if path.stem.lower() in NOT_STUDIES:
+        raise StudyError(
+            f"{path}: a study cannot be called {path.stem!r}: results/{path.stem.lower()} is not "
+            f"a study's folder; rename the file. Taken: {', '.join(NOT_STUDIES)}"
+        )
     for other in path.parent.glob("*.yaml"):
         if other.stem != path.stem and other.stem.lower() == path.stem.lower():
             raise StudyError(f"{path}: differs only in case from {other.name}; rename one of them")

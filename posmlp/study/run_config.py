@@ -10,10 +10,13 @@ from pydantic import ValidationError, model_validator
 
 from posmlp.code_version import training_code_digest
 from posmlp.data.sources import DATASETS
+from posmlp.study.data_settings import Data
 from posmlp.study.errors import StudyError, faults
 from posmlp.study.files import dump_yaml, read_mapping
 from posmlp.study.model_settings import Model
-from posmlp.study.settings import Data, PathName, Recipe, Section, Seed, settings_apply
+from posmlp.study.recipe_settings import Recipe
+from posmlp.study.section import PathName, Section
+from posmlp.study.settings import Seed, settings_apply
 
 
 class RunConfig(Section):
@@ -83,17 +86,13 @@ class RunConfig(Section):
         """The run's folder: runs/<study>/<variant>/seed<k> under `results_dir`."""
         return Path(results_dir) / "runs" / self.study / self.variant / f"seed{self.seed}"
 
-    def write(self, path: str | Path) -> None:
-        """Write `to_yaml` into a file."""
-        Path(path).write_text(self.to_yaml(), encoding="utf-8")
-
     def to_yaml(self) -> str:
         """The settings, with the key that they have under the present code."""
         return dump_yaml({**self.model_dump(mode="json"), "key": self.key})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read what `write` wrote. The key in the file is a record of the code then, no setting."""
+        """Read what `to_yaml` gave; the key in it is a record of the code then, no setting."""
         values = read_mapping(Path(path))
         values.pop("key", None)
         try:

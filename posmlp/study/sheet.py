@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from posmlp.study.data_settings import Data
 from posmlp.study.errors import StudyError, did_you_mean
 from posmlp.study.files import parse_yaml, read_text
-from posmlp.study.settings import NAME_RULE, Data, Recipe, is_path_name
+from posmlp.study.recipe_settings import Recipe
+from posmlp.study.section import NAME_RULE, is_path_name
 
 NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
 _MODEL_COLUMN = re.compile(r"model\.[A-Za-z_][A-Za-z0-9_]*")

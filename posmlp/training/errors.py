@@ -14,7 +14,8 @@ def explained(error: Exception, part_size: int, grad_accum: int) -> TrainingErro
         part_size: images that one process held at once.
         grad_accum: parts that a batch was computed in.
     """
-    if not isinstance(error, RuntimeError | MemoryError):
+    cut_off = isinstance(error, EOFError | ConnectionError)  # while a reader handed over a part
+    if not cut_off and not isinstance(error, RuntimeError | MemoryError):
         return None
     text = str(error)
     on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in text
@@ -25,9 +26,10 @@ def explained(error: Exception, part_size: int, grad_accum: int) -> TrainingErro
             f"recipe.grad_accum to {2 * grad_accum}: recipe.batch_size stays what it is and is "
             "computed in smaller parts. Or train on more GPUs"
         )
-    if "DataLoader worker" in text:
+    if cut_off or "DataLoader worker" in text:
+        what = first_line(text) or "its connection was cut off"
         return TrainingError(
-            f"a process that reads images has ended ({first_line(text)}): killed from outside, "
+            f"a process that reads images has ended ({what}): killed from outside, "
             "most often because the machine's memory is full. Ask for more memory or fewer "
             "threads; the next start goes on from the last checkpoint"
         )

@@ -47,7 +47,7 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
     def finish(run: RunConfig, **figures) -> Path:
         folder = run.folder(tmp_path / "results")
         folder.mkdir(parents=True)
-        run.write(folder / "config.yaml")
+        (folder / "config.yaml").write_text(run.to_yaml())
         values = final_figures(run) | figures
         (folder / "metrics.json").write_text(json.dumps(values))
         with (folder / "history.csv").open("w", newline="") as file:

@@ -19,7 +19,7 @@ def run_folder(study, tmp_path):
             value.data += torch.randn(value.shape, generator=generator)
     folder = run.folder(tmp_path)
     folder.mkdir(parents=True)
-    run.write(folder / "config.yaml")
+    (folder / "config.yaml").write_text(run.to_yaml())
     save_file(model.state_dict(), folder / "model.safetensors")
     return folder, model
 

@@ -1,14 +1,18 @@
+import base64
 import re
 
 import pytest
+from matplotlib.figure import Figure
 
 from posmlp.analysis.collect import find_runs, runs_frame
+from posmlp.analysis.html_page import write_page
 from posmlp.analysis.pages import (
     MOST_LOG_LINES,
     provenance_page,
+    results_page,
     runs_page,
+    show,
     study_page,
-    write_page,
 )
 
 
@@ -48,9 +52,10 @@ def test_every_run_has_its_figures_and_its_log(runs, tmp_path):
     (tmp_path / "sgu-seed0.log").write_text("epoch 1 <done>\n")
     page = runs_page(runs, tmp_path)
     assert "| [gqpe_s4 seed 2](#gqpe_s4-seed2) | 97.67 |" in page
-    assert '<pre id="sgu-seed0">epoch 1 &lt;done&gt;</pre>' in page
-    assert '<pre id="gqpe_s4-seed1">gqpe_s4-seed1.log has not been kept.</pre>' in page
-    assert page.count("<details>") == 9
+    assert '<details id="sgu-seed0">' in page
+    assert "<pre>epoch 1 &lt;done&gt;</pre>" in page
+    assert "<pre>gqpe_s4-seed1.log has not been kept.</pre>" in page
+    assert page.count("<details ") == 9
 
 
 def test_the_middle_of_a_long_log_is_left_out(runs, tmp_path):
@@ -60,6 +65,37 @@ def test_the_middle_of_a_long_log_is_left_out(runs, tmp_path):
     assert "line 0\n" in page
     assert lines[-1] in page
     assert "... 50 lines left out ..." in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (True, "yes"),
+        (1, "1"),
+        (1.0, "1"),
+        (1e-5, "1e-05"),
+        ([0.75, 4 / 3], "[0.75, 1.333]"),
+    ],
+)
+def test_settings_are_shown_as_a_reader_expects_them(value, text):
+    assert show(value) == text
+
+
+def test_results_are_sentences_then_a_table_then_figures_with_captions(tmp_path):
+    drawn = Figure(figsize=(3.4, 2))
+    drawn.savefig(tmp_path / "a.png", dpi=300)
+    drawn.savefig(tmp_path / "b.png", dpi=300)
+    pictures = [(tmp_path / "a.png", "Marks are\nmeans < 3."), (tmp_path / "b.png", "Second.")]
+    text = results_page("Sentences.", "| Variant |\n| --- |\n| sgu |", pictures)
+    write_page(tmp_path / "page.html", "Results", text)
+    page = (tmp_path / "page.html").read_text()
+    assert re.findall(r"Sentences|<table>|<img|Marks are means &lt; 3\.|Second", page) == [
+        *("Sentences", "<table>", "<img", "Marks are means &lt; 3.", "<img", "Second")
+    ]
+    assert set(re.findall(r"width: (\d+)px", page)) == {"561"}
+    pixels = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert base64.b64decode(pixels[0]) == (tmp_path / "a.png").read_bytes()
 
 
 def test_a_page_stands_alone(study, runs, tmp_path):

@@ -24,7 +24,7 @@ def summary(runs_of) -> pd.DataFrame:
 
 
 def test_sentences_hold_the_numbers_of_the_summary(summary):
-    text = "\n".join(paragraphs(summary))
+    text = "\n".join(paragraphs(summary, Better()))
     assert "4 variants were trained with 3 seeds each." in text
     assert "highest mean is that of better (96.03 ± 1.00, 1,800 parameters)" in text
     assert "the reference is ref_a (91.00 ± 1.00, 2,000 parameters)" in text
@@ -35,30 +35,43 @@ def test_sentences_hold_the_numbers_of_the_summary(summary):
 
 
 def test_the_smallest_that_is_not_worse_is_named_with_its_caveat(summary):
-    text = "\n".join(paragraphs(summary))
+    text = "\n".join(paragraphs(summary, Better()))
     assert "is alike, with 50.0% fewer parameters. That no difference was found does not" in text
     larger = summary.assign(params=[100, 500, 1_800, 1_000])
-    assert "smallest" not in "\n".join(paragraphs(larger))
+    assert "smallest" not in "\n".join(paragraphs(larger, Better()))
+
+
+def test_seeds_that_would_settle_it_are_those_of_the_table(summary):
+    rule = Better(smallest_difference=0.5, power=0.9)
+    seeds = dict(zip(summary["variant"], summary["seeds_needed"], strict=True))
+    text = "\n".join(paragraphs(summary, rule))
+    assert f"a probability of 90% by so many seeds: {seeds['alike']:.0f} (alike)." in text
+    assert "as measured, but at least 0.5 points, and" in text
+    assert "paired t tests at the level 0.05, Holm-corrected for 3 comparisons" in text
+    endless = paragraphs(summary.assign(seeds_needed=float("inf")), Better())
+    assert "by so many seeds: more than 1,000 (alike)." in "\n".join(endless)
+    settled = summary.assign(better=["", "no", "yes", "yes"])
+    assert "seeds:" not in "\n".join(paragraphs(settled, Better()))
 
 
 def test_missing_seeds_are_said(summary, runs_of):
-    assert "Fewer seeds" not in "\n".join(paragraphs(summary))
+    assert "Fewer seeds" not in "\n".join(paragraphs(summary, Better()))
     runs = pd.concat([runs_of({"ref_a": [90.0, 91.0]}), runs_of({"b": [90.0]})])
-    text = "\n".join(paragraphs(summarise(runs, "ref_a")))
+    text = "\n".join(paragraphs(summarise(runs, "ref_a"), Better()))
     assert "Fewer seeds than the others have: b (1)." in text
     assert "Without a verdict, for want of seeds shared with ref_a: b (+0.00)." in text
 
 
 def test_a_study_of_one_seed_and_variant_is_said_in_words(runs_of):
-    (text,) = paragraphs(summarise(runs_of({"a": [90.0]}), "a"))
+    (text,) = paragraphs(summarise(runs_of({"a": [90.0]}), "a"), Better())
     assert text.startswith("1 variant was trained with 1 seed each.")
     assert text.endswith("The reference a (90.00, 1,000 parameters) has the highest mean.")
 
 
 def test_markdown_and_latex_say_the_same(summary):
-    markdown, latex = to_markdown(summary, "T"), to_latex(summary, "T")
+    markdown, latex = to_markdown(summary, Better(), "T"), to_latex(summary, Better(), "T")
     plain = latex.replace("$\\pm$", "±").replace("$-$", "−").replace("\\", "")
-    for paragraph in paragraphs(summary):
+    for paragraph in paragraphs(summary, Better()):
         assert paragraph in markdown
         assert paragraph in plain
 
@@ -67,7 +80,7 @@ def test_latex_compiles_with_its_table(summary, tmp_path, needs):
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
     title = "A & B: 50 % of #1_a, {braces} ~ ^ \\"
     write_main_table(summary, Better(), title, tmp_path / "tables")
-    write(summary, title, tmp_path)
+    write(summary, Better(), title, tmp_path)
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"
     )
@@ -78,6 +91,6 @@ def test_latex_compiles_with_its_table(summary, tmp_path, needs):
 
 
 def test_a_variant_is_compared_with_what_its_row_names(summary):
-    text = "\n".join(paragraphs(summary.assign(against=["", "ref_a", "worse", "ref_a"])))
+    text = "\n".join(paragraphs(summary.assign(against=["", "ref_a", "worse", "ref_a"]), Better()))
     assert "More accurate than worse: better (" in text
     assert "Less accurate than ref_a: worse (" in text

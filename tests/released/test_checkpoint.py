@@ -174,7 +174,7 @@ def run_folder(tmp_path) -> Path:
             "recipe": {"epochs": 2, "batch_size": 8, "lr": 1e-3, "weight_decay": 0.0},
         }
     )
-    config.write(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
     model = timm.create_model(**config.model_arguments())
     raw = model.state_dict()
     averaged = {name: value * 1 for name, value in raw.items()} | {

@@ -1,4 +1,4 @@
-"""A run small enough to train in a test, and ways to train it whole, in part and in a process."""
+"""Ways to train a small run: whole, in part and in a process of its own."""
 
 import os
 import subprocess
@@ -10,31 +10,10 @@ import torch
 
 from posmlp.runs.execute import execute
 from posmlp.runs.watch import Watch
-from posmlp.study import RunConfig
 from posmlp.training.distributed import World
 from posmlp.training.engine import Asked
 
 ROOT = Path(__file__).parents[2]
-RECIPE = dict(epochs=2, batch_size=64, lr=1e-2, weight_decay=0.05, warmup_epochs=1, clip_grad=1.0)
-
-
-@pytest.fixture
-def make_config():
-    """Return a function that builds a run's config; sections are merged into a small default."""
-
-    def make(seed=0, model=None, recipe=None, variant="gqpe"):
-        return RunConfig.model_validate(
-            dict(
-                study="small",
-                variant=variant,
-                seed=seed,
-                data=dict(name="digits", train_fraction=0.2),
-                model=dict(name="gmlp_posgu_xs1_8", gate="gqpe", groups=4) | (model or {}),
-                recipe=RECIPE | (recipe or {}),
-            )
-        )
-
-    return make
 
 
 class LeaveAfter(Watch):

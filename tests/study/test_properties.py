@@ -12,8 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posmlp.study import StudyError, check_models, load_study
-from posmlp.study.settings import Augment, Data, Recipe, StudyFile
+from posmlp.study import Augment, Data, Recipe, StudyError, check_models, load_study
+from posmlp.study.settings import StudyFile
 from posmlp.study.sheet import setting_keys
 
 QUICK = settings(

@@ -150,26 +150,22 @@ def test_folder_is_made_of_names():
 
 def test_what_is_written_is_read_back(tmp_path):
     run = config(model__groups=[8, 16], recipe__amp="off", recipe__augment={"ratio": [0.75, 4 / 3]})
-    run.write(tmp_path / "config.yaml")
-    text = (tmp_path / "config.yaml").read_text()
+    text = run.to_yaml()
     assert parse_yaml(text)["key"] == run.key
-    assert RunConfig.read(tmp_path / "config.yaml") == run
-    RunConfig.read(tmp_path / "config.yaml").write(tmp_path / "again.yaml")
-    assert (tmp_path / "again.yaml").read_text() == text
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert RunConfig.read(path) == run
+    assert RunConfig.read(path).to_yaml() == text
 
 
-def test_equal_settings_are_written_alike(tmp_path):
-    config().write(tmp_path / "a.yaml")
-    config(model={"groups": 4, "gate": "gqpe", "name": "gmlp_posgu_xs1_8"}).write(
-        tmp_path / "b.yaml"
-    )
-    assert (tmp_path / "a.yaml").read_text() == (tmp_path / "b.yaml").read_text()
+def test_equal_settings_are_written_alike():
+    other = config(model={"groups": 4, "gate": "gqpe", "name": "gmlp_posgu_xs1_8"})
+    assert config().to_yaml() == other.to_yaml()
 
 
 def test_a_spoilt_config_is_named(tmp_path):
     path = tmp_path / "config.yaml"
-    config().write(path)
-    path.write_text(path.read_text().replace("epochs: 30", "epochs: none"))
+    path.write_text(config().to_yaml().replace("epochs: 30", "epochs: none"))
     with pytest.raises(
         StudyError, match=r"config\.yaml: recipe\.epochs: should be a valid integer"
     ):

@@ -29,6 +29,15 @@ def test_a_full_gpu_is_named():
     assert text.startswith("the GPU's memory does not hold 64 images at once (CUDA out of memory.")
 
 
+def test_a_reader_that_is_gone_is_explained_however_it_shows():
+    for error in (
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        EOFError(),
+        ConnectionResetError(104, "Connection reset by peer"),
+    ):
+        assert str(explained(error, 64, 1)).startswith("a process that reads images has ended (")
+
+
 @pytest.mark.parametrize(
     "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("x"), OSError(28)]
 )

@@ -119,6 +119,14 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         os.utime(path, (stat.st_atime, stat.st_mtime))
 
 
+def test_who_tracks_is_no_part_of_a_run(finished):
+    without = ("--config", "study=tiny", "tracking=False")
+    done = finished.snakemake("--dry-run", *without, study="")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^store +1$", done.stdout, re.MULTILINE), done.stdout
+    assert not re.search(r"^(train|sync) ", done.stdout, re.MULTILINE), done.stdout
+
+
 def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
     path = "posmlp/analysis/figures/style.py"
     with edited(finished, path, "\nimport ", "\nCHANGED = 1\nimport "):
@@ -202,11 +210,17 @@ def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout)
         "trainer.loss_sum += loss.detach()",
         "trainer.loss_sum += loss.detach() * (float('nan') if config.variant == 'gqpe' else 1)",
     )
-    done = checkout.snakemake()
+    done = checkout.snakemake("--retries", "2")  # as on a cluster
     assert done.returncode != 0
     assert "training has diverged" in done.stdout
+    assert done.stdout.count("error: not tried again before the next start") == 2
+    log = (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
+    assert "training has diverged" in log
     assert (checkout.path / "results/runs/tiny/sgu/seed0/metrics.json").exists()
     assert not (checkout.path / "results/runs/tiny/gqpe/seed0/metrics.json").exists()
+    again = checkout.snakemake("--until", "train")
+    assert "training has diverged" in again.stdout
+    assert "Trying to restart" not in again.stdout
 
 
 @pytest.fixture
@@ -277,7 +291,7 @@ def test_the_report_is_one_file_with_everything_in_it(finished, tmp_path):
     assert not re.search(r'(?:src|href)="(?:https?:)?//', text)  # opens offline
     shown = set(re.findall(r'"name": "([a-z_]+\.(?:html|png))"', text))
     assert {
-        f"{page}.html" for page in ("study", "tables", "results", "provenance", "runs")
+        f"{page}.html" for page in ("study", "results", "checks", "provenance", "runs")
     } <= shown
     assert {f"{entry.name}.png" for entry in FIGURES if not entry.each_variant} <= shown
     assert {"sgu.png", "gqpe.png"} <= shown

@@ -9,7 +9,7 @@ rule audit:
     output:
         csv=f"{RESULTS}/audit/audit.csv",
         md=f"{RESULTS}/audit/audit.md",
-        html=report(f"{RESULTS}/audit/audit.html", category="Study", labels={"page": "audit"}),
+        html=report_page("audit", f"{RESULTS}/audit/audit.html"),
     log:
         f"{RESULTS}/logs/audit.log",
     benchmark:

@@ -8,6 +8,7 @@ rule checks:
         curves=rules.collect.output.curves,
     output:
         report=f"{HERE}/checks.md",
+        page=report_page("checks"),
     log:
         f"{LOGS}/checks.log",
     benchmark:

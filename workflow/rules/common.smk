@@ -73,9 +73,21 @@ def figure_folders(source, folder):
     }
 
 
-def report_page(name):
-    """An HTML page that the report opens with."""
-    return report(f"{HERE}/pages/{name}.html", category="Study", labels={"page": name})
+def pictures(*sources):
+    """The PNG of each figure that comes from these sources, and the text of its caption."""
+    entries = [entry for source in sources for entry in figures_from(source)]
+    folders = {"project": RESULTS} | dict.fromkeys(("runs", "networks"), HERE)
+    return {
+        "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
+        "captions": [f"workflow/report/{entry.name}.rst" for entry in entries],
+    }
+
+
+def report_page(name, path=None):
+    """An HTML page of the report; the menu sorts them, so they are numbered."""
+    number = ("study", "results", "audit", "checks", "provenance", "runs").index(name) + 1
+    path = path or f"{HERE}/pages/{name}.html"
+    return report(path, category="Study", labels={"page": f"{number} {name}"})
 
 
 def run_of(wildcards):

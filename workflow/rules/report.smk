@@ -6,12 +6,13 @@ report: "../report/workflow.rst"
 
 rule pages:
     input:
+        **pictures("runs", "networks", "project"),
         # Pages show the runs' logs. It also makes a fresh clone, which has runs.csv, train them.
         metrics=rules.collect.input.metrics,
         runs=rules.collect.output.runs,
-        tables=rules.tables.output.md,
+        table=rules.tables.output.md,
     output:
-        **{page: report_page(page) for page in ("study", "tables", "results", "provenance", "runs")},
+        **{page: report_page(page) for page in ("study", "results", "provenance", "runs")},
         # a results section that can be pasted into a paper
         md=f"{HERE}/results.md",
         tex=f"{HERE}/results.tex",

@@ -1,5 +1,6 @@
 # MLflow: the store is made once before any trainer, and brought up to date once at the end.
-# Neither step can fail the study: the files in results/runs are the record.
+# Neither step can fail the study: the files in results/runs are the record. Without tracking the
+# first step is to write down that there is no store.
 
 
 rule store:
@@ -16,6 +17,7 @@ rule store:
         runtime=10,
         gpu=0,
     params:
+        tracking=SETTINGS.tracking,
         address=address_digest(),
         study=STUDY.name,
         results=RESULTS,

@@ -1,13 +1,15 @@
 # One training: a variant with a seed. It is repeated when its key changes, that is when a setting
 # that it depends on or the code in posmlp/{layers,models,data,training} does; dates do not count.
-# A training that is stopped by a signal leaves a checkpoint and the exit status 75. Snakemake starts
-# it again (`retries` in the profiles), and it goes on from there.
+# A training that is stopped by a signal leaves a checkpoint and goes on from there when it is started
+# again: by train.sh where it alone was stopped, by Snakemake's `retries` on a cluster, or by the next
+# start. One that ended by its own fault is not tried again before that.
 
 
 rule train:
     input:
         facts=ancient(rules.data.output.facts),
-        store=ancient(rules.store.output.store) if SETTINGS.tracking else [],
+        # Without tracking, too: a run with fewer inputs would be trained again.
+        store=ancient(rules.store.output.store),
     output:
         # What else is in the folder outlives a failed job, so that the next one goes on from it.
         metrics=f"{RUNS}/{{variant}}/seed{{seed}}/metrics.json",
@@ -18,13 +20,14 @@ rule train:
     threads: 1
     resources:
         **TRAINING_RESOURCES,
+        attempt=lambda wildcards, attempt: attempt,
     params:
         key=lambda wildcards: run_of(wildcards).key,
     message:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     shell:
-        # Slurm's signals are for the trainer; what stands around it must outlive them.
-        "trap '' TERM USR1; : > {log}; {POSMLP} train --study {SETTINGS.study:q}"
+        "exec bash workflow/scripts/train.sh {resources.attempt} {log:q}"
+        " {POSMLP} train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {CPUS}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q}"

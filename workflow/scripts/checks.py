@@ -4,6 +4,7 @@ from pathlib import Path
 
 from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
 from posmlp.analysis.collect import read_frame
+from posmlp.analysis.html_page import write_page
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
@@ -12,3 +13,4 @@ with job_log(snakemake.log[0]):
     curves = read_frame(snakemake.input.curves, CHECKED_CURVES)
     report = run_checks(Results(load_study(snakemake.params.study), runs, curves))
     Path(snakemake.output.report).write_text(report, encoding="utf-8")
+    write_page(snakemake.output.page, "Checks of the results", report)

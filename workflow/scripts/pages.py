@@ -4,6 +4,7 @@ from pathlib import Path
 
 from posmlp.analysis import pages, results_section
 from posmlp.analysis.collect import read_frame
+from posmlp.analysis.html_page import write_page
 from posmlp.analysis.statistics import summarise
 from posmlp.study import load_study
 from posmlp.workflow import job_log
@@ -12,13 +13,17 @@ with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
     runs = read_frame(snakemake.input.runs)
     summary = summarise(runs, study.reference, study.better)
-    results_section.write(summary, study.title, Path(snakemake.output.md).parent)
+    results_section.write(summary, study.better, study.title, Path(snakemake.output.md).parent)
+    sentences, table, *captions = (
+        Path(path).read_text("utf-8")
+        for path in (snakemake.output.md, snakemake.input.table, *snakemake.input.captions)
+    )
+    pictures = zip(map(Path, snakemake.input.figures), captions, strict=True)
     texts = {
         "study": pages.study_page(study),
-        "tables": Path(snakemake.input.tables).read_text("utf-8"),
-        "results": Path(snakemake.output.md).read_text("utf-8"),
+        "results": pages.results_page(sentences, table, pictures),
         "provenance": pages.provenance_page(runs),
         "runs": pages.runs_page(runs, Path(snakemake.params.logs)),
     }
     for name, text in texts.items():
-        pages.write_page(snakemake.output[name], f"{study.title}: {name}", text)
+        write_page(snakemake.output[name], f"{study.title}: {name}", text)

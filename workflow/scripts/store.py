@@ -6,10 +6,10 @@ from posmlp.tracking import StoreUnavailable, init_store, write_store
 from posmlp.workflow import job_log, warn
 
 with job_log(snakemake.log[0]):
-    params = snakemake.params
+    params, store = snakemake.params, None
     try:
-        store = init_store(params.study, params.description, results=Path(params.results))
+        if params.tracking:
+            store = init_store(params.study, params.description, results=Path(params.results))
     except StoreUnavailable as error:
         warn(f"MLflow: {error}; the study runs without it, its last step tries again")
-        store = None
     write_store(store, Path(snakemake.output.store))

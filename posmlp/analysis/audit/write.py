@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posmlp.analysis.audit.compare import QUANTITIES, STATUSES, Cell, Line
+from posmlp.analysis.html_page import page
 
 TITLE = "Published numbers and ours"
 SOURCES = {
@@ -44,25 +45,21 @@ CSV_COLUMNS = (
     *("network", "arguments", "match", "ours", "runs", "difference", "status", "why"),
 )
 MARKS = {"equal": "", "explained": " ≈", "different": " ≠"}
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.45 system-ui, Helvetica, Arial, "DejaVu Sans", sans-serif; color: #1b1b1b;
-  max-width: 92rem; margin: 2rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.5rem; margin-bottom: .3rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem; }
-p { max-width: 60rem; margin: .3rem 0 .7rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .5rem; border-bottom: 1px solid #ddd; text-align: right;
-  vertical-align: top; white-space: nowrap; }
-thead th { border-bottom: 2px solid #555; vertical-align: bottom; }
+STYLE = """\
+body { max-width: 92rem; }
+th, td { white-space: nowrap; }
+td { text-align: right; }
 th[colspan] { border-bottom: 1px solid #bbb; text-align: center; }
-.model, .why { text-align: left; }
-td.why { white-space: normal; min-width: 17rem; max-width: 30rem; color: #444; font-size: .9em; }
+th.half { text-align: right; }
+td.model, td.why { text-align: left; }
+td.why { white-space: normal; min-width: 14rem; max-width: 30rem; color: #444; }
 td.absent { color: #777; font-style: italic; }
-.different { background: #c62828; color: #fff; } .explained { background: #fbe3b6; }
+.different { background: #c62828; color: #fff; }
+.explained { background: #fbe3b6; }
 .equal { background: #e3f1e3; }
-ul { list-style: none; padding: 0; max-width: 60rem; margin: .7rem 0; }
-li { margin: .2rem 0; } li span { display: inline-block; min-width: 6.5rem; padding: 0 .45rem; }
+ul { list-style: none; padding: 0; }
+li { margin: 0.2rem 0; }
+li span { display: inline-block; min-width: 6.5rem; padding: 0 0.45rem; }
 .unknown, .not-counted, .not-run { color: #777; font-style: italic; }
 """
 
@@ -134,26 +131,20 @@ def to_html(lines: Sequence[Line]) -> str:
     for source, (title, text) in SOURCES.items():
         here = [line for line in lines if line.source == source]
         body += [f"<h2>{title}</h2>", f"<p>{html.escape(text)}</p>", html_table(source, here)]
-    head = f'<meta charset="utf-8">\n<title>{TITLE}</title>\n<style>{STYLE}</style>'
-    page = "\n".join(body)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n'
-        f"<body>\n{page}\n</body>\n</html>\n"
-    )
+    return page(TITLE, "\n".join(body), STYLE)
 
 
 def html_table(source: str, lines: Sequence[Line]) -> str:
     """Return a source's table: two columns a quantity, the published number and ours."""
     names = [HEADERS[quantity] for quantity in QUANTITIES[source]]
     groups = "".join(f'<th colspan="2">{name}</th>' for name in names)
-    model, why = (
-        f'<th class="{name.lower()}" rowspan="2">{name}</th>' for name in ("Model", "Why")
-    )
-    halves = f"<th>{theirs(source)}</th><th>ours</th>" * len(names)
+    model, why = (f'<th rowspan="2">{name}</th>' for name in ("Model", "Why"))
+    halves = "".join(f'<th class="half">{who}</th>' for who in (theirs(source), "ours"))
+    halves *= len(names)
     rows = "\n".join(html_row(line) for line in lines)
     return (
-        f'<div class="wide"><table>\n<thead>\n<tr>{model}{groups}{why}</tr>\n<tr>{halves}</tr>\n'
-        f"</thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>"
+        f"<table>\n<thead>\n<tr>{model}{groups}{why}</tr>\n<tr>{halves}</tr>\n"
+        f"</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
     )
 
 

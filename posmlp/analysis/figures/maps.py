@@ -68,7 +68,8 @@ def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
     )
     differ = len(set(map(len, maps.values()))) > 1
     numbers = "; numbers: groups, where layers differ" if differ else ""
-    return f"{run.title}: weights for the query token in {' and '.join(places)} (from 0){numbers}"
+    where = " and ".join(places)
+    return f"{run.title}: weights for the query token in {where} (counted from 0){numbers}"
 
 
 def write_number(axes: Axes, number: int) -> None:
@@ -109,7 +110,7 @@ def token_maps(run: LearnedRun) -> Figure | None:
     }
     if not layers:
         return None
-    title = f"{run.title}: maps of N×N tokens, queries down, keys to the right"
+    title = f"{run.title}: maps of N×N tokens, a row per query"
     grid = Grid(3, len(layers), title, below=PLOT)
     for column, (number, layer) in enumerate(layers.items()):
         parts, query = map_parts(layer)
@@ -157,7 +158,7 @@ def position_bias(run: LearnedRun) -> Figure | None:
     limit = max(float(np.abs(bias_hw - start).max()) for bias_hw in biases.values()) or 1.0
     num_columns = min(MAX_BIAS_COLUMNS, len(biases))
     num_rows = math.ceil(len(biases) / num_columns)
-    title = f"{run.title}: bias of every token of the window (from {start:g})"
+    title = f"{run.title}: bias of every token of the window ({start:g} at the start)"
     grid = Grid(num_rows, num_columns, title, titles_in_rows=True)
     for axes, (number, bias_hw) in zip(grid.panels.flat, biases.items(), strict=False):
         image = axes.imshow(bias_hw, cmap="RdBu_r", vmin=start - limit, vmax=start + limit)

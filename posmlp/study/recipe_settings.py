@@ -1,0 +1,142 @@
+"""The `recipe` section of a study: how a network is trained, and how its images are changed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from posmlp.study.errors import setting_error
+from posmlp.study.section import Section
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+# A YAML list becomes a tuple: the one conversion that strict mode must let pass.
+Interval = Annotated[
+    tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], Field(strict=False)
+]
+
+
+class Augment(Section):
+    """Random changes to the training images."""
+
+    shift: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="largest translation along each axis, in pixels (data sets in memory)",
+    )
+    hflip: Probability = Field(0.0, description="probability of a horizontal flip")
+    rand_augment: Annotated[str, Field(pattern=r"^rand(-[a-z]+[0-9.]+)*$")] | None = Field(
+        None,
+        description="timm's RandAugment (image folders), such as rand-m6-n3-mstd1.0-inc1; "
+        "null: none",
+    )
+    color_jitter: Probability = Field(
+        0.0,
+        description="strength of the jitter of brightness, contrast and saturation (image folders; "
+        "timm leaves it out where RandAugment is on)",
+    )
+    scale: Interval | None = Field(
+        None,
+        description="area of a random crop as a share of the image (image folders); null: none",
+    )
+    ratio: Interval = Field(
+        (3 / 4, 4 / 3), description="width by height of a random crop (image folders)"
+    )
+    reprob: Probability = Field(0.0, description="probability of erasing a random rectangle")
+    interpolation: Literal["random", "bilinear", "bicubic"] = Field(
+        "bicubic",
+        description="how training images are resized (image folders); random: bilinear or bicubic",
+    )
+    crop_pct: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of a test image's side in the centre crop (image folders); "
+        "null: the model's own",
+    )
+
+    @model_validator(mode="after")
+    def _intervals_ascend(self) -> "Augment":
+        for key in ("scale", "ratio"):
+            interval = getattr(self, key)
+            if interval and interval[0] > interval[1]:
+                raise setting_error(key, "the first number must not exceed the second")
+        if self.scale and self.scale[1] > 1:
+            raise setting_error("scale", "a share of the image cannot exceed 1")
+        return self
+
+
+class Recipe(Section):
+    """How a network is trained."""
+
+    epochs: int = Field(ge=1, le=100_000, description="epochs of warm-up and cosine decay together")
+    cooldown_epochs: int = Field(0, ge=0, description="epochs at min_lr that follow these")
+    warmup_epochs: int = Field(0, ge=0, description="first epochs, in which the rate rises to lr")
+    batch_size: int = Field(
+        ge=1, le=1_048_576, description="images per optimiser step, over all devices"
+    )
+    grad_accum: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="parts that a device computes its share of a batch in, one after the other; "
+        "more parts need less memory",
+    )
+    opt: Literal["adamw", "lamb"] = Field("adamw", description="optimiser, by timm's name")
+    lr: float = Field(gt=0, le=10, description="learning rate after the warm-up")
+    lr_base_size: int | None = Field(
+        None,
+        ge=1,
+        description="batch size that lr is meant for: lr, warmup_lr and min_lr are multiplied by "
+        "batch_size / lr_base_size; null: they are used as they stand",
+    )
+    warmup_lr: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
+    min_lr: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
+    weight_decay: float = Field(ge=0, le=10, description="decoupled weight decay")
+    opt_eps: float = Field(1e-8, gt=0, le=1, description="the optimiser's epsilon")
+    clip_grad: float | None = Field(
+        None, gt=0, description="largest norm of the gradient; null: not clipped"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="mass moved off the true class")
+    mixup: float = Field(0.0, ge=0, description="alpha of Mixup; 0: none")
+    cutmix: float = Field(0.0, ge=0, description="alpha of CutMix; 0: none")
+    mixup_prob: Probability = Field(1.0, description="probability that a batch is mixed at all")
+    mixup_switch_prob: Probability = Field(
+        0.5, description="probability of CutMix where both are on"
+    )
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="decay, per step, of the averaged weights; null: no average"
+    )
+    amp: Literal["auto", "off"] = Field(
+        "auto", description="bfloat16 autocast; auto: on where the device gains by it"
+    )
+    dist_bn: Literal["reduce", "sync"] = Field(
+        "reduce",
+        description="BatchNorm over several devices: each normalises its own share and the running "
+        "statistics are averaged after every epoch (as in the released code), or every step "
+        "uses the statistics of the whole batch (GPUs only)",
+    )
+    deterministic: bool = Field(
+        False,
+        description="use only algorithms that repeat a GPU's results to the bit; slower, and the "
+        "few operations that have none are refused",
+    )
+    decay_position: bool = Field(
+        False, description="weight decay on positional parameters too (as in the released code)"
+    )
+    augment: Augment = Field(
+        Augment(), description="random changes to the training images; default: none"
+    )
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of the whole training."""
+        return self.epochs + self.cooldown_epochs
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "Recipe":
+        if self.warmup_epochs >= self.epochs:
+            raise setting_error("warmup_epochs", f"must be smaller than epochs, {self.epochs}")
+        for key in ("warmup_lr", "min_lr"):
+            if getattr(self, key) > self.lr:
+                raise setting_error(key, f"{getattr(self, key)} must not exceed lr, {self.lr}")
+        return self

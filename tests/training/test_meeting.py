@@ -1,0 +1,103 @@
+"""How the processes of a run find their device and each other, without starting any."""
+
+import os
+
+import pytest
+import torch
+
+from posmlp.training import distributed
+from posmlp.training.distributed import World, join_world, set_slurm_meeting_point
+from posmlp.training.errors import TrainingError
+
+SCONTROL = """#!/bin/sh
+case "$*" in
+  "show hostnames n[3-4]") printf 'n3\\nn4\\n' ;;
+  "show node n3") echo "NodeName=n3 NodeAddr=10.0.0.3 NodeHostName=head" ;;
+  "show hostnames n9") echo n9 ;;
+  "show node n9") echo "NodeName=n9" ;;
+  *) exit 1 ;;
+esac
+"""
+OF_A_LAUNCHER = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """The environment as a process sees it, with Slurm's scontrol in it and no launcher's words."""
+    for name in [name for name in os.environ if name.startswith("SLURM_") or name in OF_A_LAUNCHER]:
+        monkeypatch.delenv(name)
+    for name in OF_A_LAUNCHER:  # what a test sets itself is undone, too
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    command = tmp_path / "scontrol"
+    command.write_text(SCONTROL)
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return monkeypatch
+
+
+def test_a_process_by_itself_is_the_whole_world(environment):
+    environment.setattr(torch.cuda, "device_count", lambda: 0)
+    world = join_world("auto")
+    assert world == World(torch.device("cpu"), rank=0, size=1)
+    assert world.first
+    assert not World(world.device, rank=1, size=2).first
+    value = torch.tensor(3.0)
+    assert (world.largest(2), world.from_first("x")) == (2, "x")
+    assert world.summed(value) is value
+    assert world.gathered(value).tolist() == [3.0]
+
+
+def test_a_gpu_that_is_not_there_is_said(environment):
+    environment.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(TrainingError, match="cuda is asked for and torch sees no GPU"):
+        join_world("cuda")
+
+
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "SLURM_LOCALID"])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_more_processes_than_gpus_are_said(environment, name, device):
+    environment.setattr(torch.cuda, "device_count", lambda: 2)
+    environment.setenv(name, "2")
+    with pytest.raises(TrainingError, match="process 2 of this machine has no GPU of its own"):
+        join_world(device)
+
+
+def test_on_cpus_there_may_be_any_number(environment):
+    environment.setattr(torch.cuda, "device_count", lambda: 0)
+    environment.setenv("SLURM_LOCALID", "7")
+    assert join_world("cpu").device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "address"), [("n[3-4]", "10.0.0.3"), ("n9", "n9")], ids=["by address", "by name"]
+)
+def test_tasks_of_an_srun_meet_at_the_first_node_of_their_step(environment, nodes, address):
+    environment.setenv("SLURM_STEP_NODELIST", nodes)
+    environment.setenv("SLURM_JOB_NODELIST", "n[1-4]")
+    environment.setenv("SLURM_JOB_ID", "1234567")
+    environment.setenv("SLURM_STEP_ID", "2")
+    set_slurm_meeting_point()
+    assert os.environ["MASTER_ADDR"] == address
+    assert os.environ["MASTER_PORT"] == "26702"  # of job and step: two steps do not meet
+
+
+def test_a_meeting_point_that_is_named_stays(environment):
+    environment.setenv("MASTER_ADDR", "here")
+    set_slurm_meeting_point()
+    assert os.environ["MASTER_ADDR"] == "here"
+    assert "MASTER_PORT" not in os.environ
+
+
+def test_only_several_tasks_look_for_a_meeting_point(environment):
+    asked = []
+    environment.setattr(distributed, "set_slurm_meeting_point", lambda: asked.append(True))
+    environment.setattr(
+        distributed,
+        "init_distributed_device_so",
+        lambda device: {"device": device, "global_rank": 0, "world_size": 1},
+    )
+    for num_tasks, expected in (("1", 0), ("2", 1)):
+        environment.setenv("SLURM_NTASKS", num_tasks)
+        join_world("cpu")
+        assert len(asked) == expected

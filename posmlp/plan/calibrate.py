@@ -4,13 +4,14 @@ import csv
 import io
 import itertools
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from posmlp.code_version import environment
+from posmlp.plan.calibration import Calibration, read_calibrations
 from posmlp.runs.record import write_atomically
 from posmlp.study.run_config import RunConfig
 from posmlp.training.distributed import World
@@ -19,38 +20,6 @@ from posmlp.training.trainer import Trainer, make_trainer
 
 WARM_UP_STEPS = 3  # allocations, choice of algorithms
 MEASURED_S = 6.0  # of training steps; as long again, at most, of test batches
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A variant's speed on a kind of machine; the columns of calibration.csv."""
-
-    variant: str
-    settings: str  # digest of what was measured, see speed_settings
-    device: str  # name of the GPU or CPU
-    processes: int
-    threads: int
-    start_s: float  # process, imports, data and network: before the first step
-    step_s: float  # of training, all processes together
-    test_image_s: float
-    num_steps: int  # an epoch
-    num_test: int
-    checkpoint_mb: float
-    weights_mb: float
-    device_mb: float | None  # most memory in use on a GPU
-
-    def seconds(self, epochs: int, averaged: bool) -> float:
-        """Training for `epochs` and testing after each, `averaged` weights too; without the start.
-
-        It is what `wall_s` is of a finished run.
-        """
-        tests = self.num_test * self.test_image_s * (2 if averaged else 1)
-        return epochs * (self.num_steps * self.step_s + tests)
-
-    @property
-    def disk_mb(self) -> float:
-        """What a finished run leaves: two checkpoints, and its weights."""
-        return 2 * self.checkpoint_mb + self.weights_mb
 
 
 def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float) -> Calibration:
@@ -147,21 +116,3 @@ def write_calibrations(path: Path, new: list[Calibration]) -> None:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
-
-
-def read_calibrations(path: Path) -> list[Calibration]:
-    """The measurements in a file, the latest last; none where there is no file."""
-    if not path.exists():
-        return []
-    kinds = {field.name: field.type for field in fields(Calibration)}
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Calibration(**{name: typed(text, kinds[name]) for name, text in row.items()})
-            for row in csv.DictReader(file)
-        ]
-
-
-def typed(text: str, kind: Any) -> Any:
-    if kind in (str, int, float):
-        return kind(text)
-    return float(text) if text else None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from posmlp.plan.calibrate import Calibration
+from posmlp.plan.calibration import Calibration
 from posmlp.study import RunConfig, Study
 
 

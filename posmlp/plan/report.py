@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from posmlp.plan.calibrate import Calibration
+from posmlp.plan.calibration import Calibration
 from posmlp.plan.estimate import Estimate, wall_seconds
 from posmlp.study import Study
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posmlp.plan.calibrate import Calibration, read_calibrations, write_calibrations
+from posmlp.plan.calibrate import write_calibrations
+from posmlp.plan.calibration import Calibration, read_calibrations
 from posmlp.plan.estimate import Estimate, estimate, wall_seconds
 from posmlp.plan.report import cost_text, duration, plan_text
 from posmlp.study import load_study

@@ -30,6 +30,7 @@ rule pages:
         study=SETTINGS.study,
         words=[STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)],
         logs=f"{LOGS}/train",
+        calibration=rules.calibrate.output[0],
         code=analysis_code_digest(),
     message:
         "Writing the pages of the report, and the results in sentences"

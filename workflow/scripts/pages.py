@@ -6,6 +6,8 @@ from posmlp.analysis import pages, results_section
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.html_page import write_page
 from posmlp.analysis.statistics import summarise
+from posmlp.plan.calibration import read_calibrations
+from posmlp.plan.report import cost_text
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
@@ -22,7 +24,13 @@ with job_log(snakemake.log[0]):
     texts = {
         "study": pages.study_page(study),
         "results": pages.results_page(sentences, table, pictures),
-        "provenance": pages.provenance_page(runs),
+        "provenance": "\n\n".join(
+            [
+                pages.provenance_page(runs),
+                "## Cost: estimate and truth",
+                cost_text(study, runs, read_calibrations(Path(snakemake.params.calibration))),
+            ]
+        ),
         "runs": pages.runs_page(runs, Path(snakemake.params.logs)),
     }
     for name, text in texts.items():

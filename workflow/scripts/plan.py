@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from posmlp.plan.calibrate import read_calibrations
+from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.estimate import estimate
 from posmlp.plan.report import plan_text
 from posmlp.study import load_study

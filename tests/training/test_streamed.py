@@ -13,7 +13,7 @@ from posmlp.study import Augment, Data
 from posmlp.training.batches import Share
 from posmlp.training.engine import evaluate
 from posmlp.training.errors import TrainingError
-from posmlp.training.streamed import streamed_batches
+from posmlp.training.streamed import EpochOrder, streamed_batches
 
 CPU = torch.device("cpu")
 CFG = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
@@ -65,6 +65,18 @@ def test_an_epoch_can_be_begun_at_any_step(root):
     assert len(whole) == 6
     for start in range(4):
         assert_same(train.epoch(seed=0, epoch=1, start=start), whole[2 * start :])
+
+
+def test_every_epoch_has_an_order_and_changes_of_its_own():
+    order, epochs = EpochOrder(12, Share(4)), []
+    for epoch in (0, 1):
+        order.at = (0, epoch, 0)
+        epochs.append(dict(image for part in order for image in part))
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
+    assert list(epochs[0]) != list(epochs[1])
+    assert not [index for index in range(12) if epochs[0][index] == epochs[1][index]]
+    order.at = (0, 0, 1)
+    assert len(order) == len(list(order)) == 2
 
 
 def test_the_number_of_reading_processes_changes_nothing(root):

@@ -145,3 +145,19 @@ def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, chec
     log = (checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
     assert "going on at epoch" in log
     assert len(re.findall(r"has been submitted", run.output)) == 2, "the data and one job"
+
+
+def test_a_plan_costs_one_short_job(submit):
+    measured = submit("calibrate")
+    assert measured.wait(400) == 0, measured.output
+    assert measured.output.count("has been submitted") == 2, "the data and one job"
+    plan = submit("plan")
+    assert plan.wait(60) == 0, plan.output
+    assert "has been submitted" not in plan.output
+    for said in (
+        "Plan of tiny: 2 runs, 0 done, 2 to do",
+        "with 8 runs at once (8 GPUs in partition gpu; 50 jobs in the queue at most)",
+        "a job may take 2 h: one job",
+    ):
+        assert said in plan.output
+    assert "Not measured" not in plan.output

@@ -31,5 +31,5 @@ rule all:
         ],
         checked=rules.checks.output,
         pages=rules.pages.output,
-        tracked=rules.sync.output if SETTINGS.tracking else [],
+        tracked=rules.sync.output if SETTINGS.tracking != "none" else [],
     localrule: True

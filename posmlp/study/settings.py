@@ -64,6 +64,14 @@ class Data(Section):
     train_fraction: float = Field(
         1.0, gt=0, le=1, description="share of the training images that is used, class by class"
     )
+    validation: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the training images, class by class, that is withheld from training "
+        "for choosing between variants; the same images in every run whatever train_fraction, "
+        "which is a share of the others, and all seeds are; 0: none",
+    )
     eval_fraction: float = Field(
         1.0, gt=0, le=1, description="share of the test images that is used, class by class"
     )
@@ -265,7 +273,7 @@ def settings_apply(config: Any) -> Any:
         if getattr(recipe.augment, key) != Augment.model_fields[key].default:
             reason = f"has no effect on {source.name}, which {kind}; delete it"
             raise setting_error(f"recipe.augment.{key}", reason)
-    num_train = int(source.num_train * config.data.train_fraction)
+    num_train = int(source.num_train * (1 - config.data.validation) * config.data.train_fraction)
     if recipe.batch_size > num_train:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)

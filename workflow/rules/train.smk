@@ -7,7 +7,7 @@
 rule train:
     input:
         facts=ancient(rules.data.output.facts),
-        store=ancient(rules.store.output.store) if SETTINGS.tracking else [],
+        store=ancient(rules.store.output.store) if SETTINGS.tracking == "live" else [],
     output:
         # What else is in the folder outlives a failed job, so that the next one goes on from it.
         metrics=f"{RUNS}/{{variant}}/seed{{seed}}/metrics.json",
@@ -29,4 +29,5 @@ rule train:
         ": > {log}; {PYTHON:q} -m posmlp train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {threads}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
+        " --system-metrics {SETTINGS.system_metrics} --store {input.store:q} >> {log} 2> >(tee -a {log} >&2)"

@@ -78,7 +78,10 @@ def imagenet_samples(
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """Return paths and labels (int64) of the chosen images, by class and name, and the classes.
 
-    `choose` takes the labels of all images and returns indices; None: all.  A label is the place of its class among the sorted class folders of the train split.
+    A label is the place of its class among the sorted class folders of the train split.
+
+    Args:
+        choose: takes the labels of all images and returns indices; None: all.
     """
     root = Path(root).expanduser()
     folder = root / SPLIT_FOLDERS[split]

@@ -116,6 +116,7 @@ def begin(
         "command": command,
     }
     folder.write_config(config.to_yaml())
+    folder.write_text("requirements.txt", "".join(f"{p}\n" for p in code_version.packages()))
     parts = [*(state["parts"] if state else []), provenance]
     first = {"first_started_at": parts[0]["started_at"]}
     folder.write_json("provenance.json", provenance | first)

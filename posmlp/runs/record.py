@@ -113,6 +113,9 @@ class RunFolder:
     def write_config(self, text: str) -> None:
         write_atomically(self.config, lambda file: file.write(text.encode()))
 
+    def write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         text = json.dumps(values, indent=2, allow_nan=False) + "\n"
         write_atomically(self.path / name, lambda file: file.write(text.encode()))

@@ -113,9 +113,7 @@ def test_validation_is_withheld_from_every_class_and_from_training():
 def test_validation_is_the_same_whatever_part_is_trained_on(subset):
     whole = select(LARGE, settings(validation=0.2, train_fraction=1), "validation")
     for fraction, seed in ((0.01, 0), (0.5, 3), (1, 9)):
-        data = settings(
-            validation=0.2, train_fraction=fraction, subset=subset, subset_seed=seed
-        )
+        data = settings(validation=0.2, train_fraction=fraction, subset=subset, subset_seed=seed)
         np.testing.assert_array_equal(select(LARGE, data, "validation"), whole)
         assert not set(select(LARGE, data, "train")) & set(whole)
 

@@ -73,7 +73,9 @@ CHANGED = [
     {"data__name": "fashion", "data__image_size": 8},
 ]
 OTHER = {
-    "data": dict(train_fraction=0.5, validation=0.1, eval_fraction=0.5, subset="first", subset_seed=1),
+    "data": dict(
+        train_fraction=0.5, validation=0.1, eval_fraction=0.5, subset="first", subset_seed=1
+    ),
     "recipe": dict(
         epochs=31,
         cooldown_epochs=1,

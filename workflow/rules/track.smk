@@ -5,6 +5,7 @@
 rule store:
     output:
         store=f"{HERE}/store.json",
+        study=f"{HERE}/study.json",  # what MLflow says of the study before it has results
     log:
         f"{LOGS}/store.log",
     benchmark:
@@ -17,9 +18,14 @@ rule store:
         gpu=0,
     params:
         address=address_digest(),
-        study=STUDY.name,
         results=RESULTS,
-        description=f"{STUDY.title}\n\n{STUDY.question}",
+        facts={
+            "name": STUDY.name,
+            "title": STUDY.title,
+            "question": STUDY.question,
+            "seeds": list(STUDY.seeds),
+            "variants": [{"name": v.name, "claim": v.claim} for v in STUDY.variants],
+        },
     message:
         "Making the MLflow store and experiment"
     script:
@@ -28,8 +34,10 @@ rule store:
 
 rule sync:
     input:
-        store=rules.store.output.store,
+        study=rules.store.output.study,
         runs=f"{HERE}/runs.csv",
+        tables=f"{HERE}/tables/main.md",
+        comparison=f"{HERE}/comparison.json",
         networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
     output:
         report=f"{HERE}/tracked.json",
@@ -40,13 +48,14 @@ rule sync:
     localrule: True
     resources:
         cpus=1,
-        mem_mb=2000,
+        mem_mb=4000,
         runtime=60,
         gpu=0,
     params:
-        **rules.store.params,
+        address=address_digest(),
+        results=RESULTS,
+        name=STUDY.name,
         folders=[str(run.folder(RESULTS)) for run in STUDY.runs()],
-        claims={variant.name: variant.claim for variant in STUDY.variants},
     message:
         "Bringing MLflow up to date with {RUNS}"
     script:

@@ -91,6 +91,7 @@ class Tracker:
             "run_folder": str(self.run_folder.absolute()),
             "store": asdict(self.store),
             "interval_s": self.interval_s,
+            "last_word_s": LAST_WORD_S,
         }
         try:
             self.follower = subprocess.Popen(
@@ -132,7 +133,7 @@ def follow(orders: TextIO) -> None:
             return
         if select.select([orders], [], [], task["interval_s"])[0]:
             alive = False
-            signal.alarm(LAST_WORD_S)
+            signal.alarm(task["last_word_s"])
 
 
 def not_shown(run_folder: Path, reason: object) -> str:

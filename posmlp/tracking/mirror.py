@@ -102,10 +102,10 @@ class RunMirror:
         with only_one_writer(self.folder):
             history = record.read_history(self.folder)
             self._open(history)
-            lines = [*history, *record.read_system(self.folder)]
-            num_points = self._send(lines)
+            # Final figures first: MLflow's pages draw the metric that they meet first.
             now = record.state(self.folder, self.config["key"], alive=alive)
-            num_points += self._finish(now)
+            num_points = self._finish(now)
+            num_points += self._send([*history, *record.read_system(self.folder)])
             metrics = record.read_metrics(self.folder, self.config["key"])
             if metrics:
                 self._send_model(metrics)

@@ -144,9 +144,14 @@ def cell_prefix(config: Mapping[str, Any]) -> str:
 
 
 def run_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Every setting under its dotted name; what is not a string is written as JSON."""
+    """Every setting under its dotted name; what is not a string is written as JSON.
+
+    Names and the key are tags: MLflow's pages draw the first params that differ.
+    """
     params = {}
     for name, value in config.items():
+        if not prefix and name in ("study", "variant", "key"):
+            continue
         if isinstance(value, Mapping) and value:
             params |= run_params(value, f"{prefix}{name}.")
         else:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import hashlib
 import json
 import logging
 import os
 import socket
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -101,11 +103,14 @@ def init_store(
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
     """Let the processes of this machine open a new store one after the other."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".mlflow.lock").open("w") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"posmlp-{os.getuid()}-{digest}.lock"
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)
 
 
 def _open_while_others_do(uri: str) -> MlflowClient:

@@ -74,7 +74,9 @@ class StudyMirror:
         best = [run for run in best if run]
         self.set_tag(COMPARE_TAG, view.compare_path(self.experiment_id, [b.run_id for b in best]))
         validation = any(entry["val_mean"] is not None for entry in entries)
-        self.set_tag(view.TAG, view.state(validation=validation))
+        names = [entry["variant"] for entry in entries]
+        for name, value in view.tags(names, validation=validation).items():
+            self.set_tag(name, value)
         self.set_tag("mlflow.note.content", self.note(len(best)))
         self.set_tag("mlflow.experimentKind", "custom_model_development")
         choice = self.comparison.get("choice")
@@ -85,7 +87,10 @@ class StudyMirror:
             name: record.escaped(self.study.get(name) or self.comparison.get(name) or "")
             for name in ("title", "question")
         }
-        pages = [("The study's view: charts and variants", view.view_path(self.experiment_id))]
+        pages = [
+            ("Charts of the variants", view.view_path(self.experiment_id)),
+            ("Table of the variants", view.view_path(self.experiment_id, "table")),
+        ]
         if num_compared:
             tags = self.client.get_experiment(self.experiment_id).tags
             pages.append(("The best seed of each variant side by side", tags[COMPARE_TAG]))
@@ -111,7 +116,7 @@ class StudyMirror:
             [self.experiment_id], f"tags.`posmlp.run` = '{identity}'", max_results=100
         )
         figures = {f"summary/{name}": entry[name] for name in SUMMARY}
-        figures = {name: float(v) for name, v in figures.items() if v is not None}
+        figures = {name: round(float(v), 4) for name, v in figures.items() if v is not None}
         tags = {
             "posmlp.run": identity,
             "level": "summary",

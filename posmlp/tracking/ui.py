@@ -147,8 +147,10 @@ def _announce(experiments: list[dict[str, Any]], root: str) -> None:
         if experiment["experiment_id"] == "0":  # MLflow's own, always there
             continue
         tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
-        page = view.view_path(experiment["experiment_id"])
-        print(f"  {experiment['name']}: {root}/{page}", flush=True)
+        print(f"  {experiment['name']}", flush=True)
+        for key in view.MODES:
+            page = view.view_path(experiment["experiment_id"], key)
+            print(f"    variants, {key}: {root}/{page}", flush=True)
         if compare := tags.get(COMPARE_TAG):
             print(f"    best seed of each variant, compared: {root}/{compare}", flush=True)
 

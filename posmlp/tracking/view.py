@@ -12,23 +12,28 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 TRIED = ("3.17.2",)
-KEY = "study"
-TAG = f"mlflow.sharedViewState.{KEY}"
+MODES = {"charts": "CHART", "table": "TABLE"}  # the views, by the key that addresses them
 ACCURACY, PARAMETERS = "final/top1", "params_m"
 COLUMNS = (
     *(f"metrics.`{name}`" for name in (ACCURACY, "summary/std", "summary/low", "summary/high")),
-    *(f"metrics.`{name}`" for name in ("summary/n", "final/val_top1", PARAMETERS, "macs_m")),
-    *(f"metrics.`{name}`" for name in ("groups", "train_images_per_s")),
-    *("tags.`gate`", "tags.`claim`"),
+    *(f"metrics.`{name}`" for name in ("summary/n", "final/val_top1", PARAMETERS)),
+    "tags.`claim`",
 )
 SECTION = "comparison"
 MOST_TRACES = 100
-# MLflow opens on GenAI otherwise.
-MODE = {"workflowType": "machine_learning"}
+WORKFLOW = {"workflowType": "machine_learning"}  # MLflow opens on GenAI otherwise
 
 
-def state(*, validation: bool) -> str:
-    """The view: runs grouped by variant over seeds, all of them shown, and four kinds of charts."""
+def tags(variants: Sequence[str], *, validation: bool) -> dict[str, str]:
+    """The views as tags of the experiment."""
+    return {
+        f"mlflow.sharedViewState.{key}": state(mode, variants, validation=validation)
+        for key, mode in MODES.items()
+    }
+
+
+def state(mode: str, variants: Sequence[str], *, validation: bool) -> str:
+    """A view: runs grouped by variant over seeds, all of them shown, columns and charts."""
     columns = [name for name in COLUMNS if validation or "val_" not in name]
     return json.dumps(
         {
@@ -44,14 +49,14 @@ def state(*, validation: bool) -> str:
                 "aggregateFunction": "average",
                 "groupByKeys": [{"mode": "tag", "groupByData": "variant"}],
             },
-            "groupsExpanded": {},
+            "groupsExpanded": {f"tag.variant.{variant}": False for variant in variants},
             "useGroupedValuesInCharts": True,
             "runsHiddenMode": "SHOWALL",  # MLflow shows ten
             "runsHidden": [],
             "runsPinned": [],
             "runsVisibilityMap": {},
             "runsExpanded": {},
-            "compareRunsMode": "CHART",
+            "compareRunsMode": mode,
             "compareRunCharts": charts(),
             "compareRunSections": [
                 {
@@ -74,26 +79,22 @@ def state(*, validation: bool) -> str:
 
 
 def charts() -> list[dict[str, Any]]:
-    """Accuracy against parameters and groups, by variant, and by epoch; the training loss."""
-    scatters = [
-        ("Top-1 (%) against parameters (millions)", PARAMETERS),
-        ("Top-1 (%) against groups", "groups"),
-    ]
-    lines = [("Test top-1 (%) by epoch", "test_top1"), ("Training loss by epoch", "train_loss")]
-    made = [{"type": "BAR", "displayName": "Top-1 (%) by variant", "metricKey": ACCURACY}]
-    made[:0] = [
+    """Accuracy against parameters and groups, by variant, and by epoch; the training loss.
+
+    MLflow makes the titles, from the names of the metrics.
+    """
+    made = [
         {
             "type": "SCATTER",
-            "displayName": title,
             "xaxis": {"key": key, "type": "METRIC"},
             "yaxis": {"key": ACCURACY, "type": "METRIC"},
         }
-        for title, key in scatters
+        for key in (PARAMETERS, "groups")
     ]
+    made += [{"type": "BAR", "metricKey": ACCURACY}]
     made += [
         {
             "type": "LINE",
-            "displayName": title,
             "metricKey": key,
             "selectedMetricKeys": [key],
             "xAxisKey": "step",
@@ -102,7 +103,7 @@ def charts() -> list[dict[str, Any]]:
             "lineSmoothness": 0,
             "range": {},
         }
-        for title, key in lines
+        for key in ("test_top1", "train_loss")
     ]
     common = {
         "isGenerated": False,
@@ -113,15 +114,15 @@ def charts() -> list[dict[str, Any]]:
     return [chart | common | {"uuid": f"chart{i}"} for i, chart in enumerate(made)]
 
 
-def view_path(experiment_id: str) -> str:
-    """The page of an experiment with its saved view, after the server's address."""
-    query = {"viewStateShareKey": KEY, "compareRunsMode": "CHART", **MODE}
+def view_path(experiment_id: str, key: str = "charts") -> str:
+    """The page of an experiment with a saved view, after the server's address."""
+    query = {"viewStateShareKey": key, "compareRunsMode": MODES[key], **WORKFLOW}
     return f"#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 
 
 def compare_path(experiment_id: str, run_ids: Sequence[str]) -> str:
     """The page that sets runs side by side, after the server's address."""
-    query = {"runs": _json(run_ids), "experiments": _json([experiment_id]), **MODE}
+    query = {"runs": _json(run_ids), "experiments": _json([experiment_id]), **WORKFLOW}
     return f"#/compare-runs?{urlencode(query, quote_via=quote)}"
 
 

@@ -20,6 +20,8 @@ PROVENANCE = {
     "device": "cpu",
     "slurm_job_id": "77",
     "started_at": "2026-11-22T10:00:00+00:00",
+    "first_started_at": "2026-11-22T10:00:00+00:00",
+    "command": "python -m posmlp train --study digits --variant x --seed 0 --store s.json",
 }
 
 
@@ -56,7 +58,12 @@ class RunFolder:
         (self.path / "history.csv").write_text("\n".join(lines) + "\n")
         return self
 
-    def finish(self, num_epochs=3):
+    def fail(self, error="diverged"):
+        failure = {"error": error, "time": "2026-11-22T10:00:30+00:00"}
+        (self.path / "error.json").write_text(json.dumps(failure))
+        return self
+
+    def finish(self, num_epochs=3, **figures):
         self.write_history(num_epochs)
         self.metrics = {
             **self.names,
@@ -66,7 +73,9 @@ class RunFolder:
             **{"token_mixing_params_per_layer": [320, 320], "num_train": 1437, "num_test": 360},
             **{"train_images_per_s": 1500.5, "wall_s": 9.5, "data_digest": "d1"},
             **PROVENANCE,
+            "digests": {"train": "aa11", "test": "bb22"},
             "finished_at": "2026-11-22T10:01:00.250+00:00",
+            **figures,
         }
         (self.path / "metrics.json").write_text(json.dumps(self.metrics))
         return self
@@ -112,5 +121,21 @@ def new_run(results):
     def make(variant="gqpe-s4", seed=0, **kwargs):
         path = results / "runs" / "digits" / variant / f"seed{seed}"
         return RunFolder(path, variant, seed, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def new_study(results):
+    """Writes study.json, what MLflow says of the study before it has results."""
+
+    def make(variants, claims=None, seeds=(0, 1), title="A title", question="A question?"):
+        claims = claims or [f"claim of {name}" for name in variants]
+        folder = results / "digits"
+        folder.mkdir(exist_ok=True)
+        named = [{"name": n, "claim": c} for n, c in zip(variants, claims, strict=True)]
+        facts = {"name": "digits", "title": title, "question": question, "seeds": list(seeds)}
+        (folder / "study.json").write_text(json.dumps(facts | {"variants": named}))
+        return folder
 
     return make

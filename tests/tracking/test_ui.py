@@ -39,13 +39,16 @@ def test_ui_shows_the_experiment_takes_runs_and_stops_cleanly(
         [*command, "--results", str(results)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
-        text = "".join(ui.stdout.readline() for _ in range(4))  # the session's store has two
+        text = "".join(ui.stdout.readline() for _ in range(6))  # the session's store has two
         assert f"MLflow: http://127.0.0.1:{port} " in text
         page = f"http://127.0.0.1:{port}/#/experiments/{store.experiment_id}/runs"
-        assert re.search(f"digits: {page}.*workflowType=machine_learning", text)
+        assert re.search(f"digits\n    variants, charts: {page}.*workflowType=machine_learning", text)
         address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id="
         with urllib.request.urlopen(address + store.experiment_id) as answer:
             assert json.load(answer)["experiment"]["name"] == "digits"
+        with pytest.raises(urllib.error.HTTPError, match="403"):  # by any other name: DNS rebinding
+            request = urllib.request.Request(address + "0", headers={"Host": "evil.example"})
+            urllib.request.urlopen(request)
         server = Store(f"http://user:secret@127.0.0.1:{port}", store.experiment_id)
         run_id = mirror(new_run().finish().path, server)
         assert client.get_run(run_id).info.status == "FINISHED"

@@ -27,9 +27,7 @@ def runs_with(client, store, metric):
     return [run for run in found if metric(run.data.metrics)]
 
 
-def test_lines_appear_while_training_runs_and_a_failure_is_shown(
-    store, client, new_run
-):
+def test_lines_appear_while_training_runs_and_a_failure_is_shown(store, client, new_run):
     run = new_run().write_history(1)
     tracker = Tracker(run.path, store, delay_s=0, interval_s=0.1)
 

@@ -96,7 +96,7 @@ class StudyMirror:
             pages.append(("The best seed of each variant side by side", tags[COMPARE_TAG]))
         table = self.folder / "tables/main.md"
         text = table.read_text(encoding="utf-8") if table.exists() else ""
-        text = text[max(text.find("|"), 0) :] if text.startswith("#") else text
+        text = text[text.find("\n|") + 1 :]  # without its title, which is ours in other words
         note = view.description(words, text, pages, self.comparison.get("reason", ""))
         if len(note) > LONGEST_NOTE:
             short = (

@@ -8,8 +8,8 @@ device. An epoch's order and draws follow from seed and epoch, so it can be begu
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch

@@ -5,6 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +20,6 @@ from posmlp.tracking.ui import HOST, server_command
 
 ROOT = Path(posmlp.__file__).parents[1]
 NUM_RUNS, NUM_EPOCHS = 32, 200
-NUM_COLUMNS = 7 + 3 / 2  # of the histories below: the averaged weights have every second epoch
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 # 32 processes that import MLflow need 20 s of 2 cores each, so four of them write for eight runs.
 WRITER = """
@@ -89,38 +91,35 @@ def assert_complete(store, folders):
 
 
 @pytest.fixture
-def postgres(tmp_path, needs):
+def postgres(needs):
     """The address of an empty database of a server that ends with the test."""
     needs(bool(POSTGRES), "postgresql")
-    binaries, data = POSTGRES[-1], tmp_path / "postgres"
-    data.mkdir()
-    as_user = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(data, "postgres")
-        for parent in [data, *data.parents]:
-            if parent.is_relative_to("/tmp") and parent != Path("/tmp"):
-                parent.chmod(parent.stat().st_mode | 0o011)
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    binaries, as_user = POSTGRES[-1], []
+    # Not in tmp_path: pytest closes its folders to others, and PostgreSQL refuses to run as root.
+    with tempfile.TemporaryDirectory(prefix="posmlp-postgres-", dir="/tmp") as parent:
+        folder = Path(parent)
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres")
+            as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
 
-    def run(*command):
-        words = [*as_user, *map(str, command)]
-        subprocess.run(words, check=True, cwd=data, stdout=subprocess.DEVNULL, timeout=120)
+        def run(*command):
+            words = [*as_user, *map(str, command)]
+            subprocess.run(words, check=True, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
 
-    run(binaries / "initdb", "-D", data / "db", "-A", "trust", "-U", "anna", "--no-sync")
-    options = f"-c listen_addresses='' -c fsync=off -k {data}"
-    control = (binaries / "pg_ctl", "-D", data / "db", "-w")
-    run(*control, "-o", options, "-l", data / "log", "start")
-    run(binaries / "createdb", "-h", data, "-U", "anna", "mlflow")
-    yield f"postgresql+psycopg://anna:secret@/mlflow?host={data}"
-    run(*control, "-m", "immediate", "stop")
+        run(binaries / "initdb", "-D", folder / "db", "-A", "trust", "-U", "anna", "--no-sync")
+        options = f"-c listen_addresses='' -c fsync=off -k {folder}"
+        control = (binaries / "pg_ctl", "-D", folder / "db", "-w")
+        run(*control, "-o", options, "-l", folder / "log", "start")
+        try:
+            run(binaries / "createdb", "-h", folder, "-U", "anna", "mlflow")
+            yield f"postgresql+psycopg://anna:secret@/mlflow?host={folder}"
+        finally:
+            run(*control, "-m", "immediate", "stop")
 
 
 @pytest.fixture
 def server(postgres, tmp_path, unused_port):
     """A tracking server on PostgreSQL with the settings of `make ui`."""
-    import time
-    import urllib.request
-
     init_store("digits", results=tmp_path, uri=postgres)
     command, settings = server_command(postgres, HOST, unused_port)
     variables = settings | {"MLFLOW_BACKEND_STORE_URI": postgres}

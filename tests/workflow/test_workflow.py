@@ -63,7 +63,7 @@ def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
     shutil.copytree(finished.path, copy, ignore=kept)
     assert (copy / "results/tiny/runs.csv").exists()
     clone = Checkout(copy, fresh=False)
-    for tracking in ("True", "False"):
+    for tracking in ("live", "sync", "none"):
         done = clone.snakemake(
             "--dry-run", "--config", "study=tiny", f"tracking={tracking}", study=""
         )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from posmlp.analysis.statistics import LEVEL, summarise
 from posmlp.study import Study
+from posmlp.tracking.record import escaped
 
 RULE = (
     "Of the variants of which every seed has finished, the one with the highest mean top-1 on the "
@@ -92,7 +93,7 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
     """Return the card of the chosen variant in Markdown, or why there is none."""
     choice = comparison["choice"]
     if not choice:
-        return f"# {study.title}\n\n{comparison['reason']}\n"
+        return f"# {escaped(study.title)}\n\n{comparison['reason']}\n"
     config = study.run(choice["variant"], choice["seed"])
     figures = next(v for v in comparison["variants"] if v["variant"] == choice["variant"])
     changed = {k: v for k, v in config.flat().items() if k.startswith("model.") and v is not None}
@@ -100,7 +101,7 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
     dirty = " (with uncommitted changes)" if choice["git_dirty"] == "True" else ""
     lines = [
         f"# {choice['variant']} of the study {study.name}",
-        f"{study.title}. {study.question}",
+        f"{escaped(study.title)}. {escaped(study.question)}",
         "## Choice",
         comparison["reason"],
         f"Chosen among {len(comparison['variants'])} variants. Run: seed {choice['seed']}, key "

@@ -27,7 +27,7 @@ class LearnedRun:
         trajectory: {name: values} of every centre and spread, named as in the network's state;
             the first entry is the run's initialisation, then one an epoch. Empty where there are
             no quadratic encodings, or the run did not write them down.
-        history: the rows of history.csv, one an epoch.
+        history: the rows of history.csv, one an epoch; none where there is no such file.
     """
 
     variant: str
@@ -51,8 +51,9 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
         initial, model = (timm.create_model(**run.model_arguments()) for _ in range(2))
     model.load_state_dict(load_weights(run_folder))
     layers, trajectory = token_mixers(model), read_trajectory(run_folder / "trajectory.npz")
-    history = read_history(run_folder / "history.csv")
-    return LearnedRun(run.variant, run.seed, layers, token_mixers(initial), trajectory, history)
+    history = run_folder / "history.csv"
+    rows = read_history(history) if history.exists() else []
+    return LearnedRun(run.variant, run.seed, layers, token_mixers(initial), trajectory, rows)
 
 
 def load_weights(run_folder: Path) -> dict[str, Tensor]:

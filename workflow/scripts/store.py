@@ -1,6 +1,5 @@
 """Make the MLflow store and the study's experiment; without them the study goes on untracked."""
 
-import json
 from pathlib import Path
 
 from posmlp.tracking import StoreUnavailable, init_store, write_store
@@ -8,10 +7,9 @@ from posmlp.tracking.study import first_note
 from posmlp.workflow import job_log, warn
 
 with job_log(snakemake.log[0]):
-    params, facts = snakemake.params, snakemake.params.facts
-    Path(snakemake.output.study).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    params = snakemake.params
     try:
-        store = init_store(facts["name"], first_note(facts), results=Path(params.results))
+        store = init_store(params.name, first_note(params.words), results=Path(params.results))
     except StoreUnavailable as error:
         warn(f"MLflow: {error}; the study runs without it, its last step tries again")
         store = None

@@ -5,7 +5,8 @@
 
 Each round trains the same run once in every way, in an order drawn anew, each in a process of its
 own, so that whatever else the machine does meets all ways alike. Seconds are those of the whole
-process and of the epochs alone. Printed are medians, and of each way the median of its quotients
+training, of its epochs, and of the CPU that its process used, which says more where the machine
+does other work too. Printed are medians, and of each way the median of its quotients
 with `off` of the same round. The goal is 1 %. The follower starts at once here and not after a
 minute, which is the worst case.
 """
@@ -37,11 +38,12 @@ values, results, store = json.loads(sys.argv[1]), Path(sys.argv[2]), json.loads(
 torch.set_num_threads(1)
 config = RunConfig.model_validate(values)
 tracker = Tracker(config.folder(results), Store(**store) if store else None, delay_s=0)
-began = time.perf_counter()
+began, used = time.perf_counter(), time.process_time()
 metrics = execute(
     config, results, results, World(torch.device("cpu")), "benchmark", Watch(10), [tracker]
 )
-print(json.dumps({"process": time.perf_counter() - began, "epochs": metrics["wall_s"]}))
+seconds = {"process": time.perf_counter() - began, "epochs": metrics["wall_s"]}
+print(json.dumps(seconds | {"cpu": time.process_time() - used}))
 """
 
 
@@ -92,7 +94,7 @@ def main() -> None:
             for name in random.Random(number).sample(list(ways), len(ways)):
                 found[name].append(train(options.epochs, ways[name]))
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    for part in ("process", "epochs"):
+    for part in ("process", "epochs", "cpu"):
         off = [seconds[part] for seconds in found["off"]]
         for name, of_way in found.items():
             seconds = [s[part] for s in of_way]

@@ -98,7 +98,9 @@ class Tracker:
                 command,
                 stdin=subprocess.PIPE,  # not the command line: the address may hold a password
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # signals are for the trainer, and it outlives it
+                # Signals are for the trainer. Not a new session: Linux shares a core between
+                # sessions evenly, whatever NICE says.
+                process_group=0,
                 env=os.environ | CLIENT_ENV | {"PYTHONPATH": paths},
                 text=True,
             )

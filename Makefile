@@ -17,7 +17,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults lint docs ui clean
+.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults lint docs ui mlflow-rebuild clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,7 +77,10 @@ docs: env ## renew what README and docs say of results and settings
 	$(BIN)/python -m posmlp.study > config/README.md
 
 ui: env ## open the MLflow UI on this machine (PORT=...)
-	$(BIN)/python -m posmlp.tracking ui $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m posmlp.tracking ui $(if $(PORT),--port $(PORT)) $(ARGS)
+
+mlflow-rebuild: env ## make the MLflow store anew from results/ alone; the old one is kept aside
+	@$(BIN)/python -m posmlp.tracking rebuild $(ARGS)
 
 clean: ## remove caches and logs; asks before it touches finished runs
 	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs

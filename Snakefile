@@ -31,7 +31,8 @@ rule all:
             rules.figures.output,
             rules.network_figures.output,
         ],
+        comparison=rules.comparison.output,
         checked=rules.checks.output,
         pages=rules.pages.output,
-        tracked=rules.sync.output if SETTINGS.tracking else [],
+        tracked=rules.sync.output if SETTINGS.tracking != "none" else [],
     localrule: True

@@ -36,6 +36,7 @@ recipe: {{epochs: {epochs}, warmup_epochs: 10, batch_size: 64, lr: 1e-3, weight_
 seeds: {seeds}
 reference: v0
 """
+NO_AVERAGE_NO_VALIDATION = 9 * ","  # empty columns
 LIMIT_S, LIMIT_MB, NUM_CORES = 30, 2_000, 2
 CONTEXT = get_context("spawn")
 
@@ -75,7 +76,8 @@ def make_runs(study: Study, results: Path) -> None:
                 strict=True,
             )
             lines = [
-                f"{e},{t!r},{lr!r},{a!r},{b!r},{top1!r},100.0,,,,{5000 + t % 7!r},{1 + t % 1!r}\n"
+                f"{e},{t!r},{lr!r},{a!r},{b!r},{top1!r},100.0{NO_AVERAGE_NO_VALIDATION},"
+                f"{5000 + t % 7!r},{1 + t % 1!r}\n"
                 for e, t, lr, a, b, top1 in rows
             ]
             (folder / "history.csv").write_text(",".join(CURVE_COLUMNS[2:]) + "\n" + "".join(lines))

@@ -19,6 +19,7 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     from posmlp.runs.execute import execute
+    from posmlp.runs.system import SystemLog
     from posmlp.runs.watch import TIME_LIMIT, Watch
     from posmlp.slurm.requeue import requeue
     from posmlp.tracking import Tracker, read_store
@@ -32,10 +33,13 @@ def train(arguments: argparse.Namespace) -> None:
     with Watch(arguments.checkpoint_minutes) as watch:
         world = join_world(arguments.device)
         store = read_store(arguments.store) if arguments.store and world.first else None
-        tracker = Tracker(config.folder(arguments.results), store)
+        folder = config.folder(arguments.results)
+        observers = [Tracker(folder, store)]
+        if world.first:
+            observers.append(SystemLog(folder, arguments.system_metrics))
         try:
             metrics = execute(
-                config, arguments.results, arguments.data_root, world, command, watch, tracker
+                config, arguments.results, arguments.data_root, world, command, watch, observers
             )
         except Interrupted:
             if world.first and watch.signal == TIME_LIMIT:
@@ -123,6 +127,13 @@ def main(arguments: list[str] | None = None) -> int:
         default=10.0,
         metavar="MINUTES",
         help="between checkpoints within an epoch (10); one is written after every epoch too",
+    )
+    command.add_argument(
+        "--system-metrics",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="between notes of CPU, memory and GPU use in system.csv (0: none)",
     )
     command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
     command = commands.add_parser("calibrate", help="measure how fast a study's variants train")

@@ -118,6 +118,14 @@ def environment(device_type: str | None = None) -> dict[str, str | int | None]:
     }
 
 
+def packages() -> list[str]:
+    """Every installed package as name==version, in the order of names."""
+    from importlib.metadata import distributions
+
+    found = {d.metadata["Name"]: d.version for d in distributions()}
+    return sorted((f"{name}=={version}" for name, version in found.items()), key=str.lower)
+
+
 def cpu_name() -> str:
     """The processor's model as the system names it."""
     try:

@@ -26,7 +26,14 @@ class Settings(Section):
     checkpoint_minutes: float = Field(
         10.0, gt=0, description="minutes between the checkpoints that a run writes within an epoch"
     )
-    tracking: bool = Field(True, description="mirror the runs to MLflow")
+    tracking: Literal["live", "sync", "none"] = Field(
+        "live",
+        description="who writes to MLflow: every training while it runs, or the head node alone "
+        "when runs are done, or nobody",
+    )
+    system_metrics: float = Field(
+        0.0, ge=0, description="seconds between notes of CPU, memory and GPU use; 0: none"
+    )
     slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
 
 

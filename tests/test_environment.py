@@ -18,7 +18,7 @@ PINS = {
 }
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # torch pins CUDA's libraries itself, by platform; pip comes with Python.
-UNLISTED = re.compile(r"nvidia-.*|cuda-.*|triton|pip|setuptools|wheel|posmlp")
+UNLISTED = re.compile(r"nvidia-(?!ml-py).*|cuda-.*|triton|pip|setuptools|wheel|posmlp")
 
 
 def test_every_line_is_an_exact_version_and_the_project_itself_is_last():

@@ -23,8 +23,9 @@ SHEET_COLUMNS = (
 )
 METRIC_COLUMNS = (
     *("epochs", "top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_loss"),
+    *("val_top1", "val_top5", "val_loss", "ema_val_top1", "ema_val_top5", "ema_val_loss"),
     *("params", "token_mixing_params", "token_mixing_params_per_layer", "macs"),
-    *("train_images_per_s", "wall_s", "num_train", "num_test", "data_digest"),
+    *("train_images_per_s", "wall_s", "num_train", "num_val", "num_test", "data_digest"),
 )
 PROVENANCE_COLUMNS = (
     *("code_version", "git_commit", "git_dirty", "python", "torch", "torchvision", "timm"),
@@ -35,6 +36,7 @@ RUN_COLUMNS = (*SHEET_COLUMNS, *METRIC_COLUMNS, *PROVENANCE_COLUMNS)
 CURVE_COLUMNS = (
     *("variant", "seed", "epoch", "time", "lr", "train_loss"),
     *("test_loss", "test_top1", "test_top5", "ema_test_loss", "ema_test_top1", "ema_test_top5"),
+    *("val_loss", "val_top1", "val_top5", "ema_val_loss", "ema_val_top1", "ema_val_top5"),
     *("images_per_s", "epoch_s"),
 )
 TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}

@@ -1,7 +1,7 @@
 """What a finished run's network has learned about mixing tokens, read from its run folder."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 import posmlp.models  # noqa: F401  registers them with timm
 from posmlp.layers import TokenMixing
+from posmlp.runs.record import read_history
 from posmlp.study import RunConfig
 
 Layers = dict[str, TokenMixing]  # by path in the network, in network order
@@ -26,6 +27,7 @@ class LearnedRun:
         trajectory: {name: values} of every centre and spread, named as in the network's state;
             the first entry is the run's initialisation, then one an epoch. Empty where there are
             no quadratic encodings, or the run did not write them down.
+        history: the rows of history.csv, one an epoch; none where there is no such file.
     """
 
     variant: str
@@ -33,6 +35,7 @@ class LearnedRun:
     layers: Layers
     initial: Layers
     trajectory: dict[str, np.ndarray]
+    history: list[dict[str, float | None]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -48,7 +51,9 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
         initial, model = (timm.create_model(**run.model_arguments()) for _ in range(2))
     model.load_state_dict(load_weights(run_folder))
     layers, trajectory = token_mixers(model), read_trajectory(run_folder / "trajectory.npz")
-    return LearnedRun(run.variant, run.seed, layers, token_mixers(initial), trajectory)
+    history = run_folder / "history.csv"
+    rows = read_history(history) if history.exists() else []
+    return LearnedRun(run.variant, run.seed, layers, token_mixers(initial), trajectory, rows)
 
 
 def load_weights(run_folder: Path) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from posmlp.data.images import DataError, Split
-from posmlp.data.subsets import subset_indices
 
 SPLIT_FOLDERS: dict[Split, str] = {"train": "train", "test": "val"}
 _IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -74,13 +74,14 @@ def list_split(folder: Path) -> SplitListing:
 def imagenet_samples(
     root: str | Path,
     split: Split,
-    fraction: float = 1.0,
-    subset: str = "random",
-    subset_seed: int = 0,
+    choose: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """Return paths and labels (int64) of the chosen images, by class and name, and the classes.
 
     A label is the place of its class among the sorted class folders of the train split.
+
+    Args:
+        choose: takes the labels of all images and returns indices; None: all.
     """
     root = Path(root).expanduser()
     folder = root / SPLIT_FOLDERS[split]
@@ -98,7 +99,9 @@ def imagenet_samples(
         np.array([label_of[name] for name in listing.classes], dtype=np.int64),
         list(listing.num_images_by_class.values()),
     )
-    chosen = subset_indices(labels_N, fraction, subset, subset_seed)
+    if choose is None:
+        return paths, labels_N, class_names
+    chosen = choose(labels_N)
     return [paths[index] for index in chosen.tolist()], labels_N[chosen], class_names
 
 

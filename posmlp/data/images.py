@@ -13,6 +13,8 @@ import numpy as np
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+Part = Literal["train", "validation", "test"]  # what a run makes of the two splits
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 class DataError(ValueError):

@@ -11,23 +11,53 @@ from typing import Protocol
 
 import numpy as np
 
-from posmlp.data.images import SPLITS, DataError, Split
+from posmlp.data.images import PARTS, DataError, Part
+
+VALIDATION_SEED = 2**32  # no subset_seed can be this one
 
 
 class SubsetSettings(Protocol):
     """The settings of a study's `data` section that choose images."""
 
+    validation: float
     train_fraction: float
     eval_fraction: float
     subset: str
     subset_seed: int
 
 
-def select(labels_N: np.ndarray, data: SubsetSettings, split: Split) -> np.ndarray:
-    """Return the sorted indices of the images that a run with these settings uses of `split`."""
-    assert split in SPLITS, split
-    fraction = data.train_fraction if split == "train" else data.eval_fraction
-    return subset_indices(labels_N, fraction, data.subset, data.subset_seed)
+def select(labels_N: np.ndarray, data: SubsetSettings, part: Part) -> np.ndarray:
+    """Return the sorted indices of the images that a run with these settings uses for `part`.
+
+    Args:
+        labels_N: of the whole test split for "test", else of the whole training split.
+    """
+    assert part in PARTS, part
+    if part == "validation":
+        return withheld(labels_N, data.validation)
+    if part == "test":
+        return subset_indices(labels_N, data.eval_fraction, data.subset, data.subset_seed)
+    others = np.setdiff1d(np.arange(len(labels_N)), withheld(labels_N, data.validation))
+    chosen = subset_indices(labels_N[others], data.train_fraction, data.subset, data.subset_seed)
+    return others[chosen]
+
+
+def withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the sorted indices of the validation images: the same for every run of a data set.
+
+    Raises:
+        DataError: a class would have no image left to train on.
+    """
+    if fraction == 0:
+        return np.arange(0)
+    chosen = class_balanced_subset(labels_N, fraction, VALIDATION_SEED)
+    lost = np.setdiff1d(labels_N, np.delete(labels_N, chosen))
+    if len(lost):
+        raise DataError(
+            f"data.validation: {fraction} leaves class {lost[0]} without a training image; take "
+            "less, or 0"
+        )
+    return chosen
 
 
 def subset_indices(

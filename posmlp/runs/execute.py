@@ -4,7 +4,8 @@ import contextlib
 import datetime
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from posmlp.data.images import dataset_digest
 from posmlp.data.sources import DATASETS
 from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.lock import FolderLock
-from posmlp.runs.record import RunFolder
+from posmlp.runs.record import RecordError, RunFolder
 from posmlp.runs.watch import TIME_LIMIT, Watch
 from posmlp.study.run_config import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
@@ -34,14 +35,14 @@ def execute(
     world: World,
     command: str,
     watch: Watch,
-    tracker: AbstractContextManager = nullcontext(),  # noqa: B008
+    observers: Sequence[AbstractContextManager] = (),
 ) -> dict[str, Any]:
     """Train one run in its folder, going on from its checkpoint where there is one.
 
     Args:
         command: what repeats this run, for the record.
         watch: says when to save and when to leave.
-        tracker: its block spans the training, once the folder is ours.
+        observers: their blocks span the training, once the folder is ours.
 
     Returns:
         What stands in metrics.json.
@@ -54,7 +55,10 @@ def execute(
     with FolderLock(folder.path) if world.first else nullcontext():
         start = begin(config, folder, world, command) if world.first else None
         state, parts = world.from_first(start)
-        with tracker:
+        with ExitStack() as stack:
+            for observer in observers:
+                stack.enter_context(observer)
+            stack.enter_context(failure_noted(folder, world))
             trainer = make_trainer(config, data_root, world)
             if state:
                 trainer.load_state_dict(state)
@@ -83,6 +87,18 @@ def execute(
             return finish(trainer, folder, parts) if world.first else {}
 
 
+@contextmanager
+def failure_noted(folder: RunFolder, world: World) -> Iterator[None]:
+    """Leave a failure in the folder, where it tells a failed run from one that was stopped."""
+    try:
+        yield
+    except Exception as error:
+        if world.first:
+            with contextlib.suppress(RecordError):
+                folder.write_json(folder.error.name, {"error": str(error), "time": now()})
+        raise
+
+
 def begin(
     config: RunConfig, folder: RunFolder, world: World, command: str
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -93,6 +109,7 @@ def begin(
     folder.clear(".*.part")
     if state:
         folder.clear(folder.metrics.name)
+        folder.clear(folder.error.name)
         folder.write_history(state["history"])
     else:
         folder.clear()
@@ -106,8 +123,10 @@ def begin(
         "command": command,
     }
     folder.write_config(config.to_yaml())
-    folder.write_json("provenance.json", provenance)
+    folder.write_text("requirements.txt", "".join(f"{p}\n" for p in code_version.packages()))
     parts = [*(state["parts"] if state else []), provenance]
+    first = {"first_started_at": parts[0]["started_at"]}
+    folder.write_json("provenance.json", provenance | first)
     if state:
         place = f"epoch {state['epoch']}, step {state['step']}"
         say(f"{config.name}: going on at {place} from its checkpoint", world)
@@ -176,18 +195,28 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
     config, history, last = trainer.config, trainer.history, trainer.history[-1]
     source = DATASETS[config.data.name]
     mixing = token_mixing_parameters(trainer.model)
+    parts = {
+        name: batches
+        for name, batches in zip(("train", "val", "test"), trainer.parts, strict=True)
+        if batches
+    }
+    digests = {name: batches.digest for name, batches in parts.items()}
     speeds = sorted(row["images_per_s"] for row in history)
     return {
         "study": config.study,
         "variant": config.variant,
         "seed": config.seed,
         "epochs": len(history),
-        "top1": last["test_top1"],
-        "top5": last["test_top5"],
-        "loss": last["test_loss"],
-        "ema_top1": last["ema_test_top1"],
-        "ema_top5": last["ema_test_top5"],
-        "ema_loss": last["ema_test_loss"],
+        **{
+            f"{prefix}{figure}": last[f"{prefix}test_{figure}"]
+            for prefix in ("", "ema_")
+            for figure in ("top1", "top5", "loss")
+        },
+        **{
+            f"{prefix}val_{figure}": last[f"{prefix}val_{figure}"]
+            for prefix in ("", "ema_")
+            for figure in ("top1", "top5", "loss")
+        },
         "train_loss": last["train_loss"],
         "params": num_parameters(trainer.model),
         "token_mixing_params": sum(mixing),
@@ -198,10 +227,16 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
         "train_images_per_s": speeds[len(speeds) // 2],
         "wall_s": sum(row["epoch_s"] for row in history),
         "num_train": trainer.train.num_images,
-        "num_test": trainer.test.num_images,
-        "num_unreadable_train": int(trainer.train.unreadable_N.sum()),
-        "num_unreadable_test": int(trainer.test.unreadable_N.sum()),
-        "data_digest": dataset_digest({"train": trainer.train.digest, "test": trainer.test.digest}),
+        "num_val": parts["val"].num_images if "val" in parts else 0,
+        "num_test": parts["test"].num_images,
+        **{
+            f"num_unreadable_{name}": int(batches.unreadable_N.sum())
+            for name, batches in parts.items()
+        },
+        "digests": digests,
+        "data_digest": dataset_digest(digests),
+        "pixel_mean": trainer.train.pixel_mean,
+        "pixel_std": trainer.train.pixel_std,
     }
 
 

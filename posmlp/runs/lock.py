@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,11 +98,7 @@ class FolderLock:
         )
 
     def read(self) -> dict[str, Any]:
-        """What the file says of the holder; nothing where it is free or half written."""
-        try:
-            return json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        return read_holder(self.path)
 
     def beat(self) -> None:
         self.beats += 1
@@ -118,3 +115,46 @@ class FolderLock:
         while not self.done.wait(BEAT_S):
             with contextlib.suppress(OSError):  # a full disk: training itself will say so
                 self.beat()
+
+
+def read_holder(path: Path) -> dict[str, Any]:
+    """What a lock file says of its holder; nothing where it is free or half written."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def held(folders: Iterable[Path]) -> set[Path]:
+    """Return the run folders in which a process trains now, on whatever machine.
+
+    Nothing is locked, so that no training that starts meanwhile is refused.  A holder of this
+    machine whose process is gone is dead at once; others are alive once their number changes, and
+    dead when it has stood still for PATIENCE_S.  All are waited for together.
+    """
+    holders = {folder: read_holder(folder / ".lock") for folder in folders}
+    unknown = {folder: holder for folder, holder in holders.items() if holder and not _dead(holder)}
+    alive = set()
+    end = time.monotonic() + PATIENCE_S
+    while unknown and time.monotonic() < end:
+        time.sleep(min(0.5, PATIENCE_S / 10))
+        for folder, before in list(unknown.items()):
+            now = read_holder(folder / ".lock")
+            if now != before:
+                del unknown[folder]
+                if now:
+                    alive.add(folder)
+    return alive
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether it is certain that a holder is gone: its process was of this machine."""
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False

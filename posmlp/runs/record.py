@@ -28,6 +28,12 @@ HISTORY = (
     "ema_test_loss",
     "ema_test_top1",
     "ema_test_top5",
+    "val_loss",
+    "val_top1",
+    "val_top5",
+    "ema_val_loss",
+    "ema_val_top1",
+    "ema_val_top5",
     "images_per_s",
     "epoch_s",
 )
@@ -92,6 +98,7 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.history = path / "history.csv"
         self.metrics = path / "metrics.json"
+        self.error = path / "error.json"
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -105,6 +112,9 @@ class RunFolder:
 
     def write_config(self, text: str) -> None:
         write_atomically(self.config, lambda file: file.write(text.encode()))
+
+    def write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, lambda file: file.write(text.encode()))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         text = json.dumps(values, indent=2, allow_nan=False) + "\n"

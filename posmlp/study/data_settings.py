@@ -29,6 +29,14 @@ class Data(Section):
     train_fraction: float = Field(
         1.0, gt=0, le=1, description="share of the training images that is used, class by class"
     )
+    validation: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of the training images, class by class, that is withheld from training "
+        "for choosing between variants; the same images in every run whatever train_fraction, "
+        "which is a share of the others, and all seeds are; 0: none",
+    )
     eval_fraction: float = Field(
         1.0, gt=0, le=1, description="share of the test images that is used, class by class"
     )

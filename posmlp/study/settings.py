@@ -63,7 +63,7 @@ def settings_apply(config: Any) -> Any:
         if getattr(recipe.augment, key) != Augment.model_fields[key].default:
             reason = f"has no effect on {source.name}, which {kind}; delete it"
             raise setting_error(f"recipe.augment.{key}", reason)
-    num_train = int(source.num_train * config.data.train_fraction)
+    num_train = int(source.num_train * (1 - config.data.validation) * config.data.train_fraction)
     if recipe.batch_size > num_train:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)

@@ -1,13 +1,13 @@
 """MLflow as a view of run folders: the files are the record, nothing here is ever an input.
 
 `init_store` makes the store once, before any trainer; `Tracker` follows one training while it runs;
-`sync` brings the view up to date at the end.  All three go through one mechanism, `mirror`.
+`study.sync` brings the view up to date at the end.  Both go through one mechanism, `mirror`.
 Importing this package does not import mlflow.
 """
 
 from posmlp.tracking.address import StoreError
 from posmlp.tracking.live import Tracker
-from posmlp.tracking.mirror import mirror, sync
+from posmlp.tracking.mirror import mirror
 from posmlp.tracking.store import (
     Store,
     StoreUnavailable,
@@ -24,6 +24,5 @@ __all__ = [
     "init_store",
     "mirror",
     "read_store",
-    "sync",
     "write_store",
 ]

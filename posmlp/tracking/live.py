@@ -2,12 +2,13 @@
 
 A process and not a thread: importing MLflow takes 3 s of a core, and in a thread a training of 10 s
 took 3.7 s longer, on one core as on two, for the interpreter lock is one.  `Tracker` is the
-trainer's side, `follow` the other process's.  They share a pipe: its first line is the task, the
-second the status at the end, and its closing without a status means that the trainer was killed.
+trainer's side, `follow` the other process's.  They share a pipe: its only line is the task, and
+when it closes the trainer has ended, however it did: the files say how.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,10 +31,8 @@ logger = logging.getLogger("posmlp.tracking")
 
 DELAY_S = 60.0  # shorter trainings cost nothing and are shown by `sync`
 INTERVAL_S = 2.0
-FINISHED_GRACE_S = 2.0  # the longest wait after a training; `sync` shows what is missing
-FAILED_GRACE_S = 8.0  # nothing else would show the failure
 NICE = 19  # so that on a busy core training gets 98 % of it
-LAST_WORD_S = 60  # the longest life of a follower whose trainer is gone
+LAST_WORD_S = 20  # the longest life of a follower whose trainer is gone
 
 
 class Tracker:
@@ -51,7 +50,7 @@ class Tracker:
         interval_s: float = INTERVAL_S,
     ) -> None:
         self.run_folder = Path(run_folder)
-        self.store = store if store and store.live else None
+        self.store = store if store and store.is_live_here else None
         self.interval_s = interval_s
         self.follower: subprocess.Popen[str] | None = None
         self.timer = threading.Timer(delay_s, self._start)
@@ -68,31 +67,23 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self.close("")
-        else:
-            self.close("FAILED" if issubclass(kind, Exception) else "KILLED")
+        if self.store:
+            self.close(failed=kind is not None)
 
-    def close(self, status: str) -> None:
-        """Hand over the last status, "" for what the files say, and wait a few seconds at most."""
-        if not self.store:
-            return
-        grace_s = FAILED_GRACE_S if status else FINISHED_GRACE_S
-        try:
-            self.timer.cancel()
-            self.timer.join()
-            if status and not self.follower:
-                self._start(nice=0)  # a short training that failed: nothing left to slow down
-            if self.follower:
-                self.follower.communicate(f"{status}\n", timeout=grace_s)
-        except subprocess.TimeoutExpired:
-            self.follower.kill()
-            if status:
-                self._warn(f"{masked(self.store.uri)} did not take it in {grace_s:g} s")
-        except Exception as error:
-            self._warn(error)
+    def close(self, *, failed: bool = False) -> None:
+        """Let the follower send the rest by itself; no training waits for MLflow.
 
-    def _start(self, nice: int = NICE) -> None:
+        It gives up after LAST_WORD_S, and `sync` shows what is missing then.
+        """
+        self.timer.cancel()
+        self.timer.join()
+        if failed and not self.follower:
+            self._start()  # after a failure no `sync` may follow
+        if self.follower:
+            with contextlib.suppress(OSError):  # it has ended already
+                self.follower.stdin.close()
+
+    def _start(self) -> None:
         command = [sys.executable, "-m", "posmlp.tracking", "follow"]
         package_root = str(Path(posmlp.__file__).parents[1])
         paths = os.pathsep.join([package_root, os.environ.get("PYTHONPATH", "")])
@@ -100,13 +91,16 @@ class Tracker:
             "run_folder": str(self.run_folder.absolute()),
             "store": asdict(self.store),
             "interval_s": self.interval_s,
-            "nice": nice,
+            "last_word_s": LAST_WORD_S,
         }
         try:
             self.follower = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # not the command line: the address may hold a password
                 stdout=subprocess.DEVNULL,
+                # Signals are for the trainer. Not a new session: Linux shares a core between
+                # sessions evenly, whatever NICE says.
+                process_group=0,
                 env=os.environ | CLIENT_ENV | {"PYTHONPATH": paths},
                 text=True,
             )
@@ -120,35 +114,28 @@ class Tracker:
 
 
 def follow(orders: TextIO) -> None:
-    """Mirror a folder until the trainer says its last status or is gone; `orders` is the pipe."""
+    """Mirror a folder until the trainer has ended; `orders` is the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the trainer gets them as well, and decides
     task = json.loads(orders.readline())
-    os.nice(task["nice"])
+    os.nice(NICE)
     folder, store = Path(task["run_folder"]), Store(**task["store"])
-    run, warned, status = None, False, "RUNNING"
+    run, warned, alive = None, False, True
     while True:
         try:
             run = run or RunMirror(
                 folder, open_client(store.uri, store.experiment_id), store.experiment_id
             )
-            run.update(status or None)
+            run.update(alive=alive)
         except Exception as error:
             if not warned:
                 logger.warning(not_shown(folder, masked(error)))
             warned = True
-        if status != "RUNNING":
+        if not alive:
             return
-        status = _next_status(orders, task["interval_s"])
-
-
-def _next_status(orders: TextIO, timeout_s: float) -> str:
-    """RUNNING as long as nothing is heard; KILLED when the trainer has gone without a word."""
-    if not select.select([orders], [], [], timeout_s)[0]:
-        return "RUNNING"
-    signal.alarm(LAST_WORD_S)
-    line = orders.readline()
-    return line.strip() if line else "KILLED"
+        if select.select([orders], [], [], task["interval_s"])[0]:
+            alive = False
+            signal.alarm(task["last_word_s"])
 
 
 def not_shown(run_folder: Path, reason: object) -> str:

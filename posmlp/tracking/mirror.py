@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from posmlp.tracking import record
 from posmlp.tracking.address import masked
@@ -17,35 +22,38 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("posmlp.tracking")
 
-Status = Literal["RUNNING", "FAILED", "KILLED"]  # FINISHED is for metrics.json to say
-Claims = Mapping[str, str]  # variant -> the claim it tests
+LOCK_S = 30.0  # the longest wait for another process that mirrors the same folder
+FILES_TAG = "posmlp.files"  # digests of the artifacts, so that only changed ones are sent
 
 
-def mirror(
-    run_folder: Path, store: Store, *, status: Status | None = None, claims: Claims | None = None
-) -> str:
+def mirror(run_folder: Path, store: Store, *, alive: bool = False) -> str:
     """Bring the MLflow run of `run_folder` to what its files say, and return the run's id.
 
-    Idempotent.  `status` is that of a run without metrics.json; None leaves it as MLflow has it.
+    Idempotent.  `alive`: a process trains in the folder now.
     """
     client = open_client(store.uri, store.experiment_id)
-    run = RunMirror(run_folder, client, store.experiment_id, claims)
-    run.update(status)
+    run = RunMirror(run_folder, client, store.experiment_id)
+    run.complete(alive=alive)
     return run.run_id
 
 
-def sync(run_folders: Iterable[Path], store: Store, claims: Claims | None = None) -> dict[str, int]:
+def sync_runs(
+    run_folders: Sequence[Path], store: Store
+) -> tuple[dict[str, int], dict[Path, RunMirror]]:
     """Mirror every folder; one that cannot be mirrored is logged and counted, not raised.
 
-    Returns the number of `runs` mirrored, of those `finished`, of `points` sent, and of `failed`
-    folders.  StoreUnavailable: the store does not answer.
+    Returns the number of `runs` mirrored, of those `finished` and `running`, of `points`, and of
+    `failed` folders; and the mirrors.  StoreUnavailable: the store does not answer.
     """
+    from posmlp.runs.lock import held
+
     client = open_client(store.uri, store.experiment_id)
-    counts = dict.fromkeys(("runs", "finished", "points", "failed"), 0)
+    counts = dict.fromkeys(("runs", "finished", "running", "points", "failed"), 0)
+    alive, mirrors = held(run_folders), {}
     for folder in run_folders:
         try:
-            run = RunMirror(folder, client, store.experiment_id, claims)
-            counts["points"] += run.update()
+            run = RunMirror(folder, client, store.experiment_id)
+            counts["points"] += run.complete(alive=folder in alive)
         except Exception as error:
             client = open_client(store.uri, store.experiment_id)  # raises if it is the store
             logger.warning("%s is not shown in MLflow: %s", folder, masked(error))
@@ -53,69 +61,87 @@ def sync(run_folders: Iterable[Path], store: Store, claims: Claims | None = None
         else:
             counts["runs"] += 1
             counts["finished"] += run.status == "FINISHED"
-    return counts
+            counts["running"] += run.status == "RUNNING"
+            mirrors[folder] = run
+    return counts, mirrors
 
 
 class RunMirror:
     """One run folder and its MLflow run; remembers what was sent, so that updates are small."""
 
-    def __init__(
-        self, folder: Path, client: MlflowClient, experiment_id: str, claims: Claims | None = None
-    ) -> None:
+    def __init__(self, folder: Path, client: MlflowClient, experiment_id: str) -> None:
         self.folder = Path(folder)
         self.config = record.read_config(self.folder)
+        self.study = record.read_study(self.folder)
         self.client = client
         self.experiment_id = experiment_id
-        self.claim = (claims or {}).get(self.config["variant"])
         self.run_id = ""
+        self.model_id = ""
         self.status = ""
-        self.sent: set[record.Mark] = set()
+        self.end_ms: int | None = None
+        self.sent: set[record.Mark] = set()  # of history.csv
+        self.num_system = 0  # lines of system.csv sent
 
-    def update(self, status: Status | None = None) -> int:
-        """Send what is new in the folder; returns the number of points sent."""
-        history = record.read_history(self.folder)
-        if not self.run_id or not _same_training(self.sent, history):
+    def update(self, *, alive: bool) -> None:
+        """Send what is new in the folder since the last time, and how the run stands."""
+        with only_one_writer(self.folder):
+            history = record.read_history(self.folder)
+            if not self.run_id or not _is_part(self.sent, history):
+                self._open(history)
+            self._send([line for line in history if line.mark not in self.sent])
+            self.sent = {line.mark for line in history}
+            system = record.read_system(self.folder)
+            self._send(system[self.num_system :])
+            self.num_system = len(system)
+            now = record.state(self.folder, self.config["key"], alive=alive)
+            if now.status != "RUNNING":
+                self._finish(now)
+
+    def complete(self, *, alive: bool) -> int:
+        """Send everything again, whatever MLflow has, and the model; returns how many points."""
+        with only_one_writer(self.folder):
+            history = record.read_history(self.folder)
             self._open(history)
-        metrics = record.read_metrics(self.folder, self.config["key"])
-        lines = [*history, record.final_line(metrics)] if metrics else history
-        num_points = self._send([line for line in lines if line.mark not in self.sent])
-        if metrics or status != "RUNNING":
-            self._send_artifacts()
-        self._set_status(metrics, status)
-        return num_points
+            # Final figures first: MLflow's pages draw the metric that they meet first.
+            now = record.state(self.folder, self.config["key"], alive=alive)
+            num_points = self._finish(now)
+            num_points += self._send([*history, *record.read_system(self.folder)])
+            metrics = record.read_metrics(self.folder, self.config["key"])
+            if metrics:
+                self._send_model(metrics)
+            return num_points
 
     def _open(self, history: Sequence[record.Line]) -> None:
         """Find the run of this training or create it, and tell it from others of its cell."""
         facts = record.read_facts(self.folder)
         cell = self._runs_of_cell()
         run, self.sent = self._find(cell, history) or (self._create(facts), set())
-        self.run_id, self.status = run.info.run_id, run.info.status
-        self._send_head(facts)
+        self.run_id, self.status, self.end_ms = run.info.run_id, run.info.status, run.info.end_time
+        self._send_head(facts, run)
         for other in cell:
             if other.info.run_id != self.run_id:
-                self._retire(other)
+                self._retire(other, history)
 
     def _runs_of_cell(self) -> list[Run]:
-        """Runs of the same variant and seed, newest first, whatever their keys."""
+        """Runs of the same variant and seed, oldest first, whatever their keys."""
         prefix = record.cell_prefix(self.config)
         found = self.client.search_runs(
             [self.experiment_id],
             f"tags.`posmlp.run` LIKE '{prefix}%'",
-            order_by=["attributes.start_time DESC"],
+            order_by=["attributes.start_time ASC"],
         )  # LIKE reads _ as any character
         return [run for run in found if run.data.tags["posmlp.run"].startswith(prefix)]
 
     def _find(
         self, cell: Iterable[Run], history: Sequence[record.Line]
     ) -> tuple[Run, set[record.Mark]] | None:
-        """The run of this very training, and the epochs that it has."""
-        identity = record.run_identity(self.config)
-        for run in cell:
-            if run.data.tags["posmlp.run"] == identity:
-                stored = self._stored(run)
-                if _same_training(stored, history):
-                    return run, stored
-        return None
+        """The run of this very training with the most epochs, and the epochs that it has."""
+        found = [(run, self._stored(run)) for run in cell if self._is_ours(run)]
+        found = [(run, stored) for run, stored in found if _is_part(stored, history)]
+        return max(found, key=lambda entry: len(entry[1])) if found else None
+
+    def _is_ours(self, run: Run) -> bool:
+        return run.data.tags["posmlp.run"] == record.run_identity(self.config)
 
     def _stored(self, run: Run) -> set[record.Mark]:
         """The epochs that MLflow has; columns are sent in order, so the last speaks for all."""
@@ -123,31 +149,41 @@ class RunMirror:
         return {record.Mark(point.step, point.timestamp) for point in points}
 
     def _create(self, facts: Mapping[str, Any]) -> Run:
-        started_at = facts.get("started_at")
+        started_at = facts.get("first_started_at") or facts.get("started_at")
         return self.client.create_run(
             self.experiment_id,
             start_time=record.milliseconds(started_at) if started_at else None,
             tags={"posmlp.run": record.run_identity(self.config)},
-            run_name=f"{self.config['variant']}-seed{self.config['seed']}",
+            run_name=record.run_name(self.config, self.study),
         )
 
-    def _retire(self, run: Run) -> None:
-        """Mark a run whose folder now holds another training; it stays to be looked at."""
+    def _retire(self, run: Run, history: Sequence[record.Line]) -> None:
+        """Delete a twin, and mark a run whose folder now holds another training."""
+        if self._is_ours(run) and _is_part(self._stored(run), history):
+            self.client.delete_run(run.info.run_id)
+            return
         if run.data.tags.get("current") != "false":
             self.client.set_tag(run.info.run_id, "current", "false")
         if run.info.status == "RUNNING":
             self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def _send_head(self, facts: Mapping[str, Any]) -> None:
+    def _send_head(self, facts: Mapping[str, Any], run: Run) -> None:
         from mlflow.entities import Param, RunTag
 
+        failure = self.folder / "error.json"
+        error = json.loads(failure.read_text())["error"] if failure.exists() else None
+        tags = record.run_tags(self.config, facts, self.study, masked(error) if error else None)
         params = record.run_params(self.config)
-        tags = record.run_tags(self.config, facts, self.claim)
         self.client.log_batch(
             self.run_id,
-            params=[Param(*param) for param in params.items()],
-            tags=[RunTag(*tag) for tag in tags.items()],
+            params=[Param(name, masked(value)) for name, value in params.items()],
+            tags=[RunTag(name, masked(value)) for name, value in tags.items()],
         )
+        for stale in (set(run.data.tags) & set(record.TAGS)) - set(tags):
+            self.client.delete_tag(self.run_id, stale)
+        name = record.run_name(self.config, self.study)
+        if run.info.run_name != name:
+            self.client.update_run(self.run_id, name=name)
 
     def _send(self, lines: Sequence[record.Line]) -> int:
         from mlflow.entities import Metric
@@ -157,33 +193,126 @@ class RunMirror:
             for line in lines
             for name, value in line.values.items()
         ]
-        self.client.log_batch(self.run_id, metrics=metrics)  # in parts of MLflow's limits
-        self.sent |= {line.mark for line in lines}
+        if metrics:
+            self.client.log_batch(self.run_id, metrics=metrics)  # in parts of MLflow's limits
         return len(metrics)
 
+    def _finish(self, now: record.State) -> int:
+        """Send what a run has at its end, and its status; returns the number of points sent."""
+        num_points = 0
+        metrics = record.read_metrics(self.folder, self.config["key"])
+        if metrics:
+            num_points = self._send([record.final_line(metrics, self.config)])
+            self._send_datasets(metrics)
+        if now.status != "RUNNING":
+            self._send_artifacts()
+        if (now.status, now.end_ms) != (self.status, self.end_ms):
+            if now.status == "RUNNING":
+                self.client.update_run(self.run_id, status=now.status)
+            else:
+                self.client.set_terminated(self.run_id, now.status, now.end_ms)
+            self.status, self.end_ms = now
+        return num_points
+
+    def _send_datasets(self, metrics: Mapping[str, Any]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name, inputs = self.config["data"]["name"], []
+        for split, digest in metrics.get("digests", {}).items():
+            profile = {"num_images": metrics[f"num_{split}"]}
+            source = json.dumps({"data_set": name, "split": split, **self.config["data"]})
+            dataset = Dataset(
+                f"{name} {split}", digest, "code", source, profile=json.dumps(profile)
+            )
+            tags = [InputTag("mlflow.data.context", record.SPLITS[split])]
+            inputs.append(DatasetInput(dataset, tags))
+        if inputs:
+            self.client.log_inputs(self.run_id, inputs)
+
     def _send_artifacts(self) -> None:
-        for name in record.ARTIFACTS:
-            if (self.folder / name).exists():
-                self.client.log_artifact(self.run_id, str(self.folder / name))
-        for figure in sorted(self.folder.glob("figures/*.png")):
-            self.client.log_artifact(self.run_id, str(figure), "figures")
+        """Send the files that MLflow does not have as they are now."""
+        found = [path for name in record.ARTIFACTS for path in sorted(self.folder.glob(name))]
+        paths = {path.relative_to(self.folder).as_posix(): path for path in found}
+        digests = {name: _digest(path) for name, path in paths.items()}
+        tags = self.client.get_run(self.run_id).data.tags
+        before = json.loads(tags.get(FILES_TAG, "{}"))
+        there = set(self._listed()) if before else set()
+        for name, path in paths.items():
+            if name not in there or before.get(name) != digests[name]:
+                folder = name.rpartition("/")[0]
+                self.client.log_artifact(self.run_id, str(path), folder or None)
+        if digests != before:
+            self.client.set_tag(self.run_id, FILES_TAG, json.dumps(digests))
 
-    def _set_status(self, metrics: Mapping[str, Any] | None, status: Status | None) -> None:
-        wanted = "FINISHED" if metrics else status or self.status
-        if wanted == self.status:
+    def _listed(self, folder: str | None = None) -> Iterator[str]:
+        for file in self.client.list_artifacts(self.run_id, folder):
+            if file.is_dir:
+                yield from self._listed(file.path)
+            else:
+                yield file.path
+
+    def _send_model(self, metrics: Mapping[str, Any]) -> None:
+        """Show the run's network as an MLflow model, once for its weights."""
+        from mlflow.entities import LoggedModelOutput
+
+        from posmlp.tracking import models
+
+        folder = models.ensure_model(self.folder, metrics)
+        if not folder:
             return
-        if wanted == "RUNNING":
-            self.client.update_run(self.run_id, status=wanted)
-        else:
-            end_ms = record.milliseconds(metrics["finished_at"]) if metrics else None
-            self.client.set_terminated(self.run_id, wanted, end_ms)
-        self.status = wanted
+        digest = models.weights_digest(self.folder)
+        logged = self.client.search_logged_models(
+            [self.experiment_id], f"source_run_id = '{self.run_id}'"
+        )
+        for model in logged:
+            if model.tags.get("weights") == digest and model.status == "READY":
+                self.model_id = model.model_id
+                return
+            self.client.delete_logged_model(model.model_id)
+        model = self.client.create_logged_model(
+            self.experiment_id,
+            models.NAME,
+            self.run_id,
+            tags={"weights": digest, "variant": self.config["variant"]},
+            model_type="classifier",
+        )
+        self.client.log_model_artifacts(model.model_id, str(folder))
+        self.client.finalize_logged_model(model.model_id, "READY")
+        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self.model_id = model.model_id
 
 
-def _same_training(sent: Set[record.Mark], history: Iterable[record.Line]) -> bool:
-    """Whether the file still has the first epoch sent.
+@contextmanager
+def only_one_writer(folder: Path) -> Iterator[None]:
+    """Keep a follower and `sync` from making two MLflow runs of one folder.
 
-    A training that goes on from a checkpoint keeps its lines and its run; one begun anew writes
-    its first epoch at another time, and gets a run of its own.
+    Raises:
+        TimeoutError: another process has been mirroring the folder for LOCK_S.
     """
-    return not sent or min(sent) in {line.mark for line in history}
+    end = time.monotonic() + LOCK_S
+    with (folder / ".mirror.lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"another process mirrors {folder}") from None
+                time.sleep(0.1)
+            except OSError:
+                break  # a file system without locks
+        yield
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _is_part(sent: Set[record.Mark], history: Iterable[record.Line]) -> bool:
+    """Whether all epochs sent are still in the file.
+
+    A training that goes on from its last checkpoint keeps its lines and its run.  One begun anew,
+    or from a checkpoint before, writes epochs again at another time: MLflow cannot forget a point,
+    so it gets a run of its own.
+    """
+    return sent <= {line.mark for line in history}

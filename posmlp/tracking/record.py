@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +13,19 @@ from typing import Any, NamedTuple
 import yaml
 
 RESULTS = ("top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_loss")
+RESULTS += ("val_top1", "val_top5", "val_loss", "ema_val_top1", "ema_val_top5", "ema_val_loss")
 COSTS = ("params", "token_mixing_params", "macs", "train_images_per_s", "wall_s")
 MILLIONS = {"params": "params_m", "macs": "macs_m"}  # chart axes read better in millions
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
+TAGS = (
+    *("posmlp.run", "run_key", "current", "level", "study", "variant", "seed", "gate", "groups"),
+    *("backbone", "data", "claim", "host", "command", "error", *FACTS),
+    *("mlflow.source.git.commit", "mlflow.note.content"),
+)
 LAST_COLUMN = "epoch_s"  # of history.csv; it is never empty
-ARTIFACTS = ("config.yaml", "history.csv", "metrics.json")
+ARTIFACTS = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "requirements.txt")
+ARTIFACTS += ("system.csv", "error.json", "figures/*.png")
+SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
 
 
 class Mark(NamedTuple):
@@ -36,6 +45,13 @@ class Line(NamedTuple):
     values: dict[str, float]
 
 
+class State(NamedTuple):
+    """How a run stands: MLflow's status, and when it ended (milliseconds since 1970)."""
+
+    status: str
+    end_ms: int | None
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The resolved settings and the key of the run in `folder`."""
     path = folder / "config.yaml"
@@ -46,33 +62,75 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """Where and when the run started (provenance.json); empty before it started."""
-    path = folder / "provenance.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return _read_json(folder / "provenance.json")
 
 
 def read_metrics(folder: Path, key: str) -> dict[str, Any] | None:
     """The final figures; None while the run with this key is unfinished."""
-    path = folder / "metrics.json"
-    metrics = json.loads(path.read_text()) if path.exists() else {}
+    metrics = _read_json(folder / "metrics.json")
     return metrics if metrics.get("key") == key else None
 
 
 def read_history(folder: Path) -> list[Line]:
     """Every complete line of history.csv; one still being written is left for the next time."""
-    path = folder / "history.csv"
-    text = path.read_text() if path.exists() else ""
-    lines = text[: text.rfind("\n") + 1].splitlines()
     history = []
-    for number, row in enumerate(csv.DictReader(lines), start=2):
+    for number, row in _complete_rows(folder / "history.csv"):
         try:
-            values = {name: float(value) for name, value in row.items() if value}
+            values = _numbers(row)
             mark = Mark(int(values.pop("epoch")), round(values.pop("time") * 1000))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path}, line {number}: a column is missing or is no number ({error})"
+                f"{folder / 'history.csv'}, line {number}: a column is missing or is no number "
+                f"({error})"
             ) from None
         history.append(Line(mark, values))
     return history
+
+
+def read_system(folder: Path) -> list[Line]:
+    """Lines of system.csv, if the run wrote one; their step is their number."""
+    lines = []
+    for step, (_, row) in enumerate(_complete_rows(folder / "system.csv")):
+        values = {f"system/{name}": value for name, value in _numbers(row).items()}
+        lines.append(Line(Mark(step, round(values.pop("system/time") * 1000)), values))
+    return lines
+
+
+def read_study(run_folder: Path) -> dict[str, Any]:
+    """What study.json says of the study of a run folder, <results>/runs/<study>/<variant>/seed<k>;
+    empty where there is none.
+    """
+    study = run_folder.absolute().parents[1]
+    return _read_json(study.parents[1] / study.name / "study.json")
+
+
+def state(folder: Path, key: str, *, alive: bool) -> State:
+    """How a run stands by its files; `alive`: a process trains in the folder."""
+    facts, metrics = read_facts(folder), read_metrics(folder, key)
+    if metrics:
+        return State("FINISHED", milliseconds(metrics["finished_at"]))
+    if alive:
+        return State("RUNNING", None)
+    if failure := _read_json(folder / "error.json"):
+        return State("FAILED", milliseconds(failure["time"]))
+    history = read_history(folder)
+    started = milliseconds(facts["started_at"]) if "started_at" in facts else None
+    return State("KILLED", history[-1].mark.time_ms if history else started)
+
+
+def run_name(config: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """Sorts by the sheet, then by seed: "07 gqpe_s4 seed 1"."""
+    seeds = [config["seed"], *study.get("seeds", [])]
+    width = len(str(max(seeds)))
+    return f"{variant_name(config['variant'], study)} seed {config['seed']:0{width}}"
+
+
+def variant_name(variant: str, study: Mapping[str, Any]) -> str:
+    """The variant after its place in the sheet, so that names sort by it."""
+    names = [entry["name"] for entry in study.get("variants", [])]
+    if variant not in names:
+        return variant
+    return f"{names.index(variant) + 1:0{len(str(len(names)))}} {variant}"
 
 
 def run_identity(config: Mapping[str, Any]) -> str:
@@ -86,9 +144,14 @@ def cell_prefix(config: Mapping[str, Any]) -> str:
 
 
 def run_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Every setting under its dotted name; what is not a string is written as JSON."""
+    """Every setting under its dotted name; what is not a string is written as JSON.
+
+    Names and the key are tags: MLflow's pages draw the first params that differ.
+    """
     params = {}
     for name, value in config.items():
+        if not prefix and name in ("study", "variant", "key"):
+            continue
         if isinstance(value, Mapping) and value:
             params |= run_params(value, f"{prefix}{name}.")
         else:
@@ -97,30 +160,82 @@ def run_params(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def run_tags(
-    config: Mapping[str, Any], facts: Mapping[str, Any], claim: str | None
+    config: Mapping[str, Any], facts: Mapping[str, Any], study: Mapping[str, Any], error: str | None
 ) -> dict[str, str]:
-    """What runs are filtered and grouped by; a fact that is not known has no tag."""
+    """What runs are filtered and grouped by, and their note; an unknown fact has no tag."""
     model = config["model"]
+    claims = {entry["name"]: entry["claim"] for entry in study.get("variants", [])}
+    command = repeating_command(facts.get("command", ""))
     tags = {
         "posmlp.run": run_identity(config),
         "run_key": config["key"],
         "current": "true",
+        "level": "run",
         **{name: config[name] for name in ("study", "variant", "seed")},
         **{name: model.get(name) for name in ("gate", "groups")},
         "backbone": model["name"],
         "data": config["data"]["name"],
-        "claim": claim or None,
+        "claim": claims.get(config["variant"]),
         "host": facts.get("hostname"),
+        "command": command or None,
+        "error": error,
         **{name: facts.get(name) for name in FACTS},
+        "mlflow.source.git.commit": facts.get("git_commit"),  # the UI's column Version
+        "mlflow.note.content": note(config, facts, claims.get(config["variant"]), error),
     }
-    return {name: _text(value) for name, value in tags.items() if value is not None}
+    return {name: _text(value)[:8000] for name, value in tags.items() if value is not None}
 
 
-def final_line(metrics: Mapping[str, Any]) -> Line:
+def note(
+    config: Mapping[str, Any], facts: Mapping[str, Any], claim: str | None, error: str | None
+) -> str:
+    """What the page of a run says in Markdown: what it tests and how it is repeated."""
+    parts = [f"{config['variant']}, seed {config['seed']}, of the study {config['study']}."]
+    if claim:
+        parts.append(escaped(claim))
+    if error:
+        parts.append(f"Failed: {escaped(error)}")
+    if command := repeating_command(facts.get("command", "")):
+        commit = facts.get("git_commit")
+        lines = [f"git checkout {commit}"] if commit else []
+        parts.append("To repeat exactly this run:")
+        parts.append("\n".join(f"    {line}" for line in [*lines, command]))
+        if not commit:
+            parts.append("The code was not in a git repository, so its commit is not known.")
+        elif facts.get("git_dirty"):
+            parts.append(
+                "The tree had uncommitted changes: that commit alone may not repeat the run. The "
+                f"digest of the code that trained is {facts['code_version']}."
+            )
+    parts.append("Versions: requirements.txt; machine and start: provenance.json (artifacts).")
+    return "\n\n".join(parts)
+
+
+def repeating_command(command: str) -> str:
+    """The command of a run without the file that named its MLflow store then."""
+    words = shlex.split(command)
+    if "--store" in words:
+        place = words.index("--store")
+        has_value = len(words) > place + 1 and not words[place + 1].startswith("--")
+        del words[place : place + 1 + has_value]
+    return shlex.join(words)
+
+
+def escaped(text: str) -> str:
+    """Text from a study file as it stands, in Markdown and in HTML."""
+    for sign in "\\`*_{}[]()#+-.!|~":
+        text = text.replace(sign, f"\\{sign}")
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(text.split())
+
+
+def final_line(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> Line:
     """Results and costs of a finished run, dated at its end."""
     values = {f"final/{name}": metrics.get(name) for name in RESULTS}
     values |= {name: metrics.get(name) for name in COSTS}
     values |= {short: metrics[name] / 1e6 for name, short in MILLIONS.items() if name in metrics}
+    groups = config["model"].get("groups")
+    values["groups"] = groups if isinstance(groups, int) else None  # an axis needs a number
     known = {name: value for name, value in values.items() if value is not None}
     return Line(Mark(metrics["epochs"], milliseconds(metrics["finished_at"])), known)
 
@@ -128,6 +243,21 @@ def final_line(metrics: Mapping[str, Any]) -> Line:
 def milliseconds(moment: str) -> int:
     """An ISO time as MLflow's milliseconds since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _complete_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with their line numbers, but for a last line that has no end yet."""
+    text = path.read_text() if path.exists() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    return list(enumerate(csv.DictReader(lines), start=2))
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    return {name: float(value) for name, value in row.items() if value}
 
 
 def _text(value: Any) -> str:

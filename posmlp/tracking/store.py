@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import getpass
+import hashlib
 import json
 import logging
 import os
 import socket
 import sqlite3
-from contextlib import closing
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from posmlp.tracking.address import SQL_PORTS, masked, resolve_uri, sqlite_path
+from posmlp.tracking.address import SQL_PORTS, StoreError, masked, resolve_uri, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,6 +54,12 @@ class Store:
     uri: str = field(repr=False)
     experiment_id: str
     live: bool = True  # False: only `sync` writes, because many writers at once would not be safe
+    host: str = ""  # the one machine that may write; empty: any
+
+    @property
+    def is_live_here(self) -> bool:
+        """Whether a training on this machine may write: SQLite is for one machine only."""
+        return self.live and self.host in ("", socket.gethostname())
 
 
 def write_store(store: Store | None, path: Path) -> None:
@@ -74,21 +86,71 @@ def init_store(
     uri = resolve_uri(results, uri)
     database = sqlite_path(uri)
     try:
-        _bound_mlflow()
-        if database:
-            _create_or_upgrade(database)
-        client = open_client(uri)
-        experiment_id = _find_or_create_experiment(client, study, description, uri, results)
+        bound_mlflow()
+        with _one_at_a_time(database.parent if database else results):
+            if database:
+                _create_or_upgrade(database)
+            client = _open_while_others_do(uri)
+            experiment_id = _find_or_create_experiment(client, study, description, uri, results)
     except StoreUnavailable:
         raise
     except Exception as error:  # MLflow's and its database drivers' are of many kinds
         raise _unavailable(uri, error) from None
-    return Store(uri, experiment_id, live=not (database and _on_network(database)))
+    live = not (database and _on_network(database))
+    return Store(uri, experiment_id, live, socket.gethostname() if database else "")
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let the processes of this machine open a new store one after the other."""
+    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"posmlp-{os.getuid()}-{digest}.lock"
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _open_while_others_do(uri: str) -> MlflowClient:
+    """Open a store that processes elsewhere may be making: in PostgreSQL all but one of them fail
+    on its first tables, and find them there a moment later.
+    """
+    for pause in (0.5, 1, 2, 4):
+        try:
+            return open_client(uri)
+        except StoreUnavailable:
+            if uri.startswith(("http", "sqlite")):
+                raise
+            time.sleep(pause)
+    return open_client(uri)
+
+
+def move_away(results: Path) -> Path | None:
+    """Set the SQLite store of `results` and its artifacts aside; returns where the store is then.
+
+    StoreError: the store is a server's, which is not ours to empty.
+    """
+    uri = resolve_uri(results)
+    database = sqlite_path(uri)
+    if not database:
+        raise StoreError(
+            f"{masked(uri)} is not a file of ours. To rebuild a study there, delete its experiment "
+            "in the UI, `mlflow gc` it, and run: python -m posmlp.tracking sync"
+        )
+    mark = time.strftime("%Y%m%d-%H%M%S")
+    artifacts = database.parent / "mlartifacts"
+    if artifacts.exists():
+        artifacts.rename(artifacts.with_name(f"mlartifacts.{mark}"))
+    if not database.exists():
+        return None
+    return database.rename(database.with_name(f"{database.name}.{mark}"))
 
 
 def open_client(uri: str, experiment_id: str | None = None) -> MlflowClient:
     """A client of an existing store, checked to answer and to hold `experiment_id`."""
-    _bound_mlflow()
+    bound_mlflow()
     _check_reachable(uri)
     try:
         from mlflow import MlflowClient
@@ -103,7 +165,7 @@ def open_client(uri: str, experiment_id: str | None = None) -> MlflowClient:
     return client
 
 
-def _bound_mlflow() -> None:
+def bound_mlflow() -> None:
     """Set CLIENT_ENV where the user has not; some of it counts when mlflow is imported."""
     for name, value in CLIENT_ENV.items():
         os.environ.setdefault(name, value)
@@ -155,8 +217,11 @@ def _create_or_upgrade(database: Path) -> None:
             with closing(sqlite3.connect(database)) as old, closing(sqlite3.connect(copy)) as new:
                 old.backup(new)
         upgrade.callback(f"sqlite:///{copy}")  # `mlflow db upgrade`, which creates as well
-        if is_old or not database.exists():  # never over the new store of another process
+        if is_old:
             copy.replace(database)
+        else:
+            with suppress(FileExistsError):  # never over the new store of another process
+                os.link(copy, database)
     except Exception as error:
         raise StoreUnavailable(f"{database} is not of this MLflow ({error}). {REBUILD}") from None
     finally:
@@ -174,16 +239,34 @@ def _find_or_create_experiment(
     client: MlflowClient, study: str, description: str, uri: str, results: Path
 ) -> str:
     artifacts = _artifact_location(study, uri, results)
-    found = client.get_experiment_by_name(study)
+    name = experiment_name(study, uri)
+    found = client.get_experiment_by_name(name)
     if found and found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     if found and sqlite_path(uri) and _was_moved(found.artifact_location, artifacts):
-        client.rename_experiment(found.experiment_id, f"{study} (of {found.artifact_location})")
+        client.rename_experiment(found.experiment_id, f"{name} (of {found.artifact_location})")
         found = None
-    experiment_id = found.experiment_id if found else client.create_experiment(study, artifacts)
-    if description:
+    experiment_id = found.experiment_id if found else _create_experiment(client, name, artifacts)
+    if description and not (found and "mlflow.note.content" in found.tags):
         client.set_experiment_tag(experiment_id, "mlflow.note.content", description)
     return experiment_id
+
+
+def experiment_name(study: str, uri: str) -> str:
+    """The study; on a server, which several people share, after the name of the user."""
+    return study if sqlite_path(uri) else f"{getpass.getuser()}/{study}"
+
+
+def _create_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.create_experiment(name, artifacts)
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another process was first
+        if not found:
+            raise
+        return found.experiment_id
 
 
 def _was_moved(old: str, new: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,38 +16,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, NoReturn
-from urllib.parse import quote, urlencode
+from typing import IO, Any, NoReturn
 
+from posmlp.tracking import view
 from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
 from posmlp.tracking.store import StoreUnavailable
+from posmlp.tracking.study import COMPARE_TAG
 
 HOST = "127.0.0.1"
 FIRST_PORT, NUM_PORTS = 5000, 20
 START_S, ANSWER_S, STOP_S = 120, 10, 10
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even where no store does
-VIEW = urlencode(
-    {
-        "searchFilter": "tags.current = 'true'",  # without runs whose folder was trained anew
-        "orderByKey": "tags.`mlflow.runName`",
-        "orderByAsc": "true",
-        "workflowType": "machine_learning",  # MLflow opens on GenAI otherwise
-    },
-    quote_via=quote,
-)
 SERVER_ENV = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else 15 processes and 2 GB
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",  # the default pool locks itself out when busy
-    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "25",
 }
+# Of each kind of store, workers and the connections that one may open beside its pool: SQLite has
+# one writer anyway; all of PostgreSQL's must stay below its max_connections, 100.
+SQLITE, DATABASE = (1, 80), (2, 25)
 
 
-def serve(results: Path, port: int | None = None) -> None:
-    """Show the store of `results` until interrupted; `port` None takes the next free one.
+def serve(results: Path, port: int | None = None, host: str | None = None) -> None:
+    """Show the store of `results` until interrupted.
 
-    StoreError: port taken.  StoreUnavailable: no store, or the server does not start.
+    Args:
+        port: None takes the next free one.
+        host: name or address of this machine by which others reach it; None: it alone does.
+
+    StoreError: port taken, or no such host.  StoreUnavailable: no store, or the server does not
+    start.
     """
     uri = resolve_uri(results)
     if uri.startswith("http"):
@@ -57,12 +57,14 @@ def serve(results: Path, port: int | None = None) -> None:
         raise StoreUnavailable(
             f"there is no MLflow store at {database}: run `make reproduce` first"
         )
-    port = _free_port(port)
+    address = host or HOST
+    port = _free_port(port, address)
     print(f"Starting MLflow on {masked(uri)} ...", flush=True)
     with _stopped_by_signals(), tempfile.TemporaryFile("w+") as output:
-        server = _start(uri, results, port, output)
+        server = _start(uri, results, address, port, output)
         try:
-            _announce(_wait_until_up(server, port, output), port)
+            root = f"http://{address}:{port}"
+            _announce(_wait_until_up(server, root, output), root)
             server.wait()
             raise StoreUnavailable(f"mlflow server ended by itself:\n{_tail(output)}")
         except KeyboardInterrupt:
@@ -71,31 +73,48 @@ def serve(results: Path, port: int | None = None) -> None:
             _stop(server)
 
 
-def _free_port(port: int | None) -> int:
+def _free_port(port: int | None, host: str = HOST) -> int:
     """`port` if it is free; None: the first free one from FIRST_PORT on."""
     candidates = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + NUM_PORTS)
     for candidate in candidates:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((HOST, candidate))
-            except OSError:
+                probe.bind((host, candidate))
+            except socket.gaierror:
+                raise StoreError(f"--host {host}: no such name or address") from None
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise StoreError(f"--host {host}: not an address of this machine") from None
                 continue
             return candidate
     taken = f"port {port} is" if port is not None else f"ports from {FIRST_PORT} on are"
-    raise StoreError(f"{taken} taken on {HOST}: name another one with --port")
+    raise StoreError(f"{taken} taken on {host}: name another one with --port")
 
 
-def _start(uri: str, results: Path, port: int, output: IO[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlflow", "server"]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+def server_command(uri: str, host: str, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command of MLflow's server and what it needs in its environment, the store apart.
+
+    Only requests to this very host, and to loopback, are answered (no DNS rebinding).
+    """
+    workers, overflow = SQLITE if sqlite_path(uri) else DATABASE
+    names = dict.fromkeys((host, HOST, "localhost"))
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    command += ["--workers", str(workers)]
+    command += ["--allowed-hosts", ",".join(f"{name}:*" for name in names)]
+    command += ["--cors-allowed-origins", ",".join(f"http://{name}:{port}" for name in names)]
+    return command, SERVER_ENV | {"MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(overflow)}
+
+
+def _start(uri: str, results: Path, host: str, port: int, output: IO[str]) -> subprocess.Popen[str]:
+    command, settings = server_command(uri, host, port)
     addresses = {
         "MLFLOW_BACKEND_STORE_URI": uri,  # in the environment: it may hold a password
         "MLFLOW_ARTIFACTS_DESTINATION": str(results.absolute() / "mlartifacts"),
     }
     return subprocess.Popen(
         command,
-        env=os.environ | SERVER_ENV | addresses,
+        env=os.environ | settings | addresses,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -104,11 +123,11 @@ def _start(uri: str, results: Path, port: int, output: IO[str]) -> subprocess.Po
 
 
 def _wait_until_up(
-    server: subprocess.Popen[str], port: int, output: IO[str]
-) -> list[dict[str, str]]:
+    server: subprocess.Popen[str], root: str, output: IO[str]
+) -> list[dict[str, Any]]:
     """The experiments that the server shows, once a real call to it succeeds."""
     request = urllib.request.Request(
-        f"http://{HOST}:{port}{PROBE}",
+        f"{root}{PROBE}",
         data=json.dumps({"max_results": 100, "order_by": ["name"]}).encode(),
         headers={"Content-Type": "application/json"},
     )
@@ -122,12 +141,18 @@ def _wait_until_up(
     raise StoreUnavailable(f"mlflow server did not start:\n{_tail(output)}")
 
 
-def _announce(experiments: list[dict[str, str]], port: int) -> None:
-    print(f"MLflow: http://{HOST}:{port}   (Ctrl-C stops it)", flush=True)
+def _announce(experiments: list[dict[str, Any]], root: str) -> None:
+    print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
     for experiment in experiments:
-        if experiment["experiment_id"] != "0":  # MLflow's own, always there
-            page = f"http://{HOST}:{port}/#/experiments/{experiment['experiment_id']}/runs?{VIEW}"
-            print(f"  {experiment['name']}: {page}", flush=True)
+        if experiment["experiment_id"] == "0":  # MLflow's own, always there
+            continue
+        tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
+        print(f"  {experiment['name']}", flush=True)
+        for key in view.MODES:
+            page = view.view_path(experiment["experiment_id"], key)
+            print(f"    variants, {key}: {root}/{page}", flush=True)
+        if compare := tags.get(COMPARE_TAG):
+            print(f"    best seed of each variant, compared: {root}/{compare}", flush=True)
 
 
 def _tail(output: IO[str], num_lines: int = 15) -> str:

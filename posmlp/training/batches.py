@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.data.random_erasing import RandomErasing
@@ -24,6 +26,14 @@ from posmlp.training.randomness import derive_seed, generator, seed_globals
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 LEAST_TEST_BATCH = 250  # images; testing needs less memory an image than training
+
+
+class Parts(NamedTuple):
+    """The batches of a run; `validation` is None where no images are withheld for it."""
+
+    train: Any
+    validation: Any | None
+    test: Any
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,7 @@ class MemoryBatches:
             pixels = pixels.round().to(torch.uint8)
         self.pixels_NCHW = pixels.to(device)
         self.labels_N = torch.from_numpy(images.labels_N).to(device)
+        self.pixel_mean, self.pixel_std = mean.tolist(), std.tolist()  # of pixels from 0 to 255
         self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
         reprob = augment.reprob if augment else 0.0
         self.erase = RandomErasing(reprob, mode="pixel", device=device) if reprob else None
@@ -170,18 +181,22 @@ def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
 
 def memory_batches(
     data: Data, augment: Augment, share: Share, root: Path, device: torch.device
-) -> tuple[MemoryBatches, MemoryBatches]:
-    """Load an in-memory data set as training and test batches."""
+) -> Parts:
+    """Load an in-memory data set; mean and std are those of all images that are not withheld."""
     source = DATASETS[data.name]
-    train, test = source.load(root, "train"), source.load(root, "test")
-    pixels = torch.from_numpy(train.images_NHWC).double()
+    whole_train, test = source.load(root, "train"), source.load(root, "test")
+    validation_indices = select(whole_train.labels_N, data, "validation")
+    seen = np.delete(whole_train.images_NHWC, validation_indices, axis=0)
+    pixels = torch.from_numpy(seen).double()
     mean, std = pixels.mean((0, 1, 2)).float(), pixels.std((0, 1, 2)).float()
-    train = train.take(select(train.labels_N, data, "train"))
+    train = whole_train.take(select(whole_train.labels_N, data, "train"))
+    validation = whole_train.take(validation_indices) if data.validation else None
     test = test.take(select(test.labels_N, data, "test"))
     common = dict(size=data.image_size, mean=mean, std=std, device=device)
     whole = share.batch_size * math.ceil(LEAST_TEST_BATCH / share.batch_size)
     for_test = replace(share, batch_size=whole, grad_accum=1)
-    return (
+    return Parts(
         MemoryBatches(train, share=share, augment=augment, **common),
+        validation and MemoryBatches(validation, share=for_test, **common),
         MemoryBatches(test, share=for_test, **common),
     )

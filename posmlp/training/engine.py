@@ -123,16 +123,13 @@ def finish_epoch(trainer: Trainer, heed: Callable[[], None]) -> Row:
     """Test, and write the epoch's row into the history."""
     config, world, num_steps = trainer.config, trainer.world, trainer.train.num_steps
     started = time.perf_counter()
-    averaged = trainer.ema.module if trainer.ema else None
-    raw = evaluate(trainer, trainer.model, heed)
-    ema = evaluate(trainer, averaged, heed) if averaged else (None, None, None)
     row = dict(
         epoch=trainer.epoch,
         time=time.time(),
         lr=trainer.optimizer.param_groups[0]["lr"],
         train_loss=float(world.summed(trainer.loss_sum.clone())) / world.size / num_steps,
-        **dict(zip(("test_loss", "test_top1", "test_top5"), raw, strict=True)),
-        **dict(zip(("ema_test_loss", "ema_test_top1", "ema_test_top5"), ema, strict=True)),
+        **figures(trainer, "test", trainer.parts.test, heed),
+        **figures(trainer, "val", trainer.parts.validation, heed),
         images_per_s=num_steps * config.recipe.batch_size / trainer.seconds,
         epoch_s=trainer.seconds + time.perf_counter() - started,
     )
@@ -140,6 +137,19 @@ def finish_epoch(trainer: Trainer, heed: Callable[[], None]) -> Row:
     trainer.loss_sum.zero_()
     trainer.history.append(row)
     trainer.note_positions()
+    return row
+
+
+def figures(trainer: Trainer, name: str, batches: Any, heed: Callable[[], None]) -> Row:
+    """Return loss, top-1 and top-5 of the network and of its average; None where there is none."""
+    networks = {"": trainer.model, "ema_": trainer.ema.module if trainer.ema else None}
+    row = {}
+    for prefix, network in networks.items():
+        found = (None, None, None)
+        if batches and network:
+            found = evaluate(trainer, network, batches, heed)
+        columns = [f"{prefix}{name}_{figure}" for figure in ("loss", "top1", "top5")]
+        row |= dict(zip(columns, found, strict=True))
     return row
 
 
@@ -176,16 +186,16 @@ def make_loss(recipe: Recipe, mixup: Mixup | None) -> nn.Module:
 
 @torch.inference_mode()
 def evaluate(
-    trainer: Trainer, model: nn.Module, heed: Callable[[], None] = lambda: None
+    trainer: Trainer, model: nn.Module, batches: Any, heed: Callable[[], None] = lambda: None
 ) -> tuple[float, float, float]:
-    """Return cross-entropy, top-1 and top-5 (per cent) over the whole test set, each image once.
+    """Return cross-entropy, top-1 and top-5 (per cent) over all images of `batches`, each once.
 
     An image that cannot be read, its label being negative, is left out.
     """
     model.eval()
     sums_4 = torch.zeros(4, dtype=torch.float64, device=trainer.world.device)
-    for images, labels in trainer.test:
-        if trainer.test.unreadable_N.any():
+    for images, labels in batches:
+        if batches.unreadable_N.any():
             readable = labels >= 0
             images, labels = images[readable], labels[readable]
         if len(labels):

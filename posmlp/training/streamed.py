@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from posmlp.data.image_folder import imagenet_samples
+from posmlp.data.images import Part
+from posmlp.data.subsets import select
 from posmlp.study.settings import Augment, Data
-from posmlp.training.batches import Batches, Share, erased
+from posmlp.training.batches import Batches, Parts, Share, erased
 from posmlp.training.errors import TrainingError
 from posmlp.training.randomness import derive_seed, generator, seed_globals
 
@@ -140,6 +142,7 @@ class StreamedBatches:
             persistent_workers=True,
             worker_init_fn=leave_signals_to_the_trainer,
         )
+        self.pixel_mean, self.pixel_std = ([255 * x for x in cfg[k]] for k in ("mean", "std"))
         self.loader = PrefetchLoader(loader, cfg["mean"], cfg["std"], device=device)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -181,8 +184,8 @@ def end_reading_processes() -> None:
 
 def streamed_batches(
     data: Data, augment: Augment, share: Share, root: Path, device: torch.device, cfg: dict
-) -> tuple[StreamedBatches, StreamedBatches]:
-    """Stream an image folder as training and test batches; `cfg` is the model's timm cfg."""
+) -> Parts:
+    """Stream an image folder; `cfg` is the model's timm cfg."""
     size = (3, data.image_size, data.image_size)
     common = dict(mean=cfg["mean"], std=cfg["std"], use_prefetcher=True)
     changes = create_transform(
@@ -202,17 +205,25 @@ def streamed_batches(
         crop_pct=augment.crop_pct or cfg["crop_pct"],
         **common,
     )
-    samples = dict(subset=data.subset, subset_seed=data.subset_seed)
-    paths, labels, _ = imagenet_samples(root, "train", data.train_fraction, **samples)
-    train = ImageFiles(paths, labels.tolist(), changes, training=True)
-    paths, labels, _ = imagenet_samples(root, "test", data.eval_fraction, **samples)
-    test = ImageFiles(paths, labels.tolist(), crop, training=False)
+
+    def files(part: Part, transform: Callable) -> ImageFiles:
+        split = "test" if part == "test" else "train"
+        paths, labels, _ = imagenet_samples(root, split, lambda all_N: select(all_N, data, part))
+        return ImageFiles(paths, labels.tolist(), transform, training=part == "train")
+
+    train = files("train", changes)
     erase = None
     if augment.reprob:
         erase = RandomErasing(augment.reprob, mode="pixel", device=device)
     limit = dict(max_unreadable=data.max_unreadable)
+
+    def for_test(part: Part) -> StreamedBatches:
+        images = files(part, crop)
+        return StreamedBatches(images, WholeSet(len(images), share), share, cfg, device, **limit)
+
     order = EpochOrder(len(train), share)
-    return (
+    return Parts(
         StreamedBatches(train, order, share, cfg, device, erase, **limit),
-        StreamedBatches(test, WholeSet(len(test), share), share, cfg, device, **limit),
+        for_test("validation") if data.validation else None,
+        for_test("test"),
     )

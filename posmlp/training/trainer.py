@@ -21,7 +21,7 @@ from posmlp.data.sources import DATASETS
 from posmlp.layers.position import Quadratic
 from posmlp.study.run_config import RunConfig
 from posmlp.study.settings import Recipe
-from posmlp.training.batches import Share, memory_batches
+from posmlp.training.batches import Parts, Share, memory_batches
 from posmlp.training.distributed import World
 from posmlp.training.errors import TrainingError
 from posmlp.training.randomness import derive_seed, seed_globals
@@ -41,8 +41,7 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     mixup: Mixup | None
-    train: Any  # batches
-    test: Any
+    parts: Parts  # batches
     loss_sum: Tensor  # of this epoch's steps, of this process's share
     epoch: int = 0  # epochs done
     step: int = 0  # steps done in the epoch after these
@@ -50,6 +49,11 @@ class Trainer:
     history: list[Row] = field(default_factory=list)
     # Centres and spreads of the quadratic encodings: at the start and after every epoch.
     trajectory: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def train(self) -> Any:
+        """Batches to train on."""
+        return self.parts.train
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a later start needs; every process of the run must ask at once.
@@ -67,7 +71,7 @@ class Trainer:
             "seconds": self.seconds,
             "history": list(self.history),
             "trajectory": dict(self.trajectory),
-            "unreadable": [self.unreadable(batches) for batches in (self.train, self.test)],
+            "unreadable": [self.unreadable(batches) for batches in self.parts if batches],
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
@@ -81,7 +85,8 @@ class Trainer:
         sums = state["loss_sums"].to(self.world.device)
         same = len(sums) == self.world.size
         self.loss_sum = sums[self.world.rank].clone() if same else sums.mean()
-        for batches, flags_N in zip((self.train, self.test), state["unreadable"], strict=True):
+        present = [batches for batches in self.parts if batches]
+        for batches, flags_N in zip(present, state["unreadable"], strict=True):
             batches.unreadable_N.logical_or_(flags_N.cpu())
         self.model.load_state_dict(state["model"])
         if self.ema:
@@ -124,7 +129,8 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
         model = model.to(memory_format=torch.channels_last)
     if recipe.dist_bn == "sync":
         model = with_synchronised_statistics(model, device)
-    train, test = make_batches(config, data_root, world, model.pretrained_cfg)
+    parts = make_batches(config, data_root, world, model.pretrained_cfg)
+    train = parts.train
     optimizer, scheduler = make_optimizer(recipe, model, train.num_steps)
     mixup = make_mixup(recipe, DATASETS[config.data.name].num_classes)
     if mixup and train.share.part_size % 2:
@@ -141,8 +147,7 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
         optimizer=optimizer,
         scheduler=scheduler,
         mixup=mixup,
-        train=train,
-        test=test,
+        parts=parts,
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
     trainer.note_positions()
@@ -163,8 +168,8 @@ def with_synchronised_statistics(model: nn.Module, device: torch.device) -> nn.M
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> tuple[Any, Any]:
-    """Load or stream the training and the test images; `cfg` is the model's timm cfg."""
+def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Parts:
+    """Load or stream the images; `cfg` is the model's timm cfg."""
     recipe = config.recipe
     share = Share(recipe.batch_size, recipe.grad_accum, world.rank, world.size)
     arguments = (config.data, recipe.augment, share, root, world.device)

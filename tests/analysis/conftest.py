@@ -53,7 +53,7 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(CURVE_COLUMNS[2:])
-            rest = [99.9, "", "", "", 5_000.5, 6.125]
+            rest = [99.9, *[""] * 9, 5_000.5, 6.125]
             rows.writerow([0, 1763800000.25, 9e-4, 2.25, 1.5, 20 + run.seed, *rest])
             rows.writerow([1, 1763800001.5, 1e-4, 0.3, 0.1, values["top1"], *rest])
         return folder

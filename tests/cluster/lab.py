@@ -43,7 +43,7 @@ class Submission:
         self.checkout, self.study = checkout, study
         self.arguments = (
             *("--profile", "slurm", *SOON, *arguments),
-            *("--config", f"study={study}", "tracking=false", f"slurm={json.dumps(SITE | site)}"),
+            *("--config", f"study={study}", "tracking=none", f"slurm={json.dumps(SITE | site)}"),
         )
         self.start()
 

@@ -18,7 +18,7 @@ def test_a_study_comes_out_as_on_one_machine(submit, checkout, tmp_path):
     assert (checkout.path / "results/digits/figures/accuracy_vs_params.pdf").exists()
     kept = [("sgu", 0), ("lrpe_s4", 1), ("gqpe_s16", 2)]
     targets = [f"elsewhere/runs/digits/{variant}/seed{seed}/metrics.json" for variant, seed in kept]
-    config = "study=digits", "tracking=false", "results=elsewhere"
+    config = "study=digits", "tracking=none", "results=elsewhere"
     done = checkout.snakemake(*targets, "--config", *config, study="")
     assert done.returncode == 0, done.stdout
     for target, (variant, seed) in zip(targets, kept, strict=True):

@@ -1,9 +1,10 @@
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from posmlp.data import DataError, imagenet_samples
+from posmlp.data import DataError, imagenet_samples, subset_indices
 from posmlp.data.image_folder import split_digest
 
 A, B, C = "n01440764", "n01443537", "n01484850"
@@ -31,13 +32,19 @@ def test_test_split_is_val(image_folder):
 
 
 def test_first_half_of_each_class_is_by_name(image_folder):
-    paths, labels, _ = imagenet_samples(image_folder, "train", 0.5, "first")
+    first_half = partial(subset_indices, fraction=0.5, subset="first")
+    paths, labels, _ = imagenet_samples(image_folder, "train", first_half)
     assert names(paths) == [f"{wnid}_{number}.JPEG" for wnid in (A, B, C) for number in (10, 100)]
     assert labels.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_random_half_of_each_class_follows_the_seed(image_folder):
-    halves = [imagenet_samples(image_folder, "train", 0.5, "random", seed)[0] for seed in (0, 0, 1)]
+    halves = [
+        imagenet_samples(
+            image_folder, "train", partial(subset_indices, fraction=0.5, subset_seed=seed)
+        )[0]
+        for seed in (0, 0, 1)
+    ]
     assert halves[0] == halves[1] != halves[2]
     assert [name[:9] for name in names(halves[0])] == [A, A, B, B, C, C]
 

@@ -73,8 +73,13 @@ def test_first_subset_rounds_the_decimal_not_the_float():
     assert len(first_of_each_class(np.zeros(100, int), 0.07)) == 7
 
 
+def settings(**values):
+    common = dict(validation=0, train_fraction=0.5, eval_fraction=1.0, subset="random")
+    return SimpleNamespace(**common | {"subset_seed": 0} | values)
+
+
 def test_select_reads_the_fraction_of_the_split():
-    data = SimpleNamespace(train_fraction=0.5, eval_fraction=0.05, subset="random", subset_seed=4)
+    data = settings(eval_fraction=0.05, subset_seed=4)
     np.testing.assert_array_equal(
         select(MIXED, data, "train"), class_balanced_subset(MIXED, 0.5, 4)
     )
@@ -91,3 +96,37 @@ def test_fraction_outside_0_to_1_is_refused(fraction):
 def test_unknown_subset_is_refused():
     with pytest.raises(DataError, match="random and first, found 'half'"):
         subset_indices(MIXED, 0.5, "half")
+
+
+LARGE = np.random.default_rng(4).permutation(np.repeat(np.arange(3), (100, 60, 41)))
+
+
+def test_validation_is_withheld_from_every_class_and_from_training():
+    data = settings(validation=0.1, train_fraction=1)
+    validation, train = (select(LARGE, data, part) for part in ("validation", "train"))
+    np.testing.assert_array_equal(np.bincount(LARGE[validation]), [10, 6, 4])
+    np.testing.assert_array_equal(np.sort([*validation, *train]), np.arange(len(LARGE)))
+    assert np.all(np.diff(train) > 0)
+
+
+@pytest.mark.parametrize("subset", ["random", "first"])
+def test_validation_is_the_same_whatever_part_is_trained_on(subset):
+    whole = select(LARGE, settings(validation=0.2, train_fraction=1), "validation")
+    for fraction, seed in ((0.01, 0), (0.5, 3), (1, 9)):
+        data = settings(validation=0.2, train_fraction=fraction, subset=subset, subset_seed=seed)
+        np.testing.assert_array_equal(select(LARGE, data, "validation"), whole)
+        assert not set(select(LARGE, data, "train")) & set(whole)
+
+
+def test_train_fraction_is_a_share_of_what_is_not_withheld():
+    chosen = select(LARGE, settings(validation=0.2, train_fraction=0.5), "train")
+    np.testing.assert_array_equal(np.bincount(LARGE[chosen]), [40, 24, 17])  # of 80, 48, 33
+
+
+def test_without_validation_nothing_is_withheld():
+    assert len(select(LARGE, settings(), "validation")) == 0
+
+
+def test_validation_that_takes_all_of_a_class_is_refused():
+    with pytest.raises(DataError, match=r"data\.validation: 0\.5 leaves class 0 without"):
+        select(MIXED, settings(validation=0.5), "train")

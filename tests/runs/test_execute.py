@@ -41,6 +41,7 @@ def test_a_finished_folder_explains_itself(make_config, run, tmp_path):
         "metrics.json",
         "model.safetensors",
         "provenance.json",
+        "requirements.txt",
         "trajectory.npz",
     ]
     assert RunConfig.read(folder / "config.yaml") == config

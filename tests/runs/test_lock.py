@@ -1,13 +1,15 @@
 """The lock of a run folder: one holder, on whatever machine; the dead hold nothing."""
 
 import json
+import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from posmlp.runs import lock
-from posmlp.runs.lock import FolderInUse, FolderLock
+from posmlp.runs.lock import FolderInUse, FolderLock, held
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,44 @@ def test_the_lock_is_one_text_of_constant_length(tmp_path):
     assert len(texts) > 3
     assert {len(text) for text in texts} == {lock.LENGTH}
     assert {json.loads(text)["beat"].split()[0] for text in texts} == {held.token}
+
+
+def test_held_tells_the_living_from_the_dead_without_locking(tmp_path, elsewhere):
+    """Of this machine, gone at once; of another one, alive while its number changes."""
+    folders = {}
+    for name in ("mine", "gone", "free", "none", "still", "beating"):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+    process = subprocess.Popen(["true"])
+    process.wait()
+    gone = {"host": socket.gethostname(), "pid": process.pid, "job": None, "beat": "token 1"}
+    (folders["gone"] / ".lock").write_text(json.dumps(gone))
+    (folders["free"] / ".lock").touch()
+    away = {"host": "node7", "pid": 1, "job": None}
+    done = threading.Event()
+
+    def beat():
+        number = 0
+        while not done.wait(0.02):
+            number += 1
+            text = json.dumps(away | {"beat": f"token {number}"}).ljust(lock.LENGTH)
+            with (folders["beating"] / ".lock").open("r+") as file:
+                file.write(text)
+
+    for name in ("still", "beating"):
+        (folders[name] / ".lock").write_text(json.dumps(away | {"beat": "x"}).ljust(lock.LENGTH))
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        with FolderLock(folders["mine"]):
+            assert held(folders.values()) == {folders["mine"], folders["beating"]}
+    finally:
+        done.set()
+        heart.join()
+    with FolderLock(folders["mine"]):  # nobody was kept out
+        pass
+
+
+def test_held_asks_nothing_of_folders_that_nobody_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: pytest.fail("waited"))
+    assert held([tmp_path]) == set()

@@ -84,9 +84,9 @@ def test_a_job_does_not_ask_the_controller_about_limits(monkeypatch):
 
 
 def test_the_command_line_may_give_numbers_as_text():
-    config = {"study": "digits", "tracking": "false", "slurm": {"cpus": "4", "hours": "0.5"}}
+    config = {"study": "digits", "tracking": "sync", "slurm": {"cpus": "4", "hours": "0.5"}}
     settings = read_settings(config)
-    assert (settings.tracking, settings.slurm.cpus, settings.slurm.hours) == (False, 4, 0.5)
+    assert (settings.tracking, settings.slurm.cpus, settings.slurm.hours) == ("sync", 4, 0.5)
 
 
 @pytest.mark.parametrize(

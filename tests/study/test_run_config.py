@@ -41,7 +41,7 @@ def test_key_is_known():
     # The key of stored runs. If this fails, every finished run of every user would be trained
     # again; where that is meant (a setting was added), put the new key here and say so in the
     # changelog.
-    assert config().key == "2b55ae514a3ec597"
+    assert config().key == "b207f2b8f2043483"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,9 @@ CHANGED = [
     {"data__name": "fashion", "data__image_size": 8},
 ]
 OTHER = {
-    "data": dict(train_fraction=0.5, eval_fraction=0.5, subset="first", subset_seed=1),
+    "data": dict(
+        train_fraction=0.5, validation=0.1, eval_fraction=0.5, subset="first", subset_seed=1
+    ),
     "recipe": dict(
         epochs=31,
         cooldown_epochs=1,

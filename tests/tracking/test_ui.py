@@ -39,13 +39,20 @@ def test_ui_shows_the_experiment_takes_runs_and_stops_cleanly(
         [*command, "--results", str(results)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
-        text = "".join(ui.stdout.readline() for _ in range(4))  # the session's store has two
+        # Two lines, then three of an experiment; the session's store has another one.
+        text = "".join(ui.stdout.readline() for _ in range(8))
         assert f"MLflow: http://127.0.0.1:{port} " in text
         page = f"http://127.0.0.1:{port}/#/experiments/{store.experiment_id}/runs"
-        assert re.search(f"digits: {page}.*workflowType=machine_learning", text)
+        assert re.search(
+            f"digits\n    variants, charts: {page}.*workflowType=machine_learning", text
+        )
         address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id="
         with urllib.request.urlopen(address + store.experiment_id) as answer:
             assert json.load(answer)["experiment"]["name"] == "digits"
+        # By any other name it answers nobody: DNS rebinding.
+        request = urllib.request.Request(address + "0", headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request)
         server = Store(f"http://user:secret@127.0.0.1:{port}", store.experiment_id)
         run_id = mirror(new_run().finish().path, server)
         assert client.get_run(run_id).info.status == "FINISHED"
@@ -96,4 +103,4 @@ def test_sync_command_finds_the_runs_and_reports_each_study(results, new_run, ca
     new_run(seed=0).finish()
     new_run(seed=1).write_history(1)
     main(["sync", "--results", str(results)])
-    assert capsys.readouterr().out.startswith('digits: {"runs": 2, "finished": 1, "points": ')
+    assert capsys.readouterr().out.startswith('digits: {"runs": 2, "finished": 1, "running": 0, ')

@@ -77,13 +77,13 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_digits_are_normalised_and_resized_on_request(tmp_path):
-    train, test = memory_batches(Data(name="digits"), Augment(), Share(1297), tmp_path, CPU)
+    train, _, test = memory_batches(Data(name="digits"), Augment(), Share(1297), tmp_path, CPU)
     ((x, _),) = train.epoch(seed=0, epoch=0)
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
     assert x.std().item() == pytest.approx(1, abs=1e-3)
     assert test.num_images == 500
     larger = Data(name="digits", image_size=16, train_fraction=0.1)
-    train, _ = memory_batches(larger, Augment(), Share(8), tmp_path, CPU)
+    train, *_ = memory_batches(larger, Augment(), Share(8), tmp_path, CPU)
     assert next(train.epoch(0, 0))[0].shape == (8, 1, 16, 16)
 
 

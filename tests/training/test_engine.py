@@ -230,10 +230,33 @@ def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer)
     with torch.no_grad():
         trainer.model.head.weight.zero_()
         trainer.model.head.bias.copy_(-torch.arange(10.0))  # always says 0, then 1, 2, ...
-    labels = trainer.test.labels_N
-    assert [len(y) for _, y in trainer.test] == [300, 200]
-    loss, top1, top5 = evaluate(trainer, trainer.model)
+    labels = trainer.parts.test.labels_N
+    assert [len(y) for _, y in trainer.parts.test] == [300, 200]
+    loss, top1, top5 = evaluate(trainer, trainer.model, trainer.parts.test)
     assert top1 == pytest.approx(100 * (labels == 0).double().mean().item(), abs=1e-9)
     assert top5 == pytest.approx(100 * (labels < 5).double().mean().item(), abs=1e-9)
     expected = torch.nn.functional.cross_entropy(-torch.arange(10.0).expand(500, 10), labels)
     assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_validation_images_are_tested_like_the_test_images(make_config, new_trainer):
+    """Every epoch, by the network and by its average, and without touching the test figures."""
+    averaged = dict(ema_decay=0.9)
+    config = make_config(data=dict(validation=0.2), recipe=averaged)
+    trainer = new_trainer(config)
+    train(trainer, log=lambda row: None, save=lambda state: None)
+    num_val = trainer.parts.validation.num_images
+    assert (trainer.train.num_images, num_val, trainer.parts.test.num_images) == (207, 259, 500)
+    assert len(trainer.history) == 2
+    last = trainer.history[-1]
+    for prefix, network in (("", trainer.model), ("ema_", trainer.ema.module)):
+        found = evaluate(trainer, network, trainer.parts.validation)
+        assert found == tuple(last[f"{prefix}val_{name}"] for name in ("loss", "top1", "top5"))
+        assert (last[f"{prefix}val_top1"] * num_val / 100) % 1 == pytest.approx(0, abs=1e-9)
+
+
+def test_without_validation_its_columns_are_empty(make_config, new_trainer):
+    trainer = new_trainer(make_config(recipe=dict(epochs=1, warmup_epochs=0)))
+    row = train(trainer, log=lambda row: None, save=lambda state: None)
+    assert trainer.parts.validation is None
+    assert {row[name] for name in row if "val_" in name} == {None}

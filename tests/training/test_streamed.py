@@ -47,7 +47,7 @@ def assert_same(some, others):
 
 def test_image_folders_stream_through_timm(root):
     augment = Augment(scale=(0.5, 1.0), rand_augment="rand-m6-n3-mstd1.0-inc1")
-    train, test = stream(root, augment=augment, train_fraction=0.5, subset="first")
+    train, _, test = stream(root, augment=augment, train_fraction=0.5, subset="first")
     assert (train.num_images, test.num_images) == (6, 10)
     ((x, _),) = train.epoch(seed=0, epoch=0)
     assert x.shape == (4, 3, 32, 32)
@@ -59,8 +59,17 @@ def test_image_folders_stream_through_timm(root):
     assert red[:5].max() < -0.9 < 0.9 < red[5:].min()
 
 
+def test_validation_images_are_withheld_and_treated_as_test_images(root):
+    train, validation, test = stream(root, validation=0.5, train_fraction=0.4)
+    assert (train.num_images, validation.num_images, test.num_images) == (2, 6, 10)
+    assert not set(train.files.paths) & set(validation.files.paths)
+    assert all("/train/" in path for path in validation.files.paths)
+    assert_same(validation, list(validation))
+    assert validation.files.transform is test.files.transform
+
+
 def test_an_epoch_can_be_begun_at_any_step(root):
-    train, _ = stream(root, share=dict(grad_accum=2))
+    train, *_ = stream(root, share=dict(grad_accum=2))
     whole = list(train.epoch(seed=0, epoch=1))
     assert len(whole) == 6
     for start in range(4):
@@ -84,7 +93,7 @@ def test_the_number_of_reading_processes_changes_nothing(root):
     try:
         for num in (1, 2):
             torch.set_num_threads(num)
-            train, _ = stream(root)
+            train, *_ = stream(root)
             assert train.loader.loader.num_workers == num
             epochs.append(list(train.epoch(seed=0, epoch=0)))
     finally:
@@ -94,7 +103,7 @@ def test_the_number_of_reading_processes_changes_nothing(root):
 
 def test_two_processes_read_the_same_batches_between_them(root):
     augment = Augment(scale=(0.5, 1.0), hflip=0.5)
-    one, _ = stream(root, augment=augment)
+    one, *_ = stream(root, augment=augment)
     two = [stream(root, augment=augment, share=dict(rank=r, world_size=2)) for r in (0, 1)]
     epochs = [train.epoch(seed=0, epoch=0) for train, _ in two]
     joined = [[torch.cat(pair) for pair in zip(*p, strict=True)] for p in zip(*epochs, strict=True)]
@@ -113,7 +122,8 @@ def damaged(root):
 
 
 def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
-    for batches, path in zip(stream(root), damaged, strict=True):
+    train, _, test = stream(root)
+    for batches, path in zip((train, test), damaged, strict=True):
         with pytest.raises(TrainingError) as caught:
             list(batches.epoch(0, 0) if batches.num_steps else batches)
         assert str(caught.value).startswith(
@@ -123,14 +133,14 @@ def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
 
 
 def test_an_image_that_goes_missing_is_named(root):
-    _, test = stream(root)
+    *_, test = stream(root)
     (root / "val" / CLASSES[0] / "2.JPEG").unlink()
     with pytest.raises(TrainingError, match=r"val/n00000001/2.JPEG\. Restore them, or raise"):
         list(test)
 
 
 def test_so_many_as_allowed_are_skipped_and_counted(root, damaged):
-    train, test = stream(root, batch_size=12, max_unreadable=1)
+    train, _, test = stream(root, batch_size=12, max_unreadable=1)
     ((x, labels),) = train.epoch(seed=0, epoch=0)
     assert (len(x), sorted(labels.tolist())) == (12, [0] * 6 + [1] * 6)  # another stands in
     assert [train.files.paths[i] for i in train.unreadable_N.nonzero()] == [str(damaged[0])]
@@ -141,13 +151,13 @@ def test_so_many_as_allowed_are_skipped_and_counted(root, damaged):
 
 def test_evaluation_leaves_out_what_cannot_be_read(root, damaged, make_config, new_trainer):
     trainer = new_trainer(make_config())
-    _, trainer.test = stream(root, max_unreadable=1)
+    *_, test = stream(root, max_unreadable=1)
     always_first = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
     always_first(torch.zeros(1, 3, 32, 32))
     with torch.no_grad():
         always_first[1].weight.zero_()
         always_first[1].bias.copy_(torch.tensor([1.0, 0.0]))
-    _, top1, top5 = evaluate(trainer, always_first)
+    _, top1, top5 = evaluate(trainer, always_first, test)
     assert (top1, top5) == (pytest.approx(100 * 5 / 9), 100)
 
 
@@ -161,7 +171,7 @@ from posmlp.training.streamed import streamed_batches
 
 cfg = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
 data = Data(name="imagenet", image_size=32)
-train, _ = streamed_batches(data, Augment(), Share(2), Path("."), torch.device("cpu"), cfg)
+train, *_ = streamed_batches(data, Augment(), Share(2), Path("."), torch.device("cpu"), cfg)
 parts = iter(train.epoch(0, 0))
 next(parts)
 """

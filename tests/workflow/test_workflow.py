@@ -63,7 +63,7 @@ def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
     shutil.copytree(finished.path, copy, ignore=kept)
     assert (copy / "results/tiny/runs.csv").exists()
     clone = Checkout(copy, fresh=False)
-    for tracking in ("True", "False"):
+    for tracking in ("live", "sync", "none"):
         done = clone.snakemake(
             "--dry-run", "--config", "study=tiny", f"tracking={tracking}", study=""
         )
@@ -109,7 +109,8 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         assert planned["tables"] == 1
     rule = "reference: sgu\nbetter: {level: 0.01}"
     with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
-        assert finished.planned() == {"tables": 1, "pages": 1, "all": 1}
+        again = ("tables", "comparison", "pages", "sync", "all")
+        assert finished.planned() == dict.fromkeys(again, 1)
     for name in ("posmlp/layers/gating.py", "results/tiny/data.json", "results/tiny/store.json"):
         path = finished.path / name
         stat = path.stat()
@@ -120,7 +121,7 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
 
 
 def test_who_tracks_is_no_part_of_a_run(finished):
-    without = ("--config", "study=tiny", "tracking=False")
+    without = ("--config", "study=tiny", "tracking=none")
     done = finished.snakemake("--dry-run", *without, study="")
     assert done.returncode == 0, done.stdout
     assert re.search(r"^store +1$", done.stdout, re.MULTILINE), done.stdout

@@ -58,6 +58,34 @@ rule tables:
         "../scripts/tables.py"
 
 
+# What is said of the study beside its runs, and which variant is chosen by validation images.
+rule comparison:
+    input:
+        runs=rules.collect.output.runs,
+    output:
+        comparison=f"{HERE}/comparison.json",
+        card=f"{HERE}/model_card.md",
+    log:
+        f"{LOGS}/comparison.log",
+    benchmark:
+        f"{LOGS}/comparison.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        study=SETTINGS.study,
+        words=[STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)],
+        better=STUDY.better.model_dump(),
+        code=analysis_code_digest(),
+    message:
+        "Comparing the variants of {STUDY.name}"
+    script:
+        "../scripts/comparison.py"
+
+
 # Figures that need no run; the same for every study.
 rule project_figures:
     input:
@@ -109,7 +137,7 @@ rule figures:
         "../scripts/figures.py"
 
 
-# What the networks have learned: those of every variant's first seed.
+# What the networks have learned: those of every variant's first seed here, all in their folders.
 rule network_figures:
     input:
         runs=rules.collect.output.runs,
@@ -117,6 +145,11 @@ rule network_figures:
             rules.train.output.metrics,
             variant=[variant.name for variant in STUDY.variants],
             seed=STUDY.seeds[0],
+        ),
+        others=expand(
+            rules.train.output.metrics,
+            variant=[variant.name for variant in STUDY.variants],
+            seed=STUDY.seeds[1:],
         ),
     output:
         figure_files("networks", f"{HERE}/figures"),

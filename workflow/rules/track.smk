@@ -1,6 +1,6 @@
 # MLflow: the store is made once before any trainer, and brought up to date once at the end.
-# Neither step can fail the study: the files in results/runs are the record. Without tracking the
-# first step is to write down that there is no store.
+# Neither step can fail the study: the files in results/runs are the record. Where trainings
+# do not write themselves the first step is to write down that there is no store for them.
 
 
 rule store:
@@ -17,21 +17,53 @@ rule store:
         runtime=10,
         gpu=0,
     params:
-        tracking=SETTINGS.tracking,
+        live=SETTINGS.tracking == "live",
         address=address_digest(),
-        study=STUDY.name,
         results=RESULTS,
-        description=f"{STUDY.title}\n\n{STUDY.question}",
+        name=STUDY.name,
+        words={"title": STUDY.title, "question": STUDY.question},
     message:
         "Making the MLflow store and experiment"
     script:
         "../scripts/store.py"
 
 
+# What MLflow says of the study. Not by the rule above, which comes before every training: a claim
+# that changes must concern none.
+rule describe:
+    output:
+        study=f"{HERE}/study.json",
+    log:
+        f"{LOGS}/describe.log",
+    benchmark:
+        f"{LOGS}/describe.benchmark.tsv"
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    params:
+        facts={
+            "name": STUDY.name,
+            "title": STUDY.title,
+            "question": STUDY.question,
+            "seeds": list(STUDY.seeds),
+            "variants": [{"name": v.name, "claim": v.claim} for v in STUDY.variants],
+        },
+    message:
+        "Writing down what {STUDY.name} compares"
+    script:
+        "../scripts/describe.py"
+
+
 rule sync:
     input:
         store=rules.store.output.store,
+        study=rules.describe.output.study,
         runs=f"{HERE}/runs.csv",
+        tables=f"{HERE}/tables/main.md",
+        comparison=f"{HERE}/comparison.json",
         networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
     output:
         report=f"{HERE}/tracked.json",
@@ -42,13 +74,14 @@ rule sync:
     localrule: True
     resources:
         cpus=1,
-        mem_mb=2000,
+        mem_mb=4000,
         runtime=60,
         gpu=0,
     params:
-        **rules.store.params,
+        address=address_digest(),
+        results=RESULTS,
+        name=STUDY.name,
         folders=[str(run.folder(RESULTS)) for run in STUDY.runs()],
-        claims={variant.name: variant.claim for variant in STUDY.variants},
     message:
         "Bringing MLflow up to date with {RUNS}"
     script:

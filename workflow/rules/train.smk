@@ -30,4 +30,5 @@ rule train:
         " {POSMLP} train --study {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {CPUS}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes} --store {input.store:q}"
+        " --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
+        " --system-metrics {SETTINGS.system_metrics} --store {input.store:q}"

@@ -1,4 +1,4 @@
-"""Draw what the networks of every variant's first seed have learned."""
+"""Draw what the networks have learned: every variant's first seed for the study, all runs."""
 
 from pathlib import Path
 
@@ -10,5 +10,6 @@ from posmlp.workflow import job_log
 with job_log(snakemake.log[0]):
     summary = summarise(read_frame(snakemake.input.runs), snakemake.params.reference)
     run_folders = [Path(metrics).parent for metrics in snakemake.input.metrics]
-    granularities = draw_networks(run_folders, summary, Path(snakemake.output[0]).parent)
+    others = [Path(metrics).parent for metrics in snakemake.input.others]
+    granularities = draw_networks(run_folders, summary, Path(snakemake.output[0]).parent, others)
     write_frame(granularities, snakemake.output.granularity)

@@ -25,11 +25,14 @@ from posmlp.analysis.figures.style import (
     in_gate_order,
     tint,
 )
+from posmlp.analysis.networks import LearnedRun
 
 PANELS = ["test_top1", "train_loss"]
 DRAWN_COLUMNS = ["variant", "epoch", *PANELS]  # of curves.csv; large studies have millions of rows
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 REFERENCE_COLOUR = "#999999"
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
 
 
 @figure_style()
@@ -79,6 +82,32 @@ def training_curves(
         f" Vertical axes: range of the second half of the epochs.{left_out}",
     ]
     add_caption(figure, "".join(caption), width)
+    return figure
+
+
+@figure_style()
+def run_curves(run: LearnedRun) -> Figure | None:
+    """Draw accuracy and loss of one run by epoch; None for a run without a history."""
+    if not run.history:
+        return None
+    history = pd.DataFrame(run.history, dtype=float)
+    figure = Figure(figsize=(TWO_COLUMNS, 2.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    drawn = {"top1": ("test", "val"), "loss": ("train", "test", "val")}
+    for axes, (name, splits) in zip(panels, drawn.items(), strict=True):
+        for split in splits:
+            for prefix, dashes in (("", "-"), ("ema_", "--")):
+                values = history.get(f"{prefix}{split}_{name}")
+                if values is not None and values.notna().any():
+                    label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
+                    look = {"color": SPLIT_COLOURS[split], "linestyle": dashes}
+                    axes.plot(history["epoch"] + 1, values, label=label, **look)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.legend()
+    panels[0].set_ylabel("top-1 (%)")
+    panels[1].set_ylabel("cross-entropy")
+    add_caption(figure, f"{run.title}.", TWO_COLUMNS)
     return figure
 
 

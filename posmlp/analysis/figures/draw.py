@@ -1,5 +1,6 @@
 """Draw registered figures: hand each function what its parameters name, save what it returns."""
 
+import hashlib
 import inspect
 import shutil
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from posmlp.analysis.figures.registry import Entry, Source, figures_from
-from posmlp.analysis.figures.style import save
+from posmlp.analysis.figures.style import save, save_for_screen
+from posmlp.code_version import analysis_code_digest
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
@@ -27,16 +29,20 @@ def draw_figures(source: Source, inputs: Mapping[str, Any], folder: str | Path) 
 
 
 def draw_networks(
-    run_folders: Iterable[str | Path], summary: pd.DataFrame, folder: str | Path
+    run_folders: Iterable[str | Path],
+    summary: pd.DataFrame,
+    folder: str | Path,
+    others: Iterable[str | Path] = (),
 ) -> pd.DataFrame:
     """Draw and save all figures of trained networks; return their granularities.
 
     Networks are read one after the other: maps of a large study do not fit into memory together.
-    The PNG of a run's figure is copied into its folder, from where MLflow shows it.
+    The PNG of a run's figure lies in its folder, from where MLflow shows it.
 
     Args:
         run_folders: one finished run a variant.
         folder: where figures go; those of each variant into a folder named for the figure.
+        others: runs whose figures are drawn into their own folders alone, unless they are there.
     """
     from posmlp.analysis.granularity import granularities
     from posmlp.analysis.networks import load_learned
@@ -54,7 +60,27 @@ def draw_networks(
                 png = save(figure, Path(folder) / entry.name, run.variant)[-1]
                 (run_folder / "figures").mkdir(exist_ok=True)
                 shutil.copy(png, run_folder / "figures" / f"{entry.name}.png")
+    for run_folder in map(Path, others):
+        draw_run(run_folder)
     all_granularities = pd.concat(frames, ignore_index=True)
     inputs = {"summary": summary, "granularities": all_granularities}
     draw_figures("networks", inputs, folder)
     return all_granularities
+
+
+def draw_run(run_folder: Path) -> None:
+    """Draw a run's figures into its folder, unless they are of this run and this code already."""
+    from posmlp.analysis.networks import load_learned
+
+    figures = run_folder / "figures"
+    mark, content = figures / ".drawn", (run_folder / "metrics.json").read_text("utf-8")
+    drawn = hashlib.sha256(f"{analysis_code_digest()} {content}".encode()).hexdigest()
+    if mark.exists() and mark.read_text() == drawn:
+        return
+    figures.mkdir(exist_ok=True)
+    run = load_learned(run_folder)
+    for entry in figures_from("networks", each_variant=True):
+        figure = draw(entry, {"run": run})
+        if figure:
+            save_for_screen(figure, figures / f"{entry.name}.png")
+    mark.write_text(drawn)

@@ -37,6 +37,7 @@ FIGURES = (
     Entry("accuracy_vs_groups", "Accuracy", "and parameters by groups", "groups", "runs"),
     Entry("params_vs_tokens", "Size", "parameters by tokens", "formulas", "project"),
     Entry("training_curves", "Training", "curves of this study", "curves", "runs"),
+    Entry("run_curves", "Training", "curves of a run", "curves", "networks", True),
     Entry("released_curves", "Training", "released logs", "released_logs", "project"),
     Entry("granularity", "Granularity", "of all groups", "granularity", "networks"),
     Entry("learned_maps", "Learned maps", "by layer and group", "maps", "networks", True),

@@ -1,11 +1,12 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from posmlp.analysis.figures.curves import REFERENCE_COLOUR, line_looks, training_curves
+from posmlp.analysis.figures.curves import REFERENCE_COLOUR, line_looks, run_curves, training_curves
 from posmlp.analysis.figures.style import gate_look
 
 
@@ -142,3 +143,15 @@ def test_released_logs_are_drawn_over_gqpe_and_widen_the_axes(digits_summary):
     assert names[-1] == "PosMLP-T (log)"
     without = training_curves(curves_of(digits_summary[:1]), digits_summary[:1], {"PosMLP-T": log})
     assert without.axes[0].get_ylim()[0] > 70
+
+
+def test_curves_of_a_run_show_every_split_and_the_average(learned_run):
+    columns = ("train_loss", "test_top1", "test_loss", "val_top1", "val_loss", "ema_test_top1")
+    history = [{"epoch": e} | {c: 10.0 * e + i for i, c in enumerate(columns)} for e in range(3)]
+    history = [row | {"ema_val_top1": None} for row in history]
+    accuracy, loss = run_curves(replace(learned_run([]), history=history)).axes
+    assert lines_of(accuracy).keys() == {"test", "validation", "test (averaged weights)"}
+    assert lines_of(loss).keys() == {"training", "test", "validation"}
+    assert lines_of(accuracy)["test"].get_xdata().tolist() == [1, 2, 3]
+    assert lines_of(accuracy)["validation"].get_ydata().tolist() == [3, 13, 23]
+    assert run_curves(learned_run([])) is None

@@ -11,7 +11,7 @@ import timm
 from safetensors.torch import save_file
 
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame, write_curves
-from posmlp.analysis.figures.draw import draw_figures, draw_networks
+from posmlp.analysis.figures.draw import draw_figures, draw_networks, draw_run
 from posmlp.analysis.figures.registry import FIGURES, figures_from
 from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.statistics import summarise
@@ -85,16 +85,34 @@ def test_figures_of_networks_are_drawn_where_they_have_something_to_show(study, 
     }
     all_names = {variant.name for variant in study.variants}
     assert names == {
+        "run_curves": all_names,
         "learned_maps": all_names,
         "token_maps": set(),
         "position_bias": all_names,
         "trajectories": all_names - {"sgu"},
     }
     copied = {path.name for path in (folders[1] / "figures").iterdir()}
-    assert copied == {"learned_maps.png", "position_bias.png", "trajectories.png"}
+    drawn = {f"{name}.png" for name in ("run_curves", "learned_maps", "position_bias")}
+    assert copied == drawn | {"trajectories.png"}
     assert found.groupby("variant", sort=False)["group"].max().to_dict() == {
         "sgu": 1,
         "gqpe_s4": 4,
         "gqpe_s4_nosoftmax": 4,
     }
     assert isinstance(found, pd.DataFrame)
+
+
+def test_every_other_run_has_its_figures_in_its_folder_drawn_once(study, finished):
+    run = study.run("gqpe_s4", 1)
+    folder = run.folder(finished)
+    save_file(timm.create_model(**run.model_arguments()).state_dict(), folder / "model.safetensors")
+    draw_run(folder)
+    drawn = {path.name for path in (folder / "figures").glob("*.png")}
+    assert drawn == {"run_curves.png", "learned_maps.png", "position_bias.png"}
+    picture = folder / "figures/run_curves.png"
+    picture.write_bytes(b"as it was")
+    draw_run(folder)
+    assert picture.read_bytes() == b"as it was"
+    (folder / "metrics.json").write_text((folder / "metrics.json").read_text() + " ")
+    draw_run(folder)  # trained anew
+    assert picture.stat().st_size > 1000

@@ -46,7 +46,7 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
         step_s=step_seconds(trainer),
         test_image_s=test_image_seconds(trainer),
         num_steps=trainer.train.num_steps,
-        num_test=trainer.test.num_images,
+        num_test=sum(batches.num_images for batches in trainer.parts[1:] if batches),
         checkpoint_mb=size_mb(trainer.state_dict()),
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
         device_mb=device_mb(world),
@@ -75,7 +75,7 @@ def test_image_seconds(trainer: Trainer) -> float:
     """The time that testing takes for each image, all processes together."""
     trainer.model.eval()
     began, images_done = time.perf_counter(), 0
-    for images, _ in trainer.test:
+    for images, _ in trainer.parts.test:
         with trainer.autocast():
             trainer.model(images)
         synchronise(trainer.world)

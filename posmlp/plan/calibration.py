@@ -19,7 +19,7 @@ class Calibration:
     step_s: float  # of training, all processes together
     test_image_s: float
     num_steps: int  # an epoch
-    num_test: int
+    num_test: int  # test and validation images, after every epoch
     checkpoint_mb: float
     weights_mb: float
     device_mb: float | None  # most memory in use on a GPU

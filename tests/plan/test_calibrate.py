@@ -20,11 +20,11 @@ def test_a_variant_is_measured(brief, tmp_path):
     config = load_study("digits").configs["gqpe_s4"]
     row = calibrate(config, tmp_path, WORLD, process_s=3.0)
     assert (row.variant, row.settings) == ("gqpe_s4", config.speed_key)
-    assert (row.num_steps, row.num_test, row.processes) == (40, 500, 1)
+    assert (row.num_steps, row.num_test, row.processes) == (32, 500 + 259, 1)
     assert row.start_s > 3.0
     assert 0 < row.test_image_s < row.step_s < 1
     assert row.seconds(epochs=2, averaged=False) == pytest.approx(
-        2 * (40 * row.step_s + 500 * row.test_image_s)
+        2 * (32 * row.step_s + 759 * row.test_image_s)
     )
     assert row.seconds(2, averaged=True) > row.seconds(2, averaged=False)
     assert 0 < row.weights_mb < row.checkpoint_mb

@@ -37,6 +37,20 @@ def offset_index(window: tuple[int, ...]) -> Tensor:
     return index_NN
 
 
+def over_pairs(scores_SO: Tensor, window: tuple[int, ...]) -> Tensor:
+    """Give every query m and key n the score of their offset: (S, N, N), as `offset_index` says.
+
+    Along each axis the keys of a query are a slice of the offsets that moves back by one from query
+    to query. Slices, and sums over them in the backward pass, are much faster than look-ups.
+    """
+    scores = scores_SO.unflatten(1, tuple(2 * length - 1 for length in window))
+    for axis in reversed(range(len(window))):  # queries take the axis' place, keys come last
+        scores = scores.unfold(1 + axis, window[axis], 1).flip(1 + axis)
+    keys = range(scores.ndim - 1, len(window), -1)
+    n = num_tokens(window)
+    return scores.permute(*range(len(window) + 1), *keys).reshape(-1, n, n)
+
+
 class LRPE(nn.Module):
     """Learnable relative positional encoding: a free score per group and offset, O(N) parameters.
 

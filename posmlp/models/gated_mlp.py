@@ -1,32 +1,51 @@
-"""The channel MLP that both backbones share: timm's GatedMlp around one of our gating units."""
+"""The channel MLP that both backbones share, around one of our gating units."""
 
 from collections.abc import Callable
 
-from timm.layers import GatedMlp
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from posmlp.layers import GATES, GatingUnit, TokenMixing
 
 
-def gated_mlp(
-    dim: int,
-    hidden_dim: int,
-    act_layer: type[nn.Module],
-    gate_layer: Callable[[int], nn.Module],
-    drop: float,
-    device: None = None,
-    dtype: None = None,
-    **unit,
-) -> GatedMlp:
-    """Build a block's MLP for timm's SpatialGatingBlock, with our unit in place of `gate_layer`.
+class GatedMlp(nn.Module):
+    """Expand, gate, project: timm's GatedMlp, same names and same numbers, in another layout.
 
-    timm hands `device` and `dtype` down to every layer; the backbones here take neither.
+    Between its two linear layers the channels come first. Both layers are then one matrix product
+    each that reads or writes the transposed operand as it lies in memory: nothing is copied.
+
+    Args:
+        dim, hidden_dim: channels of the tokens, and of both halves of the gating unit together.
+        drop: of the output.
+        unit: keyword arguments of GatingUnit.
     """
 
-    def gating_unit(channels: int, **_) -> GatingUnit:
-        return GatingUnit(channels, **unit)
+    def __init__(
+        self, dim: int, hidden_dim: int, act_layer: type[nn.Module], drop: float, unit: dict
+    ) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.act = act_layer()
+        self.gate = GatingUnit(hidden_dim, **unit)
+        self.fc2 = nn.Linear(hidden_dim // 2, dim)
+        self.drop = nn.Dropout(drop)
 
-    return GatedMlp(dim, hidden_dim, act_layer=act_layer, gate_layer=gating_unit, drop=(0.0, drop))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., N, dim) to the same shape."""
+        rows = x.flatten(0, -2)
+        hidden = torch.addmm(self.fc1.bias[:, None], self.fc1.weight, rows.mT)
+        gated = self.gate(self.act(hidden).unflatten(1, x.shape[:-1]))
+        return self.drop(F.linear(gated.flatten(1).mT, self.fc2.weight, self.fc2.bias).view(x.shape))
+
+
+def gated_mlp(unit: dict) -> Callable[..., GatedMlp]:
+    """Return what timm's SpatialGatingBlock builds its MLP with; it names a gate of its own."""
+
+    def build(dim: int, hidden_dim: int, act_layer: type[nn.Module], drop: float, **_) -> GatedMlp:
+        return GatedMlp(dim, hidden_dim, act_layer, drop, unit)
+
+    return build
 
 
 def default_groups(gate: str, grouped):

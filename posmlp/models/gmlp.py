@@ -75,7 +75,7 @@ class PosGmlp(MlpMixer):
             embed_dim=embed_dim,
             mlp_ratio=mlp_ratio,
             block_layer=SpatialGatingBlock,
-            mlp_layer=partial(gated_mlp, **unit),
+            mlp_layer=gated_mlp(unit),
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             drop_rate=drop_rate,
             proj_drop_rate=proj_drop_rate,

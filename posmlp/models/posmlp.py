@@ -59,7 +59,7 @@ class Stage(nn.Module):
         blocks = []
         for rate, moved in zip(drop_path_rates, self.shifts, strict=True):
             mask = mask_WNN if any(moved) else None
-            mlp_layer = partial(gated_mlp, window=window, mask_WNN=mask, **unit)
+            mlp_layer = gated_mlp(dict(unit, window=window, mask_WNN=mask))
             norm_layer = partial(nn.LayerNorm, eps=EPS)
             num_tokens = window[0] * window[1]
             block = SpatialGatingBlock(
@@ -143,7 +143,6 @@ class PosMlp(nn.Module):
         ]
         rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
         switches = dict(gate=gate, softmax=softmax, psd=psd, bias=bias, gate_norm=gate_norm)
-        norm_layer = partial(nn.LayerNorm, eps=EPS)
         self.stages = nn.Sequential(
             *(
                 Stage(
@@ -155,7 +154,7 @@ class PosMlp(nn.Module):
                     drop_path_rates=rates[i],
                     proj_drop_rate=proj_drop_rate,
                     shift=shift,
-                    unit=dict(switches, groups=groups[i], norm_layer=norm_layer),
+                    unit=dict(switches, groups=groups[i], eps=EPS),
                 )
                 for i in range(len(dims))
             )

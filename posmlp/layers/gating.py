@@ -10,7 +10,8 @@ Shape letters: C gated channels, N tokens of a window, W windows of an image, B 
 import torch
 from torch import Tensor, nn
 
-from posmlp.layers.mixing import SettingError, TokenMixing, gate_spec
+from posmlp.layers.mixing import TokenMixing
+from posmlp.layers.units import check_groups, gate_spec
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -25,10 +26,10 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class GatingUnit(nn.Module):
-    """Spatial gating: split the channels, mix the tokens of one half, gate the other with it.
+    """Spatial gating: mix the tokens of one half of the channels, gate the other with it.
 
-    Maps (dim, ..., N) to (dim / 2, ..., N): channels first, so that halves and groups are
-    contiguous blocks; with a mask (dim, B, W, N). As in timm the second half is mixed.
+    Maps the halves U and V, each (dim / 2, ..., N), to one of the same shape: channels first, so
+    that groups are contiguous blocks; with a mask (dim / 2, B, W, N).
 
     Args:
         dim: channels of the input, both halves together.
@@ -60,19 +61,5 @@ class GatingUnit(nn.Module):
         self.norm = ChannelNorm(gate_dim, eps=eps) if use_norm else nn.Identity()
         self.proj = TokenMixing(window, gate, groups, softmax, psd, bias, mask_WNN)
 
-    def forward(self, x: Tensor) -> Tensor:
-        u, v = x.chunk(2)
+    def forward(self, u: Tensor, v: Tensor) -> Tensor:
         return u * self.proj(self.norm(v))
-
-
-def check_groups(groups: int, gate_dim: int) -> None:
-    """Refuse a number of groups that cannot split the gated channels evenly."""
-    if isinstance(groups, bool) or not isinstance(groups, int) or groups < 1:
-        raise SettingError("groups", f"groups={groups!r} must be an integer of at least 1")
-    if gate_dim % groups:
-        allowed = [s for s in range(1, gate_dim + 1) if gate_dim % s == 0]
-        raise SettingError(
-            "groups",
-            f"groups={groups} does not divide the {gate_dim} gated channels; allowed: "
-            + ", ".join(map(str, allowed)),
-        )

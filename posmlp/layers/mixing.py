@@ -7,47 +7,19 @@ Shape letters: S channel groups, N tokens of a window (M: queries), C gated chan
 an image.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from posmlp.layers.position import GQPE, LRPE, QPE, Quadratic, num_tokens, over_pairs
+from posmlp.layers.cache import MapCache
+from posmlp.layers.position import Quadratic, num_tokens, over_pairs
+from posmlp.layers.units import check_switches, gate_spec
 
 # A key that scores this far below a row's best counts as if it scored just so far, 1e-26 of the
 # best's weight: float32 denormals, which would fill the tails of the maps, make CPU products
 # several times slower.
 SCORE_RANGE = 60.0
-
-
-class SettingError(ValueError):
-    """A setting of a unit or backbone that cannot work; `key` is the name of the argument."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What a gating unit is made of. A new unit is one encoding class and one row of GATES."""
-
-    position: type[nn.Module] | None  # encoding that the map is derived from
-    token_fc: bool  # a learnable N x N matrix in the map
-    norm: bool = False  # LayerNorm on the gated half by default
-    bias_init: float = 0.0
-
-
-GATES = {
-    "sgu": Gate(position=None, token_fc=True, norm=True, bias_init=1.0),
-    "lrpe": Gate(position=LRPE, token_fc=False),
-    "qpe": Gate(position=QPE, token_fc=False),
-    "gqpe": Gate(position=GQPE, token_fc=False),
-    "fc_lrpe": Gate(position=LRPE, token_fc=True),
-    "fc_gqpe": Gate(position=GQPE, token_fc=True),
-}
 
 
 def softmax_over_keys(scores: Tensor) -> Tensor:
@@ -69,10 +41,35 @@ def mix(map_SNN: Tensor, v: Tensor, bias_N: Tensor | None = None) -> Tensor:
         rows = v.unflatten(0, (map_SNN.shape[1], -1))
         mixed = torch.einsum("wsmn,svbwn->svbwm", map_SNN, rows).flatten(0, 1)
         return mixed if bias_N is None else mixed + bias_N
-    rows, map_SNM = v.reshape(len(map_SNN), -1, v.shape[-1]), map_SNN.mT
-    if bias_N is None:
-        return torch.bmm(rows, map_SNM).view(v.shape)
-    return torch.baddbmm(bias_N, rows, map_SNM).view(v.shape)
+    rows = v.reshape(len(map_SNN), -1, v.shape[-1])
+    return Product.apply(map_SNN, rows, bias_N).view(v.shape)
+
+
+class Product(torch.autograd.Function):
+    """rows (S, R, N) times the transposed maps, plus b.
+
+    As torch.baddbmm, but the maps' gradient is computed the way round in which it is used.
+    """
+
+    @staticmethod
+    def forward(map_SNN: Tensor, rows_SRN: Tensor, bias_N: Tensor | None) -> Tensor:
+        if bias_N is None:
+            return torch.bmm(rows_SRN, map_SNN.mT)
+        return torch.baddbmm(bias_N, rows_SRN, map_SNN.mT)
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx, grad_SRN: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        map_SNN, rows_SRN = ctx.saved_tensors
+        to_map, to_rows, to_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(grad_SRN.mT, rows_SRN) if to_map else None,
+            torch.bmm(grad_SRN, map_SNN) if to_rows else None,
+            grad_SRN.sum((0, 1)) if to_bias else None,
+        )
 
 
 class TokenMixing(nn.Module):
@@ -119,6 +116,7 @@ class TokenMixing(nn.Module):
         elif bias:  # a column, as released: weight decay reaches it where the model asks for that
             self.position_bias = nn.Parameter(torch.empty(n, 1))
         self.register_buffer("mask_WNN", mask_WNN, persistent=False)
+        self.cache = MapCache()
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -161,7 +159,13 @@ class TokenMixing(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Mix (C, ..., N); with a mask (C, B, W, N)."""
         bias_N = self.token_bias()
-        return mix(self.token_map().to(v.dtype), v, None if bias_N is None else bias_N.to(v.dtype))
+        map_SNN = self.cache.get(self, lambda: self.token_map().to(v.dtype), v.dtype)
+        return mix(map_SNN, v, None if bias_N is None else bias_N.to(v.dtype))
+
+    def train(self, mode: bool = True) -> "TokenMixing":
+        """Forget the map too: changes that torch does not see, through `.data`, end with this."""
+        self.cache = MapCache()
+        return super().train(mode)
 
     def extra_repr(self) -> str:
         return f"window={self.window}, groups={self.groups}"
@@ -171,18 +175,3 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
     """Compute in the tensors' own precision; the meta device knows no autocast."""
     known = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if known else nullcontext()
-
-
-def gate_spec(gate: str) -> Gate:
-    """Look a gating unit up by name."""
-    if gate not in GATES:
-        raise SettingError("gate", f"gate={gate!r} is unknown; allowed: {', '.join(GATES)}")
-    return GATES[gate]
-
-
-def check_switches(gate: str, spec: Gate, softmax: bool | None, psd: bool | None) -> None:
-    """Refuse a switch that would change nothing: two variants of a study must never be one."""
-    if softmax is not None and spec.position is None:
-        raise SettingError("softmax", f"softmax has no meaning for gate={gate!r}: it has no scores")
-    if psd is not None and not (spec.position and issubclass(spec.position, Quadratic)):
-        raise SettingError("psd", f"psd has no meaning for gate={gate!r}: it has no quadratic form")

@@ -43,12 +43,37 @@ def over_pairs(scores_SO: Tensor, window: tuple[int, ...]) -> Tensor:
     Along each axis the keys of a query are a slice of the offsets that moves back by one from query
     to query. Slices, and sums over them in the backward pass, are much faster than look-ups.
     """
-    scores = scores_SO.unflatten(1, tuple(2 * length - 1 for length in window))
-    for axis in reversed(range(len(window))):  # queries take the axis' place, keys come last
-        scores = scores.unfold(1 + axis, window[axis], 1).flip(1 + axis)
-    keys = range(scores.ndim - 1, len(window), -1)
-    n = num_tokens(window)
-    return scores.permute(*range(len(window) + 1), *keys).reshape(-1, n, n)
+    height, width = (1, *window)[-2:]
+    table_SOO = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
+    columns = table_SOO.unfold(2, width, 1).flip(2).transpose(1, 2)  # (S, w queries, 2h-1, w keys)
+    return RowSlices.apply(columns, height).reshape(-1, height * width, height * width)
+
+
+class RowSlices(torch.autograd.Function):
+    """Slices of (S, w, 2h-1, w), offsets of rows by columns, that each row of queries sees.
+
+    The result is (S, h, w, h, w), queries before keys. Runs of h w numbers are copied, and
+    summed in the backward pass, where autograd would fill and add a tensor for every slice.
+    """
+
+    @staticmethod
+    def forward(columns: Tensor, height: int) -> Tensor:
+        S, width = columns.shape[:2]
+        pairs = columns.new_empty(S, height, width, height, width)
+        for row in range(height):
+            pairs[:, row] = columns[:, :, height - 1 - row : 2 * height - 1 - row]
+        return pairs
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.shape, ctx.height = inputs[0].shape, inputs[1]
+
+    @staticmethod
+    def backward(ctx, pairs: Tensor) -> tuple[Tensor, None]:
+        columns = pairs.new_zeros(ctx.shape)
+        for row in range(ctx.height):
+            columns[:, :, ctx.height - 1 - row : 2 * ctx.height - 1 - row] += pairs[:, row]
+        return columns, None
 
 
 class LRPE(nn.Module):

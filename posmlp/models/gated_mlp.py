@@ -12,8 +12,10 @@ from posmlp.layers import GATES, GatingUnit, TokenMixing
 class GatedMlp(nn.Module):
     """Expand, gate, project: timm's GatedMlp, same names and same numbers, in another layout.
 
-    Between its two linear layers the channels come first. Both layers are then one matrix product
-    each that reads or writes the transposed operand as it lies in memory: nothing is copied.
+    Between its two linear layers the channels come first. Each layer is then a matrix product that
+    reads or writes the transposed operand as it lies in memory, and the first is one product for
+    each half that the gate takes: nothing is copied, split or joined. As in timm the second half
+    is mixed.
 
     Args:
         dim, hidden_dim: channels of the tokens, and of both halves of the gating unit together.
@@ -33,10 +35,13 @@ class GatedMlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (..., N, dim) to the same shape."""
-        rows = x.flatten(0, -2)
-        hidden = torch.addmm(self.fc1.bias[:, None], self.fc1.weight, rows.mT)
-        gated = self.gate(self.act(hidden).unflatten(1, x.shape[:-1]))
-        return self.drop(F.linear(gated.flatten(1).mT, self.fc2.weight, self.fc2.bias).view(x.shape))
+        columns, shape = x.flatten(0, -2).mT, x.shape[:-1]
+        halves = zip(self.fc1.weight.chunk(2), self.fc1.bias[:, None].chunk(2), strict=True)
+        u, v = (
+            self.act(torch.addmm(b, weight, columns)).unflatten(1, shape) for weight, b in halves
+        )
+        rows = self.gate(u, v).flatten(1).mT
+        return self.drop(F.linear(rows, self.fc2.weight, self.fc2.bias).view(x.shape))
 
 
 def gated_mlp(unit: dict) -> Callable[..., GatedMlp]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from posmlp.layers.cache import MapCache
+from posmlp.layers.convolution import convolve
 from posmlp.layers.position import Quadratic, num_tokens, over_pairs
 from posmlp.layers.units import check_switches, gate_spec
 
@@ -20,6 +21,9 @@ from posmlp.layers.units import check_switches, gate_spec
 # best's weight: float32 denormals, which would fill the tails of the maps, make CPU products
 # several times slower.
 SCORE_RANGE = 60.0
+
+# Tokens of a window from which a convolution is faster than the map, measured by benchmarks/growth.
+CONVOLVE_FROM = {"cpu": 784}
 
 
 def softmax_over_keys(scores: Tensor) -> Tensor:
@@ -156,9 +160,23 @@ class TokenMixing(nn.Module):
         """Return b as a row (N,)."""
         return self.bias if self.position_bias is None else self.position_bias[:, 0]
 
+    def convolves(self, device: torch.device) -> bool:
+        """Say whether mixing is a convolution, and one that pays."""
+        return (
+            self.position is not None
+            and self.weight is None
+            and self.mask_WNN is None
+            and num_tokens(self.window) >= CONVOLVE_FROM.get(device.type, torch.inf)
+            and not torch.compiler.is_compiling()  # which rows it mends depends on the values
+        )
+
     def forward(self, v: Tensor) -> Tensor:
         """Mix (C, ..., N); with a mask (C, B, W, N)."""
         bias_N = self.token_bias()
+        if self.convolves(v.device):
+            with without_autocast(v.device):
+                mixed = convolve(self.position.scores(), v, self.window, self.softmax)
+            return mixed if bias_N is None else mixed + bias_N.to(v.dtype)
         map_SNN = self.cache.get(self, lambda: self.token_map().to(v.dtype), v.dtype)
         return mix(map_SNN, v, None if bias_N is None else bias_N.to(v.dtype))
 

@@ -10,9 +10,12 @@ Shape letters: S channel groups, O offsets, R rows of a group (its channels, in 
 tokens, h and w rows and columns of the window.
 """
 
+import math
+
 import torch
 from torch import Tensor
-from torch.fft import irfft2, rfft2
+from torch.fft import fft, ifft, irfft, rfft
+from torch.nn.functional import pad
 
 from posmlp.layers.position import offset_index
 
@@ -58,48 +61,55 @@ def with_rows(
 
 
 class Correlation(torch.autograd.Function):
-    """Sum over keys of table[key - query] value[key], for tables (S, 2h-1, 2w-1), values (S, R, h, w).
+    """Sum over keys of table[key - query] value[key]: tables (S, 2h-1, 2w-1), values (S, R, h, w).
 
-    The transforms of the forward pass serve the backward pass too.
+    It is a convolution with the flipped table, of which h x w places from (h - 1, w - 1) on are
+    wanted; the others may wrap around. The backward pass uses the transforms of the forward pass.
     """
 
     @staticmethod
     def forward(ctx, tables: Tensor, values: Tensor) -> Tensor:
-        height, width = values.shape[-2:]
-        ctx.size, ctx.length = (height, width), (fast_length(height), fast_length(width))
-        table_f = rfft2(tables.flip(1, 2), s=ctx.length)[:, None]
-        values_f = rfft2(values, s=ctx.length)
+        ctx.size = height, width = values.shape[-2:]
+        ctx.length = fast_length(height), fast_length(width)
+        table_f = spectrum(tables.flip(1, 2), ctx.length)[:, None]
+        values_f = spectrum(values, ctx.length)
         ctx.save_for_backward(table_f, values_f)
-        # Place l - 1 + query of the convolution with the flipped table; what wraps around is below.
-        return irfft2(table_f * values_f, s=ctx.length)[
-            ..., height - 1 : 2 * height - 1, width - 1 : 2 * width - 1
-        ]
+        return places(table_f * values_f, ctx.length, (height - 1, width - 1), ctx.size)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         table_f, values_f = ctx.saved_tensors
         height, width = ctx.size
-        # At its place in the convolution, as a shift of phase cannot be had for less.
-        placed = torch.nn.functional.pad(grad, (width - 1, 0, height - 1, 0))
-        grad_f = rfft2(placed, s=ctx.length)
+        grad_f = spectrum(pad(grad, (width - 1, 0, height - 1, 0)), ctx.length)
         to_tables = to_values = None
         if ctx.needs_input_grad[0]:
-            product_f = (grad_f * values_f.conj()).sum(1)
-            to_tables = irfft2(product_f, s=ctx.length)[:, : 2 * height - 1, : 2 * width - 1]
-            to_tables = to_tables.flip(1, 2)
+            sum_f = (grad_f * values_f.conj()).sum(1)
+            size = (2 * height - 1, 2 * width - 1)
+            to_tables = places(sum_f, ctx.length, (0, 0), size).flip(1, 2)
         if ctx.needs_input_grad[1]:
-            to_values = irfft2(grad_f * table_f.conj(), s=ctx.length)[..., :height, :width]
+            to_values = places(grad_f * table_f.conj(), ctx.length, (0, 0), ctx.size)
         return to_tables, to_values
 
 
+def spectrum(values: Tensor, length: tuple[int, int]) -> Tensor:
+    """Return rfft2 of (..., h, w) filled up to `length`, with the axes exchanged.
+
+    Transforms along a contiguous axis, of no more rows than there are, take half of rfft2's time.
+    """
+    return fft(rfft(values, n=length[1]).mT.contiguous(), n=length[0])
+
+
+def places(
+    values_f: Tensor, length: tuple[int, int], start: tuple[int, int], size: tuple[int, int]
+) -> Tensor:
+    """Return a part of the values that have this `spectrum`."""
+    columns = ifft(values_f, n=length[0])[..., start[0] : start[0] + size[0]]
+    return irfft(columns.mT.contiguous(), n=length[1])[..., start[1] : start[1] + size[1]]
+
+
 def fast_length(length: int) -> int:
-    """Return the least even length of at least 2 length - 1 that has no factor above 5."""
-    size = 2 * length
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
-        size += 2
+    """Return the least length for a transform, at least 2 length - 1: 16 times factors up to 7."""
+    size = 16 * math.ceil((2 * length - 1) / 16)
+    while math.gcd(size, 2**16 * 3**4 * 5**4 * 7**4) < size:
+        size += 16
+    return size

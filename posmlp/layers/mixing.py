@@ -22,8 +22,9 @@ from posmlp.layers.units import check_switches, gate_spec
 # several times slower.
 SCORE_RANGE = 60.0
 
-# Tokens of a window from which a convolution is faster than the map, measured by benchmarks/growth.
-CONVOLVE_FROM = {"cpu": 784}
+# Tokens of a window from which a convolution is faster than the map at every batch size, measured
+# on a CPU (benchmarks/speed.py --only growth). No GPU has been measured: there it is always the map.
+CONVOLVE_FROM = {("cpu", torch.float32): 1024, ("cpu", torch.bfloat16): 1600}
 
 
 def softmax_over_keys(scores: Tensor) -> Tensor:
@@ -160,20 +161,20 @@ class TokenMixing(nn.Module):
         """Return b as a row (N,)."""
         return self.bias if self.position_bias is None else self.position_bias[:, 0]
 
-    def convolves(self, device: torch.device) -> bool:
-        """Say whether mixing is a convolution, and one that pays."""
+    def convolves(self, v: Tensor) -> bool:
+        """Say whether mixing these tokens is a convolution, and one that pays."""
         return (
             self.position is not None
             and self.weight is None
             and self.mask_WNN is None
-            and num_tokens(self.window) >= CONVOLVE_FROM.get(device.type, torch.inf)
+            and num_tokens(self.window) >= CONVOLVE_FROM.get((v.device.type, v.dtype), torch.inf)
             and not torch.compiler.is_compiling()  # which rows it mends depends on the values
         )
 
     def forward(self, v: Tensor) -> Tensor:
         """Mix (C, ..., N); with a mask (C, B, W, N)."""
         bias_N = self.token_bias()
-        if self.convolves(v.device):
+        if self.convolves(v):
             with without_autocast(v.device):
                 mixed = convolve(self.position.scores(), v, self.window, self.softmax)
             return mixed if bias_N is None else mixed + bias_N.to(v.dtype)

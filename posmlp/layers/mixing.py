@@ -23,7 +23,7 @@ from posmlp.layers.units import check_switches, gate_spec
 SCORE_RANGE = 60.0
 
 # Tokens of a window from which a convolution is faster than the map at every batch size, measured
-# on a CPU (benchmarks/speed.py --only growth). No GPU has been measured: there it is always the map.
+# on a CPU (benchmarks/speed.py --only growth). No GPU has been measured: there it is never chosen.
 CONVOLVE_FROM = {("cpu", torch.float32): 1024, ("cpu", torch.bfloat16): 1600}
 
 
@@ -178,7 +178,7 @@ class TokenMixing(nn.Module):
             with without_autocast(v.device):
                 mixed = convolve(self.position.scores(), v, self.window, self.softmax)
             return mixed if bias_N is None else mixed + bias_N.to(v.dtype)
-        map_SNN = self.cache.get(self, lambda: self.token_map().to(v.dtype), v.dtype)
+        map_SNN = self.cache.get(self, self.token_map, v.dtype)
         return mix(map_SNN, v, None if bias_N is None else bias_N.to(v.dtype))
 
     def train(self, mode: bool = True) -> "TokenMixing":

@@ -17,7 +17,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce report audit evaluate-checkpoint test faults lint docs ui clean
+.PHONY: help env reproduce report audit evaluate-checkpoint test faults bench bench-full lint docs ui \
+  clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +57,14 @@ test: env ## run the tests
 
 faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
 	$(BIN)/python -m posmlp.faults --faults $(FAULTS)
+
+bench: env ## measure speed beside the released formulation and timm's models (minutes)
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python -m posmlp docs
+
+bench-full: env ## the same with larger batches and more repetitions (most of an hour)
+	$(BIN)/python benchmarks/speed.py --full $(ARGS)
+	$(BIN)/python -m posmlp docs
 
 lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check

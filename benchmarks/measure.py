@@ -81,4 +81,5 @@ def processor() -> str:
     """Return the processor's name and how many cores this process computes on."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    return f"{found[1].strip() if found else 'CPU'}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{found[1].strip() if found else 'CPU'}, {threads} thread{'s' if threads > 1 else ''}"

@@ -21,6 +21,7 @@ from pathlib import Path
 import timm
 import torch
 import torch.nn.functional as F
+from decoding import decoding_rate
 from formulation import ReleasedUnit, as_released
 from measure import Work, compare, copy_bandwidth, matmul_rate, operations, processor, seconds
 from torch import nn
@@ -141,7 +142,7 @@ def growth(side: int, gate: str, repetitions: int) -> dict:
     if side * side not in GROWTH:
         ours()
         return dict(target=None, ours_s=sorted(seconds(ours) for _ in range(3))[1])
-    result = compare(ours, dense, repetitions if side < 40 else 3)
+    result = compare(ours, dense, 5 * repetitions if side < 40 else 3)
     return dict(target=GROWTH[side * side], **asdict(result))
 
 
@@ -211,6 +212,7 @@ def main() -> int:
         "full": arguments.full,
         "matmul_gflops": {k: round(matmul_rate(v) / 1e9, 1) for k, v in DTYPES.items()},
         "copy_gb_s": round(copy_bandwidth() / 1e9, 1),
+        "decoded_images_s": round(decoding_rate()),
         "rows": list(known.values()),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

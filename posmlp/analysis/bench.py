@@ -21,7 +21,8 @@ def machine(content: dict) -> str:
         f"**{content['hardware']}**, torch {content['torch']}, "
         f"{'large' if content['full'] else 'small'} batches. Limits measured in the same run: "
         + ", ".join(f"{rate:,.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
-        + f", copies {content['copy_gb_s']:.0f} GB/s.",
+        + f", copies {content['copy_gb_s']:.0f} GB/s. A core decodes and augments "
+        f"{content['decoded_images_s']:,} ImageNet images a second.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * 2}{'---:|' * 3}---|{'---:|' * 2}",

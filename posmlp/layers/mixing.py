@@ -69,6 +69,7 @@ class Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_SRN: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         map_SNN, rows_SRN = ctx.saved_tensors
+        grad_SRN = grad_SRN.to(map_SNN.dtype)  # autocast may have lowered the output's alone
         to_map, to_rows, to_bias = ctx.needs_input_grad
         return (
             torch.bmm(grad_SRN.mT, rows_SRN) if to_map else None,

@@ -100,6 +100,18 @@ def test_autocast_keeps_the_map_in_float32(gate):
 
 
 @pytest.mark.parametrize("gate", GATES)
+def test_gradients_pass_through_autocast(gate):
+    unit = randomised(GatingUnit(16, (4, 4), gate, 2))
+    x, gradients = torch.randn(2, 16, 16, requires_grad=True), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output = gated(unit, x)
+        gradients.append(torch.autograd.grad(output.float().sum(), x)[0])
+    scale = gradients[0].abs().max().item()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.1 * scale)
+
+
+@pytest.mark.parametrize("gate", GATES)
 def test_groups_do_not_see_each_other(gate):
     unit = randomised(GatingUnit(16, (3, 3), gate, 4, gate_norm=False))
     x = torch.randn(1, 9, 16, requires_grad=True)

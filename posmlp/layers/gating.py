@@ -7,7 +7,6 @@ free N x N matrix, a function of the relative offset of two tokens, or the sum o
 Shape letters: C gated channels, N tokens of a window, W windows of an image, B batch.
 """
 
-import torch
 from torch import Tensor, nn
 
 from posmlp.layers.mixing import TokenMixing
@@ -15,14 +14,13 @@ from posmlp.layers.units import check_groups, gate_spec
 
 
 class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the first axis, where a unit has its channels; nothing is transposed."""
+    """LayerNorm over the first axis, where a unit has its channels.
+
+    Native LayerNorm between two transposes is faster than reductions over the first axis.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        shape = (-1, *[1] * (x.ndim - 1))
-        values = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(values, 0, correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + self.eps) * self.weight.view(shape)
-        return torch.addcmul(self.bias.view(shape), values - mean, scale).to(x.dtype)
+        return super().forward(x.movedim(0, -1)).movedim(-1, 0)
 
 
 class GatingUnit(nn.Module):

@@ -17,7 +17,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults lint docs ui mlflow-rebuild clean
+.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults \
+  bench bench-full lint docs ui mlflow-rebuild clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,14 @@ test-slurm: env ## start a real Slurm on this machine, run the tests of slurm/ o
 
 faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
 	$(BIN)/python -m posmlp.faults --faults $(FAULTS)
+
+bench: env ## measure speed beside the released formulation and timm's models (minutes)
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python -m posmlp docs
+
+bench-full: env ## the same with larger batches and more repetitions (most of an hour)
+	$(BIN)/python benchmarks/speed.py --full $(ARGS)
+	$(BIN)/python -m posmlp docs
 
 lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check

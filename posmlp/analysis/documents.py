@@ -2,6 +2,7 @@
 
 In a Markdown file the text between <!-- results:STUDY:PART --> and <!-- /results --> is written by
 `python -m posmlp docs`; PARTS lists the parts. It may stand inside a line or be lines of its own.
+The study `bench` is none: its parts, BENCH, are made from results/bench.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from posmlp.analysis.bench import bench_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
 from posmlp.analysis.main_table import main_table
 from posmlp.analysis.statistics import num_comparisons, summarise
@@ -61,9 +63,12 @@ def renew(text: str, results: Path, config_dir: Path) -> str:
 
     def part(match: re.Match[str]) -> str:
         opening, study, name, _ = match.groups()
-        if name not in PARTS:
-            hint = did_you_mean(name, PARTS)
-            raise ValueError(f"{opening}: no such part; {hint}allowed: {', '.join(PARTS)}")
+        known = BENCH if study == "bench" else PARTS
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ValueError(f"{opening}: no such part; {hint}allowed: {', '.join(known)}")
+        if study == "bench":
+            return f"{opening}{BENCH[name](results)}{_CLOSE}"
         return f"{opening}{PARTS[name](load_study(study, config_dir), results)}{_CLOSE}"
 
     return _PART.sub(part, text)
@@ -107,3 +112,4 @@ PARTS: dict[str, Callable[[Study, Path], str]] = {
     "size": _size,  # 12 variants with 3 seeds each
     "verdicts": _verdicts,  # how many comparisons came out how
 }
+BENCH: dict[str, Callable[[Path], str]] = {"tables": bench_tables}  # one for every machine

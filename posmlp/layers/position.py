@@ -37,6 +37,48 @@ def offset_index(window: tuple[int, ...]) -> Tensor:
     return index_NN
 
 
+def over_pairs(scores_SO: Tensor, window: tuple[int, ...]) -> Tensor:
+    """Give every query m and key n the score of their offset: (S, N, N), as `offset_index` says.
+
+    Along each axis the keys of a query are a slice of the offsets that moves back by one from query
+    to query. Slices, and sums over them in the backward pass, are much faster than look-ups.
+    """
+    height, width = (1, *window)[-2:]
+    table_SOO = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
+    columns = table_SOO.unfold(2, width, 1).flip(2).transpose(1, 2)  # (S, w queries, 2h-1, w keys)
+    return RowSlices.apply(columns, height)
+
+
+class RowSlices(torch.autograd.Function):
+    """Slices of (S, w, 2h-1, w), offsets of rows by columns, that each row of queries sees.
+
+    The result is (S, N, N), a row of queries after the other. Runs of h w numbers are copied, and
+    summed in the backward pass, where autograd would fill and add a tensor for every slice.
+    """
+
+    @staticmethod
+    def forward(columns: Tensor, height: int) -> Tensor:
+        S, width = columns.shape[:2]
+        map_SNN = columns.new_empty(S, height * width, height * width)
+        pairs = map_SNN.view(S, height, width, height, width)
+        for row in range(height):
+            pairs[:, row] = columns[:, :, height - 1 - row : 2 * height - 1 - row]
+        return map_SNN
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.shape, ctx.height = inputs[0].shape, inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad_SNN: Tensor) -> tuple[Tensor, None]:
+        S, width, _, _ = ctx.shape
+        pairs = grad_SNN.reshape(S, ctx.height, width, ctx.height, width)
+        columns = grad_SNN.new_zeros(ctx.shape)
+        for row in range(ctx.height):
+            columns[:, :, ctx.height - 1 - row : 2 * ctx.height - 1 - row] += pairs[:, row]
+        return columns, None
+
+
 class LRPE(nn.Module):
     """Learnable relative positional encoding: a free score per group and offset, O(N) parameters.
 

@@ -1,10 +1,14 @@
-"""Cutting feature maps into windows, and the mask that keeps shifted windows apart.
+"""Which maps windows divide, cutting maps into them, and the mask that keeps shifted ones apart.
 
 Shape letters: B batch, H and W rows and columns of the map, C channels, N tokens of a window.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from posmlp.layers.units import SettingError
 
 
 def partition(x_BHWC: Tensor, window: tuple[int, int]) -> Tensor:
@@ -44,3 +48,35 @@ def shift_mask(window: tuple[int, int], size: tuple[int, int], shift: tuple[int,
     regions_HW = sides[0][:, None] * 3 + sides[1][None, :]
     regions_WN = partition(regions_HW[None, :, :, None], window)[0, :, :, 0]
     return regions_WN[:, :, None] == regions_WN[:, None, :]
+
+
+def stage_sizes(
+    img_size: tuple[int, int], strides: tuple[int, int], windows: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return every stage's map; both axes must be a whole number of windows in each."""
+    axes = [axis_sizes(img_size[a], strides, len(windows)) for a in (0, 1)]
+    for axis, name in enumerate(("height", "width")):
+        steps = [w[axis] for w in windows]
+        if not divides(steps, axes[axis]):
+            limit = 2 * img_size[axis] + 8 * max(steps) * math.prod(strides)
+            grids = {tuple(axis_sizes(n, strides, len(steps))): n for n in range(1, limit)}
+            works = [n for sizes, n in grids.items() if divides(steps, sizes)]
+            nearest = sorted(sorted(works, key=lambda n: abs(n - img_size[axis]))[:3])
+            raise SettingError(
+                "img_size",
+                f"img_size {name} {img_size[axis]} gives stages of {axes[axis]} tokens, which "
+                f"windows {steps} do not divide; a {name} that works: "
+                + (", ".join(map(str, nearest)) or "none near it; change the windows"),
+            )
+    return list(zip(*axes, strict=True))
+
+
+def divides(steps: list[int], sizes: list[int]) -> bool:
+    """Say whether every stage is a whole number of windows along an axis."""
+    return not any(size % step for size, step in zip(sizes, steps, strict=True))
+
+
+def axis_sizes(pixels: int, strides: tuple[int, int], num_stages: int) -> list[int]:
+    """Return the tokens along one axis in each stage; a 3 x 3 convolution rounds up."""
+    after_stem = math.ceil(math.ceil(pixels / strides[0]) / strides[1])
+    return [math.ceil(after_stem / 2**stage) for stage in range(num_stages)]

@@ -1,32 +1,56 @@
-"""The channel MLP that both backbones share: timm's GatedMlp around one of our gating units."""
+"""The channel MLP that both backbones share, around one of our gating units."""
 
 from collections.abc import Callable
 
-from timm.layers import GatedMlp
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from posmlp.layers import GATES, GatingUnit, TokenMixing
 
 
-def gated_mlp(
-    dim: int,
-    hidden_dim: int,
-    act_layer: type[nn.Module],
-    gate_layer: Callable[[int], nn.Module],
-    drop: float,
-    device: None = None,
-    dtype: None = None,
-    **unit,
-) -> GatedMlp:
-    """Build a block's MLP for timm's SpatialGatingBlock, with our unit in place of `gate_layer`.
+class GatedMlp(nn.Module):
+    """Expand, gate, project: timm's GatedMlp, same names and same numbers, in another layout.
 
-    timm hands `device` and `dtype` down to every layer; the backbones here take neither.
+    Between its two linear layers the channels come first. Each layer is then a matrix product that
+    reads or writes the transposed operand as it lies in memory, and the first is one product for
+    each half that the gate takes: nothing is copied, split or joined. As in timm the second half
+    is mixed.
+
+    Args:
+        dim, hidden_dim: channels of the tokens, and of both halves of the gating unit together.
+        drop: of the output.
+        unit: keyword arguments of GatingUnit.
     """
 
-    def gating_unit(channels: int, **_) -> GatingUnit:
-        return GatingUnit(channels, **unit)
+    def __init__(
+        self, dim: int, hidden_dim: int, act_layer: type[nn.Module], drop: float, unit: dict
+    ) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.act = act_layer()
+        self.gate = GatingUnit(hidden_dim, **unit)
+        self.fc2 = nn.Linear(hidden_dim // 2, dim)
+        self.drop = nn.Dropout(drop)
 
-    return GatedMlp(dim, hidden_dim, act_layer=act_layer, gate_layer=gating_unit, drop=(0.0, drop))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., N, dim) to the same shape."""
+        columns, shape = x.flatten(0, -2).mT, x.shape[:-1]
+        halves = zip(self.fc1.weight.chunk(2), self.fc1.bias[:, None].chunk(2), strict=True)
+        u, v = (
+            self.act(torch.addmm(b, weight, columns)).unflatten(1, shape) for weight, b in halves
+        )
+        rows = self.gate(u, v).flatten(1).mT
+        return self.drop(F.linear(rows, self.fc2.weight, self.fc2.bias).view(x.shape))
+
+
+def gated_mlp(unit: dict) -> Callable[..., GatedMlp]:
+    """Return what timm's SpatialGatingBlock builds its MLP with; it names a gate of its own."""
+
+    def build(dim: int, hidden_dim: int, act_layer: type[nn.Module], drop: float, **_) -> GatedMlp:
+        return GatedMlp(dim, hidden_dim, act_layer, drop, unit)
+
+    return build
 
 
 def default_groups(gate: str, grouped):

@@ -14,6 +14,7 @@ from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
 from torch import nn
 
 from posmlp.layers import SettingError
+from posmlp.models.default_cfg import default_cfg
 from posmlp.models.gated_mlp import default_groups, gated_mlp, positional_parameters
 
 
@@ -75,7 +76,7 @@ class PosGmlp(MlpMixer):
             embed_dim=embed_dim,
             mlp_ratio=mlp_ratio,
             block_layer=SpatialGatingBlock,
-            mlp_layer=partial(gated_mlp, **unit),
+            mlp_layer=gated_mlp(unit),
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             drop_rate=drop_rate,
             proj_drop_rate=proj_drop_rate,
@@ -96,23 +97,14 @@ def _create(variant: str, pretrained: bool = False, **kwargs) -> PosGmlp:
     return build_model_with_cfg(PosGmlp, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
-def _cfg(size: int, **kwargs) -> dict:
-    return dict(
-        url="",
-        num_classes=1000,
-        input_size=(3, size, size),
-        pool_size=None,
-        crop_pct=0.875,
-        interpolation="bicubic",
-        fixed_input_size=True,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
-        first_conv="stem.proj",
-        classifier="head",
-        license="mit",
-        **kwargs,
-    )
-
+_cfg = partial(
+    default_cfg,
+    crop_pct=0.875,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    first_conv="stem.proj",
+    classifier="head",
+)
 
 default_cfgs = generate_default_cfgs(
     {

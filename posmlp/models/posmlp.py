@@ -7,7 +7,6 @@ the stages.
 Shape letters: B batch, H and W rows and columns of the feature map, C channels.
 """
 
-import math
 from functools import partial
 
 import torch
@@ -17,22 +16,10 @@ from timm.models.mlp_mixer import SpatialGatingBlock
 from torch import Tensor, nn
 
 from posmlp.layers import SettingError, TokenMixing
-from posmlp.layers.window import half_shift, partition, reverse, shift_mask
+from posmlp.layers.window import half_shift, partition, reverse, shift_mask, stage_sizes
+from posmlp.models.default_cfg import default_cfg
+from posmlp.models.embedding import EPS, PatchMerging, stem
 from posmlp.models.gated_mlp import default_groups, gated_mlp, positional_parameters
-
-EPS = 1e-6  # of every normalisation, posmlp.py:270 and patch_downsample.py:47,91
-
-
-class PatchMerging(nn.Module):
-    """Halve the map, double the channels by a depthwise convolution (patch_downsample.py:33)."""
-
-    def __init__(self, in_dim: int, out_dim: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_dim, out_dim, 3, stride=2, padding=1, groups=in_dim)
-        self.norm = LayerNorm2d(out_dim, eps=EPS)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.norm(self.conv(x_BCHW))
 
 
 class Stage(nn.Module):
@@ -59,7 +46,7 @@ class Stage(nn.Module):
         blocks = []
         for rate, moved in zip(drop_path_rates, self.shifts, strict=True):
             mask = mask_WNN if any(moved) else None
-            mlp_layer = partial(gated_mlp, window=window, mask_WNN=mask, **unit)
+            mlp_layer = gated_mlp(dict(unit, window=window, mask_WNN=mask))
             norm_layer = partial(nn.LayerNorm, eps=EPS)
             num_tokens = window[0] * window[1]
             block = SpatialGatingBlock(
@@ -143,7 +130,6 @@ class PosMlp(nn.Module):
         ]
         rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
         switches = dict(gate=gate, softmax=softmax, psd=psd, bias=bias, gate_norm=gate_norm)
-        norm_layer = partial(nn.LayerNorm, eps=EPS)
         self.stages = nn.Sequential(
             *(
                 Stage(
@@ -155,7 +141,7 @@ class PosMlp(nn.Module):
                     drop_path_rates=rates[i],
                     proj_drop_rate=proj_drop_rate,
                     shift=shift,
-                    unit=dict(switches, groups=groups[i], norm_layer=norm_layer),
+                    unit=dict(switches, groups=groups[i], eps=EPS),
                 )
                 for i in range(len(dims))
             )
@@ -200,21 +186,6 @@ class PosMlp(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def stem(in_chans: int, dim: int, strides: tuple[int, int]) -> nn.Sequential:
-    """Build the convolutional patch embedding (patch_downsample.py:75-103)."""
-    half = dim // 2
-    return nn.Sequential(
-        nn.Conv2d(in_chans, half, 3, stride=strides[0], padding=1),
-        nn.BatchNorm2d(half, eps=EPS),
-        nn.GELU(),
-        nn.Conv2d(half, dim, 3, stride=strides[1], padding=1),
-        nn.BatchNorm2d(dim, eps=EPS),
-        nn.GELU(),
-        nn.Conv2d(dim, dim, 1),
-        nn.BatchNorm2d(dim, eps=EPS),
-    )
-
-
 def init_weights(module: nn.Module) -> None:
     """Initialise as posmlp.py:360-378, and the gating units as they ask (released: overwritten)."""
     if isinstance(module, nn.Linear | nn.Conv2d):
@@ -233,38 +204,6 @@ def per_stage(key: str, values, num_stages: int) -> tuple:
     return values
 
 
-def stage_sizes(
-    img_size: tuple[int, int], strides: tuple[int, int], windows: list[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Return every stage's map; both axes must be a whole number of windows in each."""
-    axes = [axis_sizes(img_size[a], strides, len(windows)) for a in (0, 1)]
-    for axis, name in enumerate(("height", "width")):
-        steps = [w[axis] for w in windows]
-        if not divides(steps, axes[axis]):
-            limit = 2 * img_size[axis] + 8 * max(steps) * math.prod(strides)
-            grids = {tuple(axis_sizes(n, strides, len(steps))): n for n in range(1, limit)}
-            works = [n for sizes, n in grids.items() if divides(steps, sizes)]
-            nearest = sorted(sorted(works, key=lambda n: abs(n - img_size[axis]))[:3])
-            raise SettingError(
-                "img_size",
-                f"img_size {name} {img_size[axis]} gives stages of {axes[axis]} tokens, which "
-                f"windows {steps} do not divide; a {name} that works: "
-                + (", ".join(map(str, nearest)) or "none near it; change the windows"),
-            )
-    return list(zip(*axes, strict=True))
-
-
-def divides(steps: list[int], sizes: list[int]) -> bool:
-    """Say whether every stage is a whole number of windows along an axis."""
-    return not any(size % step for size, step in zip(sizes, steps, strict=True))
-
-
-def axis_sizes(pixels: int, strides: tuple[int, int], num_stages: int) -> list[int]:
-    """Return the tokens along one axis in each stage; a 3 x 3 convolution rounds up."""
-    after_stem = math.ceil(math.ceil(pixels / strides[0]) / strides[1])
-    return [math.ceil(after_stem / 2**stage) for stage in range(num_stages)]
-
-
 def _create(variant: str, pretrained: bool, dims: tuple[int, ...], **kwargs) -> PosMlp:
     feature_cfg = dict(out_indices=tuple(range(len(dims))), flatten_sequential=True)
     return build_model_with_cfg(
@@ -272,23 +211,14 @@ def _create(variant: str, pretrained: bool, dims: tuple[int, ...], **kwargs) -> 
     )
 
 
-def _cfg(size: int, **kwargs) -> dict:
-    return dict(
-        url="",
-        num_classes=1000,
-        input_size=(3, size, size),
-        pool_size=None,
-        crop_pct=0.9,
-        interpolation="bicubic",
-        fixed_input_size=True,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        first_conv="stem.0",
-        classifier="head.fc",
-        license="mit",
-        **kwargs,
-    )
-
+_cfg = partial(
+    default_cfg,
+    crop_pct=0.9,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    first_conv="stem.0",
+    classifier="head.fc",
+)
 
 default_cfgs = generate_default_cfgs(
     {

@@ -58,7 +58,8 @@ class GoldenCase:
         ours = convert_unit(params, window, self.meta)
         order = half_order(input_BWNC.shape[-1], groups)
         tensors = dict(unit.named_buffers()) | ours
-        output = functional_call(unit, tensors, input_BWNC[..., order], strict=True)
+        halves = input_BWNC[..., order].movedim(-1, 0).chunk(2)
+        output = functional_call(unit, tensors, halves, strict=True).movedim(0, -1)
         output = output[..., group_order(output.shape[-1], groups).argsort()]
         found = {"output": output, "grad_input": None}
         if "posmap" in self.arrays:

@@ -14,6 +14,7 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import distribute_bn
 from torch import nn
 
+from posmlp.layers.cache import share_maps
 from posmlp.study.settings import Recipe
 from posmlp.training.batches import Batches
 from posmlp.training.errors import TrainingError
@@ -106,6 +107,7 @@ def take_step(trainer: Trainer, parts: Batches, loss_fn: nn.Module) -> None:
         seed_globals(derive_seed(config.seed, "regularisation", *place))  # Mixup, dropout, paths
         if trainer.mixup:
             images, labels = trainer.mixup(images, labels)
+        share_maps(trainer.model, part, recipe.grad_accum)
         last = part == recipe.grad_accum - 1
         with nullcontext() if last or not trainer.ddp else trainer.ddp.no_sync():
             with trainer.autocast():

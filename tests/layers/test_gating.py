@@ -18,6 +18,11 @@ def randomised(unit):
     return unit
 
 
+def gated(unit, x):
+    """Hand a unit tokens with both halves in their channels, (..., N, 2C)."""
+    return unit(*x.movedim(-1, 0).chunk(2)).movedim(0, -1)
+
+
 def position_count(gate, groups, window):
     table = groups
     for length in window:
@@ -50,7 +55,7 @@ def test_parameter_counts_are_the_formulas(gate, groups, window):
 def test_output_is_the_gated_sum_over_keys(gate, groups, window):
     unit = randomised(GatingUnit(16, window, gate, groups)).double()
     x = torch.randn(2, torch.Size(window).numel(), 16, dtype=torch.float64)
-    u, v = x[..., :8], unit.norm(x[..., 8:])
+    u, v = x[..., :8], unit.norm(x[..., 8:].movedim(-1, 0)).movedim(0, -1)
     A, bias = unit.proj.token_map(), unit.proj.bias
     bias = unit.proj.position_bias[:, 0] if bias is None else bias
     expected = torch.empty_like(u)
@@ -58,14 +63,14 @@ def test_output_is_the_gated_sum_over_keys(gate, groups, window):
         group = channel // (8 // groups)
         mixed = torch.einsum("mn,bn->bm", A[group % len(A)], v[..., channel]) + bias
         expected[..., channel] = u[..., channel] * mixed
-    torch.testing.assert_close(unit(x), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(gated(unit, x), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("groups", [1, 4])
 def test_every_parameter_has_a_gradient(gate, groups):
     unit = randomised(GatingUnit(16, (3, 4), gate, groups))
-    unit(torch.randn(2, 12, 16)).square().sum().backward()
+    gated(unit, torch.randn(2, 12, 16)).square().sum().backward()
     for name, parameter in unit.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -76,8 +81,8 @@ def test_every_parameter_has_a_gradient(gate, groups):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes_give_the_float32_result(gate, dtype):
     unit, x = randomised(GatingUnit(16, (4, 4), gate, 2)), torch.randn(2, 16, 16)
-    expected = unit(x)
-    found = unit.to(dtype)(x.to(dtype))
+    expected = gated(unit, x)
+    found = gated(unit.to(dtype), x.to(dtype))
     assert found.dtype == dtype
     tolerance = 1e-5 if dtype == torch.float64 else 0.1 * expected.abs().max().item()
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
@@ -87,18 +92,30 @@ def test_other_dtypes_give_the_float32_result(gate, dtype):
 def test_autocast_keeps_the_map_in_float32(gate):
     unit, x = randomised(GatingUnit(16, (4, 4), gate, 2)), torch.randn(2, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
-        found, A = unit(x), unit.proj.token_map()
+        found, A = gated(unit, x), unit.proj.token_map()
     assert A.dtype == torch.float32
     torch.testing.assert_close(A, unit.proj.token_map())
-    scale = unit(x).abs().max().item()
-    torch.testing.assert_close(found.float(), unit(x), rtol=0, atol=0.1 * scale)
+    scale = gated(unit, x).abs().max().item()
+    torch.testing.assert_close(found.float(), gated(unit, x), rtol=0, atol=0.1 * scale)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_gradients_pass_through_autocast(gate):
+    unit = randomised(GatingUnit(16, (4, 4), gate, 2))
+    x, gradients = torch.randn(2, 16, 16, requires_grad=True), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output = gated(unit, x)
+        gradients.append(torch.autograd.grad(output.float().sum(), x)[0])
+    scale = gradients[0].abs().max().item()
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.1 * scale)
 
 
 @pytest.mark.parametrize("gate", GATES)
 def test_groups_do_not_see_each_other(gate):
     unit = randomised(GatingUnit(16, (3, 3), gate, 4, gate_norm=False))
     x = torch.randn(1, 9, 16, requires_grad=True)
-    unit(x)[..., 2:4].sum().backward()  # the second of four groups of two channels
+    gated(unit, x)[..., 2:4].sum().backward()  # the second of four groups of two channels
     touched = x.grad[0].any(dim=0)
     assert touched.tolist() == [False, False, True, True, *[False] * 6, True, True, *[False] * 4]
 
@@ -144,7 +161,7 @@ def test_gate_norm_is_a_switch():
 
 def test_sgu_starts_as_the_identity_gate():
     unit, x = GatingUnit(8, (3, 3), "sgu"), torch.randn(1, 9, 8)
-    torch.testing.assert_close(unit(x), x[..., :4], rtol=0, atol=1e-4)
+    torch.testing.assert_close(gated(unit, x), x[..., :4], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import TokenMixing
-from posmlp.layers.position import Quadratic
+from posmlp.layers.position import Quadratic, num_tokens
 from posmlp.training.cost import multiply_accumulates, num_parameters
 
 # What fvcore counts for a value that is normalised, in evaluation with weight and bias.
@@ -67,9 +67,9 @@ def released_map_macs(model: nn.Module) -> int:
     """Return the multiply-accumulates of the released `mnd,bd->bmn`: features of all pairs."""
     total = 0
     for mixer in quadratic_mixers(model):
-        num_tokens, num_dims = len(mixer.index_NN), len(mixer.window)
+        num_pairs, num_dims = num_tokens(mixer.window) ** 2, len(mixer.window)
         squares = num_dims * (num_dims + 1) // 2 if mixer.position.spread.ndim > 1 else 1
-        total += num_tokens**2 * mixer.groups * (num_dims + squares)
+        total += num_pairs * mixer.groups * (num_dims + squares)
     return total
 
 

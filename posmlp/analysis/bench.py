@@ -1,0 +1,49 @@
+"""The tables of docs/performance.md: what benchmarks/speed.py measured, on which hardware."""
+
+import json
+from pathlib import Path
+
+COLUMNS = ("what", "on", "ratio", "spread", "target", "", "share of the limit", "at most")
+
+
+def bench_tables(results: Path) -> str:
+    """Return a table for every file of results/bench, with the machine's limits above it."""
+    files = sorted((results / "bench").glob("*.json"))
+    if not files:
+        return "\nNothing has been measured yet: `make bench`.\n"
+    return "\n" + "\n".join(machine(json.loads(file.read_text())) for file in files)
+
+
+def machine(content: dict) -> str:
+    """Return what was measured on one machine."""
+    rates = content["matmul_gflops"]
+    lines = [
+        f"**{content['hardware']}**, torch {content['torch']}, "
+        f"{'large' if content['full'] else 'small'} batches. Limits measured in the same run: "
+        + ", ".join(f"{rate:,.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
+        + f", copies {content['copy_gb_s']:.0f} GB/s. A core decodes and augments "
+        f"{content['decoded_images_s']:,} ImageNet images a second.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|{'---|' * 2}{'---:|' * 3}---|{'---:|' * 2}",
+    ]
+    return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in content["rows"]), ""])
+
+
+def cells(row: dict) -> list[str]:
+    """Return a row's cells; what was not measured says so."""
+    head = [row["name"], f"{row['device']} {row['dtype']}"]
+    target = "" if row["target"] is None else f"{row['target']:.2f}"
+    if row["ratio"] is None:
+        found = f"{row['ours_s']:.2f} s" if "ours_s" in row else "not measured"
+        return [*head, found, "", target, "", "", ""]
+    share = row.get("share")
+    return [
+        *head,
+        f"{row['ratio']:.2f}",
+        f"{row['low']:.2f} to {row['high']:.2f}",
+        target,
+        "met" if row["met"] else "missed",
+        f"{100 * share:.0f} %" if share else "",
+        f"{row['ratio'] / share:.2f}" if share else "",
+    ]

@@ -1,0 +1,38 @@
+"""The convolutions of PosMLP: the patch embedding, and patch merging between the stages.
+
+Paper: figure 2 (b) and (c); released code: models/patch_downsample.py at 654f020.
+
+Shape letters: B batch, C channels, H and W rows and columns of the feature map.
+"""
+
+from timm.layers import LayerNorm2d
+from torch import Tensor, nn
+
+EPS = 1e-6  # of every normalisation, posmlp.py:270 and patch_downsample.py:47,91
+
+
+def stem(in_chans: int, dim: int, strides: tuple[int, int]) -> nn.Sequential:
+    """Build the convolutional patch embedding (patch_downsample.py:75-103)."""
+    half = dim // 2
+    return nn.Sequential(
+        nn.Conv2d(in_chans, half, 3, stride=strides[0], padding=1),
+        nn.BatchNorm2d(half, eps=EPS),
+        nn.GELU(),
+        nn.Conv2d(half, dim, 3, stride=strides[1], padding=1),
+        nn.BatchNorm2d(dim, eps=EPS),
+        nn.GELU(),
+        nn.Conv2d(dim, dim, 1),
+        nn.BatchNorm2d(dim, eps=EPS),
+    )
+
+
+class PatchMerging(nn.Module):
+    """Halve the map, double the channels by a depthwise convolution (patch_downsample.py:33)."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, out_dim, 3, stride=2, padding=1, groups=in_dim)
+        self.norm = LayerNorm2d(out_dim, eps=EPS)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.norm(self.conv(x_BCHW))

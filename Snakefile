@@ -10,8 +10,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/slurm.smk"
-include: "workflow/rules/data.smk"
+include: "workflow/rules/start.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plan.smk"

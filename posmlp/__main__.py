@@ -56,6 +56,17 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
 
+def prepare(arguments: argparse.Namespace) -> None:
+    """Check a study's data, and make its experiment in MLflow where runs write to it."""
+    from posmlp.preparation import prepare_data, prepare_store
+
+    study = load_study(arguments.study)
+    here = arguments.results / study.name
+    prepare_data(study, arguments.data_root, here / "data.json")
+    if arguments.live:
+        prepare_store(study, arguments.results, here / "store.json")
+
+
 def calibrate(arguments: argparse.Namespace) -> None:
     """Measure for some seconds how fast each variant trains here, for the plan of a study."""
     import psutil
@@ -135,7 +146,13 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="SECONDS",
         help="between notes of CPU, memory and GPU use in system.csv (0: none)",
     )
-    command.add_argument("--store", type=Path, nargs="?", help="store.json of the study's MLflow")
+    command.add_argument("--store", type=Path, help="store.json of the study's MLflow")
+    command = commands.add_parser("prepare", help="check the data before the first run")
+    command.set_defaults(function=prepare)
+    command.add_argument("--study", required=True, help="a name, or the path of a study file")
+    command.add_argument("--results", type=Path, default=Path("results"))
+    command.add_argument("--data-root", default="data")
+    command.add_argument("--live", action="store_true", help="make the MLflow experiment too")
     command = commands.add_parser("calibrate", help="measure how fast a study's variants train")
     command.set_defaults(function=calibrate)
     command.add_argument("--study", required=True, help="a name, or the path of a study file")

@@ -22,9 +22,6 @@ class Site(Section):
     partition: str | None = Field(
         None, description="partition of the trainings, or several: gpu,gpu2; null: the default one"
     )
-    data_partition: str | None = Field(
-        None, description="partition of the check of the data; null: the cluster's default one"
-    )
     account: str | None = Field(None, description="account that pays; null: your default account")
     qos: str | None = Field(None, description="quality of service; null: the default one")
     constraint: str | None = Field(
@@ -63,8 +60,14 @@ def training_resources(
     per_node = gpus // nodes
     kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
     limit = partition_minutes(site.partition) if main_process else None
+    named = {
+        "slurm_partition": site.partition,
+        "slurm_account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+    }
     resources = {
-        **_common(site, site.partition),
+        **{name: value for name, value in named.items() if value is not None},
         "mem_mb": math.ceil(1000 * site.mem_gb * per_node),
         "cpus_per_task": site.cpus,
         "runtime": growing_minutes(site, limit),
@@ -76,11 +79,6 @@ def training_resources(
         # Started by an srun of our own (launch.py), so the plugin adds none.
         resources |= {"mpi": "srun", "tasks": gpus, "nodes": nodes, "tasks_per_gpu": 0}
     return resources
-
-
-def data_resources(site: Site) -> dict[str, Any]:
-    """What the check of the data asks for."""
-    return _common(site, site.data_partition)
 
 
 def growing_minutes(site: Site, limit: int | None) -> Callable[..., int]:
@@ -103,13 +101,3 @@ def growing_minutes(site: Site, limit: int | None) -> Callable[..., int]:
         return min(minutes, limit) if limit else minutes
 
     return runtime
-
-
-def _common(site: Site, partition: str | None) -> dict[str, Any]:
-    named = {
-        "slurm_partition": partition,
-        "slurm_account": site.account,
-        "qos": site.qos,
-        "constraint": site.constraint,
-    }
-    return {name: value for name, value in named.items() if value is not None}

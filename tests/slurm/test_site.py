@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from posmlp.slurm import site as module
-from posmlp.slurm.site import Site, data_resources, training_resources
+from posmlp.slurm.site import Site, training_resources
 from posmlp.study.errors import StudyError
 from posmlp.workflow import read_settings
 
@@ -60,9 +60,8 @@ def test_on_cpus_no_gpu_is_asked_for():
 def test_names_that_are_null_are_left_to_the_cluster():
     names = {"slurm_partition", "slurm_account", "qos", "constraint"}
     assert not names & set(resources(Site()))
-    site = Site(partition="p", data_partition="d", account="a", qos="q", constraint="c")
+    site = Site(partition="p", account="a", qos="q", constraint="c")
     assert names <= set(resources(site))
-    assert data_resources(site)["slurm_partition"] == "d"
 
 
 @pytest.mark.parametrize(

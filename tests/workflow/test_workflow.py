@@ -111,7 +111,7 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
     with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
         again = ("tables", "comparison", "pages", "sync", "all")
         assert finished.planned() == dict.fromkeys(again, 1)
-    for name in ("posmlp/layers/gating.py", "results/tiny/data.json", "results/tiny/store.json"):
+    for name in ("posmlp/layers/gating.py", "config/studies/tiny.yaml", "results/tiny/data.json"):
         path = finished.path / name
         stat = path.stat()
         later = time.time() + 100
@@ -124,8 +124,18 @@ def test_who_tracks_is_no_part_of_a_run(finished):
     without = ("--config", "study=tiny", "tracking=none")
     done = finished.snakemake("--dry-run", *without, study="")
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^store +1$", done.stdout, re.MULTILINE), done.stdout
     assert not re.search(r"^(train|sync) ", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_new_runs_are_trained_whatever_else_has_changed(finished):
+    row = "gqpe\tA form\tgqpe\t4\n"
+    with (
+        edited(finished, "config/studies/tiny.tsv", row, row + "lrpe\tA table\tlrpe\t1\n"),
+        edited(finished, "config/studies/tiny.yaml", "title: Tiny", "title: Another"),
+    ):
+        elsewhere = "data_root=elsewhere", "tracking=sync"
+        done = finished.snakemake("--dry-run", "--config", "study=tiny", *elsewhere, study="")
+        assert re.search(r"^train +1$", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):

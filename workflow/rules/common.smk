@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
 from posmlp.slurm.commands import default_account, partition_minutes, runs_of_partition
 from posmlp.slurm.launch import launch
-from posmlp.slurm.site import data_resources, training_resources
+from posmlp.slurm.site import training_resources
 from posmlp.study import check_models, load_study
 from posmlp.workflow import read_settings
 
@@ -20,12 +21,15 @@ if workflow.is_main_process:  # jobs need no second look
 
 config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's first page
 
+STUDY_FILE = str(STUDY.files[0])
 RESULTS = SETTINGS.results
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
 DATA_SETS = sorted({run.data.name for run in STUDY.runs()})
+# The MLflow store that runs write to.
+STORE = f"--store {shlex.quote(HERE)}/store.json" if SETTINGS.tracking == "live" else ""
 SITE = SETTINGS.slurm  # with `--profile slurm`
 if SITE and not SITE.account and workflow.is_main_process:
     SITE = SITE.model_copy(update={"account": default_account()})

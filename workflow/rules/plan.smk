@@ -13,7 +13,7 @@ def runs_at_once():
 
 rule calibrate:
     input:
-        facts=ancient(rules.data.output.facts),
+        study=ancient(STUDY_FILE),
     output:
         # Not deleted beforehand: it keeps what was measured on other machines.
         update(f"{HERE}/calibration.csv"),

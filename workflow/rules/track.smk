@@ -1,35 +1,8 @@
-# MLflow: the store is made once before any trainer, and brought up to date once at the end.
-# Neither step can fail the study: the files in results/runs are the record. Where trainings
-# do not write themselves the first step is to write down that there is no store for them.
+# MLflow, brought up to date at the end. It cannot fail the study: the files in results/runs are the
+# record. The store is made before the first run (start.smk).
 
 
-rule store:
-    output:
-        store=f"{HERE}/store.json",
-    log:
-        f"{LOGS}/store.log",
-    benchmark:
-        f"{LOGS}/store.benchmark.tsv"
-    localrule: True
-    resources:
-        cpus=1,
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
-    params:
-        live=SETTINGS.tracking == "live",
-        address=address_digest(),
-        results=RESULTS,
-        name=STUDY.name,
-        words={"title": STUDY.title, "question": STUDY.question},
-    message:
-        "Making the MLflow store and experiment"
-    script:
-        "../scripts/store.py"
-
-
-# What MLflow says of the study. Not by the rule above, which comes before every training: a claim
-# that changes must concern none.
+# What MLflow says of the study.
 rule describe:
     output:
         study=f"{HERE}/study.json",
@@ -59,7 +32,6 @@ rule describe:
 
 rule sync:
     input:
-        store=rules.store.output.store,
         study=rules.describe.output.study,
         runs=f"{HERE}/runs.csv",
         tables=f"{HERE}/tables/main.md",

@@ -7,9 +7,7 @@
 
 rule train:
     input:
-        facts=ancient(rules.data.output.facts),
-        # Without tracking, too: a run with fewer inputs would be trained again.
-        store=ancient(rules.store.output.store),
+        study=ancient(STUDY_FILE),  # never a reason to train; `key` is
     output:
         # What else is in the folder outlives a failed job, so that the next one goes on from it.
         metrics=f"{RUNS}/{{variant}}/seed{{seed}}/metrics.json",
@@ -31,4 +29,4 @@ rule train:
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {CPUS}"
         " --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
-        " --system-metrics {SETTINGS.system_metrics} --store {input.store:q}"
+        " --system-metrics {SETTINGS.system_metrics} {STORE}"

@@ -62,7 +62,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     study = load_study(arguments.study)
     here = arguments.results / study.name
-    prepare_data(study, arguments.data_root, here / "data.json")
+    prepare_data(study, arguments.data_root, here / "prepared.json")
     if arguments.live:
         prepare_store(study, arguments.results, here / "store.json")
 

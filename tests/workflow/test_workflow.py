@@ -111,7 +111,8 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
     with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
         again = ("tables", "comparison", "pages", "sync", "all")
         assert finished.planned() == dict.fromkeys(again, 1)
-    for name in ("posmlp/layers/gating.py", "config/studies/tiny.yaml", "results/tiny/prepared.json"):
+    prepared = "results/tiny/prepared.json"
+    for name in ("posmlp/layers/gating.py", "config/studies/tiny.yaml", prepared):
         path = finished.path / name
         stat = path.stat()
         later = time.time() + 100

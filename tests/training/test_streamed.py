@@ -60,7 +60,7 @@ def test_image_folders_stream_through_timm(root):
 
 
 def test_validation_images_are_withheld_and_treated_as_test_images(root):
-    train, validation, test = stream(root, validation=0.5, train_fraction=0.4)
+    train, validation, test = stream(root, batch_size=2, validation=0.5, train_fraction=0.4)
     assert (train.num_images, validation.num_images, test.num_images) == (2, 6, 10)
     assert not set(train.files.paths) & set(validation.files.paths)
     assert all("/train/" in path for path in validation.files.paths)
@@ -105,10 +105,10 @@ def test_two_processes_read_the_same_batches_between_them(root):
     augment = Augment(scale=(0.5, 1.0), hflip=0.5)
     one, *_ = stream(root, augment=augment)
     two = [stream(root, augment=augment, share=dict(rank=r, world_size=2)) for r in (0, 1)]
-    epochs = [train.epoch(seed=0, epoch=0) for train, _ in two]
+    epochs = [train.epoch(seed=0, epoch=0) for train, *_ in two]
     joined = [[torch.cat(pair) for pair in zip(*p, strict=True)] for p in zip(*epochs, strict=True)]
     assert_same(joined, one.epoch(seed=0, epoch=0))
-    tested = [len(labels) for _, test in two for _, labels in test]
+    tested = [len(labels) for *_, test in two for _, labels in test]
     assert tested == [2, 2, 1, 2, 2, 1]
 
 

@@ -99,6 +99,15 @@ def run_of(wildcards):
     return STUDY.run(wildcards.variant, int(wildcards.seed))
 
 
+def runs_at_once():
+    """How many runs train side by side at most, and what limits them."""
+    if SITE:
+        return runs_of_partition(
+            SITE.partition, STUDY.gpus, SETTINGS.device != "cpu", workflow.nodes
+        )
+    return max(1, workflow.cores // STUDY.gpus), f"{workflow.cores} cores of this machine"
+
+
 def address_digest():
     """Another MLflow address means another store; the address itself may hold a password."""
     return hashlib.sha256(os.environ.get("MLFLOW_TRACKING_URI", "").encode()).hexdigest()[:16]

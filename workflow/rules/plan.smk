@@ -2,15 +2,6 @@
 # knows more after `snakemake calibrate`, one job that trains every variant for some seconds.
 
 
-def runs_at_once():
-    """How many runs train side by side at most, and what limits them."""
-    if SITE:
-        return runs_of_partition(
-            SITE.partition, STUDY.gpus, SETTINGS.device != "cpu", workflow.nodes
-        )
-    return max(1, workflow.cores // STUDY.gpus), f"{workflow.cores} cores of this machine"
-
-
 rule calibrate:
     input:
         study=ancient(STUDY_FILE),

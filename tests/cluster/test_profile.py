@@ -142,9 +142,12 @@ def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, chec
     metrics = run.metrics()
     assert metrics["num_starts"] >= 3
     assert metrics["epochs"] == 50
+    # Jobs put themselves back. On a busy machine a warning may come before the trainer is ready for
+    # it; then Snakemake submits the job anew.
+    submitted = len(re.findall(r"has been submitted", run.output))
+    assert submitted < metrics["num_starts"], run.output
     log = (checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
     assert "going on at epoch" in log
-    assert len(re.findall(r"has been submitted", run.output)) == 1, "one job"
 
 
 def test_a_plan_costs_one_short_job(submit):

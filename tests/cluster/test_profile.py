@@ -136,12 +136,14 @@ def test_ctrl_c_cancels_what_was_submitted(submit):
 
 def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, checkout):
     # The partition allows two minutes; Slurm warns 25 s before, or up to a minute earlier.
-    checkout.edit("config/studies/long.yaml", "epochs: 10", "epochs: 50")
+    # Every step waits, so that 1,620 of them take longer than two jobs on any machine.
+    engine = "posmlp/training/engine.py"
+    checkout.edit(engine, "trainer.step += 1\n", "trainer.step += 1\n        time.sleep(0.14)\n")
     run = submit(*TRAIN, study="long", partition="short", warning_s=25)
     assert run.wait(900) == 0, run.output
     metrics = run.metrics()
     assert metrics["num_starts"] >= 3
-    assert metrics["epochs"] == 50
+    assert metrics["epochs"] == 10
     # Jobs put themselves back. On a busy machine a warning may come before the trainer is ready for
     # it; then Snakemake submits the job anew.
     submitted = len(re.findall(r"has been submitted", run.output))

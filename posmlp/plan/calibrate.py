@@ -31,6 +31,8 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
     Raises:
         DataError, TrainingError: as for a training.
     """
+    if world.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # of the variant before
     began = time.perf_counter()
     trainer = make_trainer(config, data_root, world)
     start_s = process_s + time.perf_counter() - began

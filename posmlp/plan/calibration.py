@@ -1,9 +1,12 @@
 """Calibration: what was measured of a variant's speed, and the file that keeps it."""
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from posmlp.study import RunConfig, Study
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Calibration:
     """A variant's speed on a kind of machine; the columns of calibration.csv."""
 
     variant: str
-    settings: str  # digest of what was measured, see speed_settings
+    settings: str  # RunConfig.speed_key of what was measured
     device: str  # name of the GPU or CPU
     processes: int
     threads: int
@@ -32,10 +35,24 @@ class Calibration:
         tests = self.num_test * self.test_image_s * (2 if averaged else 1)
         return epochs * (self.num_steps * self.step_s + tests)
 
+    def run_seconds(self, config: RunConfig) -> float:
+        """The same for a run with these settings."""
+        return self.seconds(config.recipe.num_epochs, config.recipe.ema_decay is not None)
+
     @property
     def disk_mb(self) -> float:
         """What a finished run leaves: two checkpoints, and its weights."""
         return 2 * self.checkpoint_mb + self.weights_mb
+
+
+def fitting(calibrations: Iterable[Calibration], study: Study) -> dict[str, Calibration]:
+    """The latest calibration of each variant, by its name; those of other settings left out."""
+    latest = {row.variant: row for row in calibrations}
+    return {
+        name: latest[name]
+        for name, config in study.configs.items()
+        if name in latest and latest[name].settings == config.speed_key
+    }
 
 
 def read_calibrations(path: Path) -> list[Calibration]:

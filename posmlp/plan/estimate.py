@@ -1,13 +1,13 @@
 """What is left to do of a study, and how long it will take."""
 
 import heapq
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from posmlp.plan.calibration import Calibration
-from posmlp.study import RunConfig, Study
+from posmlp.plan.calibration import Calibration, fitting
+from posmlp.study import Study
+from posmlp.tracking.record import read_metrics
 
 
 @dataclass(frozen=True)
@@ -32,40 +32,28 @@ def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -
     A variant's finished runs say best how long the others take; before there is one, its latest
     calibration does.
     """
-    latest = {row.variant: row for row in calibrations}
-    return [variant_estimate(study, name, results, latest.get(name)) for name in study.configs]
+    measured = fitting(calibrations, study)
+    return [variant_estimate(study, name, results, measured.get(name)) for name in study.configs]
 
 
 def variant_estimate(
     study: Study, variant: str, results: Path, calibration: Calibration | None
 ) -> Estimate:
     runs = [study.run(variant, seed) for seed in study.seeds]
-    times = [metrics["wall_s"] for run in runs if (metrics := finished(run, results))]
-    config = study.configs[variant]
-    if calibration and calibration.settings != config.speed_key:
-        calibration = None  # of other settings
+    found = [read_metrics(run.folder(results), run.key) for run in runs]
+    times = [metrics["wall_s"] for metrics in found if metrics]
     start_s = calibration.start_s if calibration else 0.0
     seconds, source = None, "not measured"
     if times:
         seconds = start_s + sum(times) / len(times)
         source = f"{len(times)} finished run{'s' * (len(times) > 1)}"
     elif calibration:
-        averaged = config.recipe.ema_decay is not None
-        seconds = start_s + calibration.seconds(config.recipe.num_epochs, averaged)
+        seconds = start_s + calibration.run_seconds(study.configs[variant])
         source = f"calibration on {calibration.device}"
         if calibration.processes > 1:
             source += f", {calibration.processes} processes"
     disk = calibration.disk_mb if calibration else None
     return Estimate(variant, len(runs), len(times), seconds, source, disk)
-
-
-def finished(run: RunConfig, results: Path) -> dict | None:
-    """The final figures of a run with the present settings and code, if it is finished."""
-    path = run.folder(results) / "metrics.json"
-    if not path.exists():
-        return None
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    return metrics if metrics["key"] == run.key else None
 
 
 def wall_seconds(estimates: Iterable[Estimate], at_once: int) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from posmlp.plan.calibration import Calibration
+from posmlp.plan.calibration import Calibration, fitting
 from posmlp.plan.estimate import Estimate, wall_seconds
 from posmlp.study import Study
 
@@ -102,14 +102,12 @@ def cost_text(study: Study, runs: pd.DataFrame, calibrations: Iterable[Calibrati
     Args:
         runs: the study's runs.csv.
     """
-    latest = {row.variant: row for row in calibrations}
     rows, totals = [], [0.0, 0.0]
-    for name, config in study.configs.items():
+    for name, row in fitting(calibrations, study).items():
         truth = runs.loc[runs["variant"] == name, "wall_s"].dropna()
-        row = latest.get(name)
-        if row is None or row.settings != config.speed_key or not len(truth):
+        if not len(truth):
             continue
-        guess = row.seconds(config.recipe.num_epochs, config.recipe.ema_decay is not None)
+        guess = row.run_seconds(study.configs[name])
         totals = [totals[0] + guess * len(truth), totals[1] + truth.sum()]
         rows.append(
             {

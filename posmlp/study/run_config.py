@@ -39,16 +39,12 @@ class RunConfig(Section):
     @property
     def key(self) -> str:
         """16 hex digits: equal keys mean equal settings and equal training code."""
-        facts = {"settings": canonical(self.settings()), "code": training_code_digest()}
-        text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest({"settings": canonical(self.settings()), "code": training_code_digest()})
 
     @property
     def speed_key(self) -> str:
         """16 hex digits of the settings without the seed: what decides how fast a run trains."""
-        settings = {name: value for name, value in self.settings().items() if name != "seed"}
-        text = json.dumps(canonical(settings), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(canonical(self.flat()))
 
     def settings(self) -> dict[str, Any]:
         """What the result depends on: all but the names of study and variant."""
@@ -99,6 +95,12 @@ class RunConfig(Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise StudyError([f"{path}: {fault}" for fault in faults(error, cls)]) from error
+
+
+def digest(facts: Any) -> str:
+    """16 hex digits of what JSON can hold."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -35,6 +35,17 @@ def ask(*command: str) -> str:
     return done.stdout
 
 
+def sinfo(columns: str, partition: str | None = None, *options: str) -> list[str]:
+    """Lines of sinfo, each once, about the partitions named; without a name about all.
+
+    Args:
+        columns: in sinfo's notation, such as %P|%l.
+    """
+    where = [f"--partition={partition}"] if partition else []
+    lines = ask("sinfo", "--noheader", *options, *where, f"--format={columns}").splitlines()
+    return list(dict.fromkeys(line.strip() for line in lines))
+
+
 def partition_minutes(partition: str | None) -> int | None:
     """The shortest time limit of the partitions named; None where there is none or no Slurm."""
     if not installed():
@@ -48,10 +59,9 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
 
     Names that the cluster lacks are left out.
     """
-    lines = ask("sinfo", "--noheader", "--format=%P|%l").split()
     wanted = set(names.split(",")) if names else None
     found = {}
-    for line in lines:
+    for line in sinfo("%P|%l"):
         name, limit = line.split("|")
         default, name = name.endswith("*"), name.removesuffix("*")
         if name in wanted if wanted else default:
@@ -72,9 +82,8 @@ def runs_of_partition(
     jobs = f"{most_jobs} jobs in the queue at most"
     if not on_gpus or not installed():
         return most_jobs, jobs
-    where = [f"--partition={partition}"] if partition else []
-    nodes = ask("sinfo", "--noheader", "--Node", *where, "--format=%N|%G").split()
-    found = [re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", node.split("|")[1]) for node in set(nodes)]
+    nodes = sinfo("%N|%G", partition, "--Node")
+    found = [re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", node.split("|")[1]) for node in nodes]
     total = sum(int(number) for numbers in found for number in numbers)
     at_once = max(1, min(most_jobs, total // gpus))
     return at_once, f"{total} GPUs in partition {partition or '(default)'}; {jobs}"
@@ -104,7 +113,7 @@ def default_account() -> str | None:
         return None
 
 
-def my_jobs() -> list[tuple[str, str, str]]:
-    """The user's jobs that wait or run: number, state and folder."""
-    lines = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z")
-    return [tuple(line.split("|", 2)) for line in lines.splitlines()]
+def my_jobs() -> dict[str, str]:
+    """The folders of the user's jobs that wait or run, by their numbers."""
+    lines = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%Z")
+    return dict(line.split("|", 1) for line in lines.splitlines())

@@ -18,12 +18,12 @@ def cancel_orphans(folder: Path, mark: str) -> list[str]:
     Raises:
         SlurmError: Slurm cannot be asked, or a job is still there after PATIENCE_S.
     """
-    here = [job for job, _, place in my_jobs() if Path(place) == folder]
+    here = [job for job, place in my_jobs().items() if Path(place) == folder]
     orphans = [job for job in here if mark in batch_script(job)]
     if orphans:
         ask("scancel", *orphans)
     end = time.monotonic() + PATIENCE_S
-    while left := set(orphans) & {job for job, _, _ in my_jobs()}:
+    while left := set(orphans) & my_jobs().keys():
         if time.monotonic() > end:
             jobs = " ".join(sorted(left))
             raise SlurmError(

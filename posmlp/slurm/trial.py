@@ -6,7 +6,7 @@ from typing import Any
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 
-from posmlp.slurm.commands import SlurmError, ask, partitions
+from posmlp.slurm.commands import SlurmError, ask, partitions, sinfo
 
 NOT_NOW = "Requested node configuration is not available"  # said of nodes that are down, too
 UNUSABLE = ("down", "drain", "fail", "maint", "unk", "power", "no_respond", "reboot", "reserved")
@@ -45,29 +45,17 @@ def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
 
 def refusal(rule: str, command: str, said: str, partition: str | None) -> str:
     """The message for a request that Slurm would not take."""
-    names = ask("sinfo", "--noheader", "--format=%R").split()
     asked = command.split("--comment", 1)[1].split(" ", 2)[2].strip()
-    lines = [
-        f"Slurm would refuse the jobs of rule {rule}: {said}",
-        f"  asked for: {asked}",
-        "  change slurm/site.yaml, or the command line: --config slurm=..., --set-resources "
-        f"{rule}:<name>=<value>",
-    ]
     if partition and not partitions(partition):
-        lines.insert(2, f"  partitions of this cluster: {', '.join(dict.fromkeys(names))}")
+        there = [f"partitions of this cluster: {', '.join(sinfo('%R'))}"]
     else:
-        has = ask(
-            "sinfo",
-            "--noheader",
-            *([f"--partition={partition}"] if partition else []),
-            "--format=%R: %D nodes, %c CPUs, %m MB, %G, limit %l",
-        )
-        lines[2:2] = [f"  there is: {line}" for line in dict.fromkeys(has.splitlines())]
-    return "\n".join(lines)
+        found = sinfo("%R: %D nodes, %c CPUs, %m MB, %G, limit %l", partition)
+        there = [f"there is: {line}" for line in found]
+    change = "change slurm/site.yaml, or the command line: --config slurm=..., --set-resources "
+    lines = [f"asked for: {asked}", *there, f"{change}{rule}:<name>=<value>"]
+    return "\n  ".join([f"Slurm would refuse the jobs of rule {rule}: {said}", *lines])
 
 
 def has_unusable_nodes(partition: str | None) -> bool:
     """Whether some node of the partition takes no jobs at present."""
-    where = [f"--partition={partition}"] if partition else []
-    states = ask("sinfo", "--noheader", *where, "--format=%T").split()
-    return any(word in state for state in states for word in UNUSABLE)
+    return any(word in state for state in sinfo("%T", partition) for word in UNUSABLE)

@@ -21,7 +21,7 @@ def prepare_data(study: Study, data_root: str, record: Path) -> None:
     """
     from posmlp.data.prepare import prepare
 
-    asked = {"names": sorted({run.data.name for run in study.runs()}), "root": data_root}
+    asked = {"names": study.data_sets, "root": data_root}
     if record.exists() and json.loads(record.read_text(encoding="utf-8"))["asked"] == asked:
         return
     print(f"Checking the data: {', '.join(asked['names'])}", flush=True)

@@ -35,6 +35,11 @@ class Study:
     files: tuple[Path, ...]  # that it was read from: study file, its bases, sheet last
     configs: dict[str, RunConfig]  # of every variant, with the first seed
 
+    @property
+    def data_sets(self) -> list[str]:
+        """The names of the data sets that its runs use, sorted."""
+        return sorted({config.data.name for config in self.configs.values()})
+
     def runs(self) -> list[RunConfig]:
         """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]

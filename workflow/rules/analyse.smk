@@ -129,7 +129,7 @@ rule figures:
     params:
         reference=STUDY.reference,
         # to compare with, where the data are the same
-        overlay=RELEASED_LOGS if DATA_SETS == ["imagenet"] else None,
+        overlay=RELEASED_LOGS if STUDY.data_sets == ["imagenet"] else None,
         code=analysis_code_digest(),
     message:
         "Drawing the figures of {STUDY.name}"

@@ -27,7 +27,6 @@ HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
-DATA_SETS = sorted({run.data.name for run in STUDY.runs()})
 # The MLflow store that runs write to.
 STORE = f"--store {shlex.quote(HERE)}/store.json" if SETTINGS.tracking == "live" else ""
 SITE = SETTINGS.slurm  # with `--profile slurm`

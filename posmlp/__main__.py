@@ -1,5 +1,5 @@
 """`python -m posmlp train ...` repeats one run of a study, `show` prints a study's main table,
-`docs` renews what README and docs say of results.
+`prepare` checks its data, `calibrate` measures its speed, `docs` renews README and docs.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     study = load_study(arguments.study)
     here = arguments.results / study.name
-    prepare_data(study, arguments.data_root, here / "prepared.json")
+    prepare_data(study, str(arguments.data_root), here / "prepared.json")
     if arguments.live:
         prepare_store(study, arguments.results, here / "store.json")
 
@@ -119,19 +119,28 @@ def positive(text: str) -> float:
     return float(text)
 
 
+def option_groups() -> list[argparse.ArgumentParser]:
+    """Options that several commands have: of which study, on which device, in which results."""
+    study, device, results = (argparse.ArgumentParser(add_help=False) for _ in range(3))
+    study.add_argument("--study", required=True, help="a name, or the path of a study file")
+    study.add_argument("--data-root", type=Path, default=Path("data"))
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    device.add_argument("--threads", type=int, default=1, help="CPU threads")
+    results.add_argument("--results", type=Path, default=Path("results"))
+    return [study, device, results]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, FAILED or RUN_AGAIN."""
     parser = argparse.ArgumentParser(prog="python -m posmlp", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("train", help="train one run of a study")
+    study, device, results = option_groups()
+    command = commands.add_parser(
+        "train", help="train one run of a study", parents=[study, device, results]
+    )
     command.set_defaults(function=train)
-    command.add_argument("--study", required=True, help="a name, or the path of a study file")
     command.add_argument("--variant", required=True)
     command.add_argument("--seed", required=True, type=int)
-    command.add_argument("--results", type=Path, default=Path("results"))
-    command.add_argument("--data-root", type=Path, default=Path("data"))
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads")
     command.add_argument(
         "--checkpoint-minutes",
         type=positive,
@@ -147,29 +156,26 @@ def main(arguments: list[str] | None = None) -> int:
         help="between notes of CPU, memory and GPU use in system.csv (0: none)",
     )
     command.add_argument("--store", type=Path, help="store.json of the study's MLflow")
-    command = commands.add_parser("prepare", help="check the data before the first run")
+    command = commands.add_parser(
+        "prepare", help="check the data before the first run", parents=[study, results]
+    )
     command.set_defaults(function=prepare)
-    command.add_argument("--study", required=True, help="a name, or the path of a study file")
-    command.add_argument("--results", type=Path, default=Path("results"))
-    command.add_argument("--data-root", default="data")
     command.add_argument("--live", action="store_true", help="make the MLflow experiment too")
-    command = commands.add_parser("calibrate", help="measure how fast a study's variants train")
+    command = commands.add_parser(
+        "calibrate", help="measure how fast a study's variants train", parents=[study, device]
+    )
     command.set_defaults(function=calibrate)
-    command.add_argument("--study", required=True, help="a name, or the path of a study file")
     command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
-    command.add_argument("--data-root", type=Path, default=Path("data"))
-    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    command.add_argument("--threads", type=int, default=1, help="CPU threads")
-    command = commands.add_parser("show", help="print the main table of a study")
+    command = commands.add_parser("show", help="print the main table of a study", parents=[results])
     command.set_defaults(function=show)
     command.add_argument("study", help="a name, or the path of a study file")
-    command.add_argument("--results", type=Path, default=Path("results"))
     command.add_argument(
         "--so-far", action="store_true", help="of the runs that have finished until now"
     )
-    command = commands.add_parser("docs", help="renew what README and docs say of results")
+    command = commands.add_parser(
+        "docs", help="renew what README and docs say of results", parents=[results]
+    )
     command.set_defaults(function=docs)
-    command.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args(arguments)
     try:
         options.function(options)

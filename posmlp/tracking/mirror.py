@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -12,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posmlp.tracking import record
+from posmlp.tracking import attachments, record
 from posmlp.tracking.address import masked
 from posmlp.tracking.store import Store, open_client
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("posmlp.tracking")
 
 LOCK_S = 30.0  # the longest wait for another process that mirrors the same folder
-FILES_TAG = "posmlp.files"  # digests of the artifacts, so that only changed ones are sent
 
 
 def mirror(run_folder: Path, store: Store, *, alive: bool = False) -> str:
@@ -108,7 +105,7 @@ class RunMirror:
             num_points += self._send([*history, *record.read_system(self.folder)])
             metrics = record.read_metrics(self.folder, self.config["key"])
             if metrics:
-                self._send_model(metrics)
+                self.model_id = attachments.send_model(self, metrics)
             return num_points
 
     def _open(self, history: Sequence[record.Line]) -> None:
@@ -170,8 +167,7 @@ class RunMirror:
     def _send_head(self, facts: Mapping[str, Any], run: Run) -> None:
         from mlflow.entities import Param, RunTag
 
-        failure = self.folder / "error.json"
-        error = json.loads(failure.read_text())["error"] if failure.exists() else None
+        error = record.read_json(self.folder / "error.json").get("error")
         tags = record.run_tags(self.config, facts, self.study, masked(error) if error else None)
         params = record.run_params(self.config)
         self.client.log_batch(
@@ -203,9 +199,9 @@ class RunMirror:
         metrics = record.read_metrics(self.folder, self.config["key"])
         if metrics:
             num_points = self._send([record.final_line(metrics, self.config)])
-            self._send_datasets(metrics)
+            attachments.send_datasets(self, metrics)
         if now.status != "RUNNING":
-            self._send_artifacts()
+            attachments.send_files(self)
         if (now.status, now.end_ms) != (self.status, self.end_ms):
             if now.status == "RUNNING":
                 self.client.update_run(self.run_id, status=now.status)
@@ -213,73 +209,6 @@ class RunMirror:
                 self.client.set_terminated(self.run_id, now.status, now.end_ms)
             self.status, self.end_ms = now
         return num_points
-
-    def _send_datasets(self, metrics: Mapping[str, Any]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        name, inputs = self.config["data"]["name"], []
-        for split, digest in metrics.get("digests", {}).items():
-            profile = {"num_images": metrics[f"num_{split}"]}
-            source = json.dumps({"data_set": name, "split": split, **self.config["data"]})
-            dataset = Dataset(
-                f"{name} {split}", digest, "code", source, profile=json.dumps(profile)
-            )
-            tags = [InputTag("mlflow.data.context", record.SPLITS[split])]
-            inputs.append(DatasetInput(dataset, tags))
-        if inputs:
-            self.client.log_inputs(self.run_id, inputs)
-
-    def _send_artifacts(self) -> None:
-        """Send the files that MLflow does not have as they are now."""
-        found = [path for name in record.ARTIFACTS for path in sorted(self.folder.glob(name))]
-        paths = {path.relative_to(self.folder).as_posix(): path for path in found}
-        digests = {name: _digest(path) for name, path in paths.items()}
-        tags = self.client.get_run(self.run_id).data.tags
-        before = json.loads(tags.get(FILES_TAG, "{}"))
-        there = set(self._listed()) if before else set()
-        for name, path in paths.items():
-            if name not in there or before.get(name) != digests[name]:
-                folder = name.rpartition("/")[0]
-                self.client.log_artifact(self.run_id, str(path), folder or None)
-        if digests != before:
-            self.client.set_tag(self.run_id, FILES_TAG, json.dumps(digests))
-
-    def _listed(self, folder: str | None = None) -> Iterator[str]:
-        for file in self.client.list_artifacts(self.run_id, folder):
-            if file.is_dir:
-                yield from self._listed(file.path)
-            else:
-                yield file.path
-
-    def _send_model(self, metrics: Mapping[str, Any]) -> None:
-        """Show the run's network as an MLflow model, once for its weights."""
-        from mlflow.entities import LoggedModelOutput
-
-        from posmlp.tracking import models
-
-        folder = models.ensure_model(self.folder, metrics)
-        if not folder:
-            return
-        digest = models.weights_digest(self.folder)
-        logged = self.client.search_logged_models(
-            [self.experiment_id], f"source_run_id = '{self.run_id}'"
-        )
-        for model in logged:
-            if model.tags.get("weights") == digest and model.status == "READY":
-                self.model_id = model.model_id
-                return
-            self.client.delete_logged_model(model.model_id)
-        model = self.client.create_logged_model(
-            self.experiment_id,
-            models.NAME,
-            self.run_id,
-            tags={"weights": digest, "variant": self.config["variant"]},
-            model_type="classifier",
-        )
-        self.client.log_model_artifacts(model.model_id, str(folder))
-        self.client.finalize_logged_model(model.model_id, "READY")
-        self.client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        self.model_id = model.model_id
 
 
 @contextmanager
@@ -302,10 +231,6 @@ def only_one_writer(folder: Path) -> Iterator[None]:
             except OSError:
                 break  # a file system without locks
         yield
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _is_part(sent: Set[record.Mark], history: Iterable[record.Line]) -> bool:

@@ -6,7 +6,6 @@ they are in a file, 0 to 255, so whoever serves it needs nothing but the images.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from posmlp.tracking.record import file_digest
 from posmlp.tracking.store import bound_mlflow
 
 NAME = "model"  # of the folder in the run's, and of the model in MLflow
@@ -25,7 +25,7 @@ EXAMPLE_IMAGES = 2  # one would fix the batch at one image
 
 def weights_digest(run_folder: Path) -> str:
     """16 hex digits of the SHA-256 of a run's weights."""
-    return hashlib.sha256((run_folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    return file_digest(run_folder / WEIGHTS)
 
 
 def ensure_model(run_folder: Path, metrics: Mapping[str, Any]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping
@@ -62,12 +63,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """Where and when the run started (provenance.json); empty before it started."""
-    return _read_json(folder / "provenance.json")
+    return read_json(folder / "provenance.json")
 
 
 def read_metrics(folder: Path, key: str) -> dict[str, Any] | None:
     """The final figures; None while the run with this key is unfinished."""
-    metrics = _read_json(folder / "metrics.json")
+    metrics = read_json(folder / "metrics.json")
     return metrics if metrics.get("key") == key else None
 
 
@@ -101,7 +102,7 @@ def read_study(run_folder: Path) -> dict[str, Any]:
     empty where there is none.
     """
     study = run_folder.absolute().parents[1]
-    return _read_json(study.parents[1] / study.name / "study.json")
+    return read_json(study.parents[1] / study.name / "study.json")
 
 
 def state(folder: Path, key: str, *, alive: bool) -> State:
@@ -111,7 +112,7 @@ def state(folder: Path, key: str, *, alive: bool) -> State:
         return State("FINISHED", milliseconds(metrics["finished_at"]))
     if alive:
         return State("RUNNING", None)
-    if failure := _read_json(folder / "error.json"):
+    if failure := read_json(folder / "error.json"):
         return State("FAILED", milliseconds(failure["time"]))
     history = read_history(folder)
     started = milliseconds(facts["started_at"]) if "started_at" in facts else None
@@ -245,8 +246,14 @@ def milliseconds(moment: str) -> int:
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def file_digest(path: Path) -> str:
+    """16 hex digits of the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _complete_rows(path: Path) -> list[tuple[int, dict[str, str]]]:

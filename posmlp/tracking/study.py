@@ -6,7 +6,6 @@ saved view and the address of a comparison; the chosen variant stands in the mod
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,8 +60,8 @@ class StudyMirror:
 
     def __init__(self, folder: Path, client: MlflowClient, experiment_id: str) -> None:
         self.folder, self.client, self.experiment_id = folder, client, experiment_id
-        self.study = _read(folder / "study.json")
-        self.comparison = _read(folder / "comparison.json")
+        self.study = record.read_json(folder / "study.json")
+        self.comparison = record.read_json(folder / "comparison.json")
 
     def show(self, mirrors: Mapping[Path, RunMirror]) -> RunMirror | None:
         """Publish everything but the registry; returns the run that was chosen."""
@@ -164,10 +163,6 @@ class StudyMirror:
             token = page.token
             if not token:
                 return
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _summary_note(entry: Mapping[str, Any], level: float) -> str:

@@ -14,7 +14,6 @@ import psutil
 from checkout import Checkout
 
 LAB = Path(os.environ.get("SLURM_LAB", "/nowhere"))
-NODES = "n1", "n2", "g1", "g2"
 # A status check 2 s after a submission; on a real cluster the profile asks later.
 SOON = "--slurm-init-seconds-before-status-checks", "2"
 SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal to the last bit
@@ -72,6 +71,12 @@ class Submission:
         self.run_folder(seconds)
         return wait_for(self.trainers, seconds, "a trainer")[0]
 
+    def job_under_way(self) -> str:
+        """The number of the study's one job, which has taken its first steps."""
+        self.trainer()
+        (job,) = self.jobs()
+        return job
+
     def trainers(self) -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
@@ -115,6 +120,16 @@ def kill_daemon(node: str) -> None:
 
 def start_daemon(node: str) -> None:
     command("slurmd", "-N", node)
+
+
+def set_down(node: str) -> None:
+    """Take a node out of service; its slurmd goes on."""
+    command("scontrol", "update", f"node={node}", "state=down", "reason=test")
+
+
+def bring_back(node: str) -> None:
+    """Let a node take jobs again; Slurm refuses where it does so already."""
+    subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], capture_output=True)
 
 
 def power_off(node: str) -> None:

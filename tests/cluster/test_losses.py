@@ -7,16 +7,25 @@ import subprocess
 import time
 
 import pytest
-from lab import LAB, command, kill_daemon, node_of, power_off, shown, start_daemon, wait_for
+from lab import (
+    LAB,
+    bring_back,
+    command,
+    kill_daemon,
+    node_of,
+    power_off,
+    set_down,
+    shown,
+    start_daemon,
+    wait_for,
+)
 
 TRAIN = "--until", "train"
 
 
 def test_a_cancelled_job_is_started_again(submit):
     run = submit(*TRAIN, study="long")
-    run.trainer()
-    (job,) = run.jobs()
-    command("scancel", job)
+    command("scancel", run.job_under_way())
     assert run.wait(400) == 0, run.output
     assert run.metrics()["num_starts"] == 2
 
@@ -53,16 +62,10 @@ def test_jobs_of_another_study_are_left_alone(submit):
     assert other.metrics()["num_starts"] == 1
 
 
-def bring_back(node):
-    """Let a node take jobs again; Slurm refuses where it does so already."""
-    subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], capture_output=True)
-
-
 @pytest.mark.alone
 def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
     run = submit(*TRAIN, study="long", partition="scavenge")
-    run.trainer()
-    (job,) = run.jobs()
+    job = run.job_under_way()
     node = node_of(job)
     stronger = ["-p", "gpu", "-w", node, "--exclusive", "-t", "1", "-o", "/dev/null"]
     command("sbatch", *stronger, "--wrap", "sleep 8")
@@ -78,9 +81,7 @@ def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
 @pytest.mark.alone
 def test_a_node_daemon_that_is_killed_costs_nothing(submit):
     run = submit(*TRAIN, study="long")
-    run.trainer()
-    (job,) = run.jobs()
-    node = node_of(job)
+    node = node_of(run.job_under_way())
     kill_daemon(node)
     time.sleep(5)
     start_daemon(node)
@@ -89,30 +90,17 @@ def test_a_node_daemon_that_is_killed_costs_nothing(submit):
 
 
 @pytest.mark.alone
-def test_a_run_whose_node_loses_power_goes_on_elsewhere(submit):
+@pytest.mark.parametrize(
+    ("lose", "mend"), [(power_off, start_daemon), (set_down, lambda node: None)]
+)
+def test_a_run_whose_node_is_lost_goes_on_elsewhere(submit, lose, mend):
     run = submit(*TRAIN, study="long")
-    run.trainer()
-    (job,) = run.jobs()
-    node = node_of(job)
-    power_off(node)
+    node = node_of(run.job_under_way())
+    lose(node)
     try:
         assert run.wait(450) == 0, run.output
     finally:
-        start_daemon(node)
-        bring_back(node)
-    assert run.metrics()["num_starts"] == 2
-
-
-@pytest.mark.alone
-def test_a_node_set_down_sends_its_run_elsewhere(submit):
-    run = submit(*TRAIN, study="long")
-    run.trainer()
-    (job,) = run.jobs()
-    node = node_of(job)
-    command("scontrol", "update", f"node={node}", "state=down", "reason=test")
-    try:
-        assert run.wait(450) == 0, run.output
-    finally:
+        mend(node)
         bring_back(node)
     assert run.metrics()["num_starts"] == 2
 

@@ -11,7 +11,7 @@ from lab import shown, wait_for
 TRAIN = "--until", "train"
 
 
-def test_a_study_comes_out_as_on_one_machine(submit, checkout, tmp_path):
+def test_a_study_comes_out_as_on_one_machine(submit, checkout):
     cluster = submit("--jobs", "8", study="digits")
     assert cluster.wait(540) == 0, cluster.output
     assert "All 13 passed" in (checkout.path / "results/digits/checks.md").read_text()
@@ -53,7 +53,7 @@ def test_two_gpus_train_one_run(submit, checkout, nodes):
         "a training that runs",
     )
     assert f"NumNodes={nodes} " in shown(job)
-    assert f"gres/gpu={2}" in shown(job)
+    assert "gres/gpu=2" in shown(job)
     assert run.wait(400) == 0, run.output
     metrics = run.metrics("gqpe")
     assert metrics["num_processes"] == 2

@@ -110,6 +110,7 @@ default_cfgs = generate_default_cfgs(
     {
         "gmlp_posgu_s16_224.untrained": _cfg(224),
         "gmlp_posgu_xs1_8.untrained": _cfg(8),
+        "gmlp_posgu_xxs2_28.untrained": _cfg(28),
         "gmlp_posgu_xs2_28.untrained": _cfg(28),
         "gmlp_posgu_xs2_32.untrained": _cfg(32),
     }
@@ -127,6 +128,13 @@ def gmlp_posgu_xs1_8(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 8 x 8 tokens of one pixel, for 8 x 8 images."""
     arch = dict(patch_size=1, num_blocks=3, embed_dim=32, mlp_ratio=2, grouped=16)
     return _create("gmlp_posgu_xs1_8", pretrained, **arch, **kwargs)
+
+
+@register_model
+def gmlp_posgu_xxs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra extra small, 14 x 14 tokens of 2 x 2 pixels, for 28 x 28 images on CPUs."""
+    arch = dict(patch_size=2, num_blocks=4, embed_dim=32, mlp_ratio=2, grouped=16)
+    return _create("gmlp_posgu_xxs2_28", pretrained, **arch, **kwargs)
 
 
 @register_model

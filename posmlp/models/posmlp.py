@@ -225,6 +225,7 @@ default_cfgs = generate_default_cfgs(
         "posmlp_tiny_224.untrained": _cfg(224),
         "posmlp_small_224.untrained": _cfg(224),
         "posmlp_base_224.untrained": _cfg(224),
+        "posmlp_xxs_28.untrained": _cfg(28),
         "posmlp_xs_28.untrained": _cfg(28),
         "posmlp_xs_32.untrained": _cfg(32),
         "posmlp_xs_64.untrained": _cfg(64),
@@ -248,6 +249,14 @@ def posmlp_small_224(pretrained: bool = False, **kwargs) -> PosMlp:
 def posmlp_base_224(pretrained: bool = False, **kwargs) -> PosMlp:
     """PosMLP-B, 82.0M parameters; its widths are inferred from that number, not published."""
     return _create("posmlp_base_224", pretrained, dims=(192, 384, 768, 1536), **kwargs)
+
+
+@register_model
+def posmlp_xxs_28(pretrained: bool = False, **kwargs) -> PosMlp:
+    """Extra extra small for 28 x 28 images on CPUs: 14 x 14, then 7 x 7 tokens."""
+    arch = dict(dims=(32, 64), depths=(2, 2), windows=(14, 7), mlp_ratios=(2, 2))
+    arch |= dict(stem_strides=(2, 1), grouped=(8, 16))
+    return _create("posmlp_xxs_28", pretrained, **arch, **kwargs)
 
 
 @register_model

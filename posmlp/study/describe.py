@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
+from posmlp.study.questions import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
 from posmlp.study.settings import Better, StudyFile
@@ -53,6 +54,7 @@ def describe() -> str:
         INTRODUCTION,
         f"## The study file\n\n{_table(StudyFile, '')}",
         f"## `better`: {_meaning(Better)}\n\n{_table(Better, 'better.')}",
+        f"## `questions`: {_meaning(Question)}\n\n{_table(Question, '')}",
         f"## `data`: {_meaning(Data)}\n\n{_table(Data, 'data.')}",
         f"## `model`: the network\n\n{network}.\n\nIts arguments are checked by building it. "
         f"These are not settings of it: {refused}.\n",

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
 from posmlp.study.files import read_mapping
+from posmlp.study.questions import Question, terms
 from posmlp.study.run_config import RunConfig, canonical
 from posmlp.study.section import NAME_RULE, is_path_name
 from posmlp.study.settings import Better, StudyFile
@@ -27,6 +28,7 @@ class Study:
     question: str
     reference: str
     better: Better
+    questions: tuple[Question, ...]
     may_not_learn: tuple[str, ...]
     seeds: tuple[int, ...]
     gpus: int  # of one run
@@ -90,6 +92,7 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
         question=file.question,
         reference=file.reference,
         better=file.better,
+        questions=tuple(file.questions),
         may_not_learn=tuple(file.may_not_learn),
         seeds=tuple(file.seeds),
         gpus=file.gpus,
@@ -231,6 +234,12 @@ def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Varian
     names = [variant.name for variant in variants]
     named = [(f"{path}: reference", file.reference)]
     named += [(f"{path}: may_not_learn", name) for name in file.may_not_learn]
+    named += [
+        (f"{path}: questions: {contrast!r}", name)
+        for question in file.questions
+        for contrast in question.contrasts
+        for _, name in terms(contrast)
+    ]
     problems = []
     for variant in variants:
         place = f"{sheet}, row {variant.row}, column against"

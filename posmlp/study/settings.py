@@ -8,6 +8,7 @@ from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
 from posmlp.study.errors import setting_error
 from posmlp.study.model_settings import Model
+from posmlp.study.questions import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import PathName, Section, Text
 
@@ -110,6 +111,9 @@ class StudyFile(Section):
         "`against` names no other"
     )
     better: Better = Field(Better(), description="when a variant counts as better; see below")
+    questions: list[Question] = Field(
+        [], description="what the study asks beside the sheet's comparisons; see below"
+    )
     may_not_learn: list[PathName] = Field(
         [],
         description="variants that may do no better than guessing; of all others a check demands "

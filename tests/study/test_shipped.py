@@ -14,7 +14,7 @@ STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 
 def test_the_studies_are_there():
     shipped = {"digits", "fashion", "cifar10", "cifar100", "imagenet_gmlp", "imagenet_posmlp"}
-    assert shipped | {"digits_switches", "fashion_cut"} == set(STUDIES)
+    assert shipped | {"digits_switches", "fashion_full", "fashion_tuning"} == set(STUDIES)
     assert yaml.safe_load((CONFIG / "config.yaml").read_text())["study"] == "digits"
 
 

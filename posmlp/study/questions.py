@@ -1,0 +1,42 @@
+"""A study's questions: contrasts of variants, written down before the runs."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from posmlp.study.section import Section, Text
+
+CONTRAST_RULE = (
+    "names of variants with + or - between them, spaces around each, as many added as taken away: "
+    "gqpe - sgu, or gqpe_few - sgu_few - gqpe + sgu"
+)
+
+
+def terms(contrast: str) -> list[tuple[int, str]]:
+    """Return the signs and names of a contrast, such as [(1, "gqpe"), (-1, "sgu")].
+
+    Raises:
+        ValueError: the text is no contrast.
+    """
+    words = contrast.split()
+    if not re.fullmatch(r"\S+( [+-] \S+)+", contrast):
+        raise ValueError(f"{contrast!r} is no contrast; allowed: {CONTRAST_RULE}")
+    signs = [1, *(1 if sign == "+" else -1 for sign in words[1::2])]
+    if sum(signs):
+        raise ValueError(f"{contrast!r} adds and takes away unequally; allowed: {CONTRAST_RULE}")
+    return list(zip(signs, words[::2], strict=True))
+
+
+def _is_contrast(contrast: str) -> str:
+    terms(contrast)
+    return contrast
+
+
+class Question(Section):
+    """A question and the contrasts that answer it."""
+
+    ask: Text = Field(description="the question")
+    contrasts: Annotated[
+        list[Annotated[str, AfterValidator(_is_contrast)]], Field(min_length=1)
+    ] = Field(description=f"sums of top-1 over variants, taken seed by seed: {CONTRAST_RULE}")

@@ -1,5 +1,6 @@
 """What the Snakefile and its scripts need: the settings of config.yaml, and a job's log."""
 
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -56,6 +57,9 @@ def job_log(path: str) -> Iterator[None]:
             print(f"error: {error}", file=log)
             print(f"error: {error}", file=sys.__stderr__)
             sys.exit(1)
+        except KeyboardInterrupt:  # Ctrl-C on the study, which says itself that it ends
+            print("interrupted", file=log)
+            sys.exit(128 + signal.SIGINT)
         except Exception:
             traceback.print_exc(file=log)
             raise

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from posmlp.tracking import models, record
 
 if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
     from posmlp.tracking.mirror import RunMirror
 
 FILES_TAG = "posmlp.files"  # digests of the artifacts, so that only changed ones are sent
@@ -26,7 +28,23 @@ def send_datasets(run: RunMirror, metrics: Mapping[str, Any]) -> None:
         tags = [InputTag("mlflow.data.context", record.SPLITS[split])]
         inputs.append(DatasetInput(dataset, tags))
     if inputs:
+        _name_data(run, inputs)
+
+
+def _name_data(run: RunMirror, inputs: list[DatasetInput], attempts: int = 3) -> None:
+    """Log data sets, and again where another run logged the same ones at that moment.
+
+    MLflow looks whether it has them before it adds them: of two runs one may fail to add what it
+    finds when it looks again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
         run.client.log_inputs(run.run_id, inputs)
+    except MlflowException:
+        if attempts == 1:
+            raise
+        _name_data(run, inputs, attempts - 1)
 
 
 def send_files(run: RunMirror) -> None:

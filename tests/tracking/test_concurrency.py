@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,9 @@ import pytest
 
 import posmlp
 from posmlp.tracking import init_store
-from posmlp.tracking.mirror import sync_runs
+from posmlp.tracking.attachments import send_datasets
+from posmlp.tracking.mirror import RunMirror, sync_runs
+from posmlp.tracking.store import open_client
 from posmlp.tracking.ui import HOST, server_command
 
 ROOT = Path(posmlp.__file__).parents[1]
@@ -157,6 +160,29 @@ def test_32_runs_at_once_through_a_server_on_postgresql(server, folders, results
     assert (counts["runs"], counts["failed"]) == (NUM_RUNS, 0)
     assert_complete(store, folders)
     assert "QueuePool" not in log.read_text()
+
+
+def test_runs_that_name_new_data_sets_at_once(store, new_run):
+    """MLflow looks for a data set before it adds it; both runs may look before either adds."""
+    runs = [new_run(seed=seed).finish() for seed in range(4)]
+    mirrors = [
+        RunMirror(run.path, open_client(store.uri, store.experiment_id), store.experiment_id)
+        for run in runs
+    ]
+    for mirror in mirrors:
+        mirror.update(alive=True)
+    for round_ in range(10):
+        digests = {"train": f"train{round_}", "test": f"test{round_}"}
+        start = threading.Barrier(len(mirrors))
+
+        def name(mirror, start=start, metrics=runs[0].metrics | {"digests": digests}):
+            start.wait()
+            send_datasets(mirror, metrics)
+
+        with ThreadPoolExecutor(len(mirrors)) as threads:
+            list(threads.map(name, mirrors))
+    for mirror in mirrors:
+        assert len(mirror.client.get_run(mirror.run_id).inputs.dataset_inputs) == 2 + 2 * 10
 
 
 FIRST = """

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from posmlp.analysis.questions import answer
 from posmlp.analysis.statistics import LEVEL, summarise
 from posmlp.study import Study
 from posmlp.tracking.record import escaped
@@ -36,7 +37,8 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
             finished_at, and best_seed: that with the highest top-1 on the validation images,
             without any on the test images (for looking at, not for claims);
         choice: variant, seed and figures of the run that RULE picks; null where there is none;
-        reason: why there is none, or RULE.
+        reason: why there is none, or RULE;
+        answers: to the study's questions, a contrast each (posmlp.analysis.questions).
     """
     summary = summarise(runs, study.reference, study.better).set_index("variant")
     variants = []
@@ -57,6 +59,10 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
         "variants": variants,
         "choice": choice,
         "reason": reason,
+        "answers": [
+            {name: _plain(value) for name, value in row.items()}
+            for row in answer(runs, study.questions, study.better).to_dict("records")
+        ],
     }
 
 

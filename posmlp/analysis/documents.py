@@ -14,6 +14,7 @@ import pandas as pd
 from posmlp.analysis.bench import bench_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
 from posmlp.analysis.main_table import main_table
+from posmlp.analysis.questions import answer, answers_table
 from posmlp.analysis.statistics import num_comparisons, summarise
 from posmlp.study import Study, load_study
 from posmlp.study.errors import did_you_mean
@@ -97,6 +98,17 @@ def _size(study: Study, results: Path) -> str:
     return f"{len(summary)} variants with {seeds} {'seed' if most == 1 else 'seeds'} each"
 
 
+def _answers(study: Study, results: Path) -> str:
+    runs = read_frame(results / study.name / "runs.csv")
+    answers = answer(runs, study.questions, study.better)
+    return f"\n{answers_table(answers, study.better).to_markdown(heading=False)}"
+
+
+def _main_table(study: Study, results: Path) -> str:
+    table = main_table(_summary(study, results), study.better, narrow=True)
+    return f"\n{table.to_markdown(heading=False)}"
+
+
 def _verdicts(study: Study, results: Path) -> str:
     summary = _summary(study, results)
     counts = summary["better"].value_counts()
@@ -110,6 +122,8 @@ def _verdicts(study: Study, results: Path) -> str:
 PARTS: dict[str, Callable[[Study, Path], str]] = {
     "table": _table,  # what `python -m posmlp show` prints
     "size": _size,  # 12 variants with 3 seeds each
+    "answers": _answers,  # to the study's questions
+    "main": _main_table,  # the main table in Markdown
     "verdicts": _verdicts,  # how many comparisons came out how
 }
 BENCH: dict[str, Callable[[Path], str]] = {"tables": bench_tables}  # one for every machine

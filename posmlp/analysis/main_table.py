@@ -98,12 +98,12 @@ def _size_columns(narrow: bool) -> list[Column]:
 
 def _accuracy_columns(summary: pd.DataFrame) -> list[Column]:
     columns = [
-        Column("Top-1 (%)", lambda row: _plus_minus(row["mean"], row["std"]), TOP1),
+        Column("Top-1 (%)", lambda row: plus_minus(row["mean"], row["std"]), TOP1),
         Column("n", _seeds_done),
     ]
     if summary["ema_mean"].notna().any():
         mean = "EMA: mean top-1 of the averaged weights"
-        columns.append(Column("EMA", lambda row: _plus_minus(row["ema_mean"]), mean, spare=5))
+        columns.append(Column("EMA", lambda row: plus_minus(row["ema_mean"]), mean, spare=5))
     return columns
 
 
@@ -117,12 +117,12 @@ def _comparison_columns(summary: pd.DataFrame, better: Better, narrow: bool) -> 
     columns = [
         Column(
             "Difference",
-            lambda row: _plus_minus(row["difference"], row["difference_half_width"], "+"),
+            lambda row: plus_minus(row["difference"], row["difference_half_width"], "+"),
             DIFFERENCE.format(against=against, level=LEVEL),
         ),
-        Column("g", lambda row: _plus_minus(row["effect_size"], sign="+"), EFFECT, spare=6),
+        Column("g", lambda row: plus_minus(row["effect_size"], sign="+"), EFFECT, spare=6),
         Column(
-            "p", lambda row: _p_value(row["p_adjusted"]), P_VALUE.format(comparisons=comparisons)
+            "p", lambda row: p_value(row["p_adjusted"]), P_VALUE.format(comparisons=comparisons)
         ),
         Column(
             "Better",
@@ -148,7 +148,7 @@ def _number(value: float, decimals: int = 0) -> str:
     return "" if np.isnan(value) else f"{value:,.{decimals}f}"
 
 
-def _plus_minus(value: float, spread: float = np.nan, sign: str = "") -> str:
+def plus_minus(value: float, spread: float = np.nan, sign: str = "") -> str:
     """Return "value ± spread", the value alone where no spread is known, "" without a value."""
     if np.isnan(value):
         return ""
@@ -156,7 +156,7 @@ def _plus_minus(value: float, spread: float = np.nan, sign: str = "") -> str:
     return text if np.isnan(spread) else f"{text} ± {spread:.2f}"
 
 
-def _p_value(p: float) -> str:
+def p_value(p: float) -> str:
     if np.isnan(p):
         return ""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from posmlp.analysis.inference import MOST_SEEDS
+from posmlp.analysis.main_table import plus_minus
 from posmlp.analysis.statistics import LEVEL, num_comparisons
 from posmlp.analysis.tables import escape_latex
 from posmlp.study import Better
@@ -22,22 +23,26 @@ VERDICTS = {
 }
 
 
-def to_markdown(summary: pd.DataFrame, better: Better, title: str) -> str:
+def to_markdown(summary: pd.DataFrame, answers: pd.DataFrame, better: Better, title: str) -> str:
     """Return the section in Markdown."""
-    return "\n\n".join([f"## Results: {title}", *paragraphs(summary, better)]) + "\n"
+    texts = [*paragraphs(summary, better), *questions(answers)]
+    return "\n\n".join([f"## Results: {title}", *texts]) + "\n"
 
 
-def to_latex(summary: pd.DataFrame, better: Better, title: str) -> str:
+def to_latex(summary: pd.DataFrame, answers: pd.DataFrame, better: Better, title: str) -> str:
     """Return the section in LaTeX, with the main table; it needs the package booktabs."""
     parts = [rf"\section*{{Results: {escape_latex(title)}}}"]
-    parts += [escape_latex(paragraph) for paragraph in paragraphs(summary, better)]
+    texts = [*paragraphs(summary, better), *questions(answers)]
+    parts += [escape_latex(text) for text in texts]
     return "\n\n".join([*parts, r"\input{tables/main}"]) + "\n"
 
 
-def write(summary: pd.DataFrame, better: Better, title: str, folder: str | Path) -> None:
+def write(
+    summary: pd.DataFrame, answers: pd.DataFrame, better: Better, title: str, folder: str | Path
+) -> None:
     """Write results.md and results.tex into `folder`."""
     for name, text in (("results.md", to_markdown), ("results.tex", to_latex)):
-        (Path(folder) / name).write_text(text(summary, better, title), encoding="utf-8")
+        (Path(folder) / name).write_text(text(summary, answers, better, title), encoding="utf-8")
 
 
 def paragraphs(summary: pd.DataFrame, better: Better) -> list[str]:
@@ -131,6 +136,19 @@ def smallest_equal(summary: pd.DataFrame) -> list[str]:
     ]
 
 
+def questions(answers: pd.DataFrame) -> list[str]:
+    """Give the answers to each question, a paragraph each."""
+    texts = []
+    for question, rows in answers.groupby("question", sort=False):
+        found = []
+        for _, row in rows.iterrows():
+            difference = plus_minus(row["difference"], row["half_width"], "+")
+            words = [f"{row['contrast']}: {difference}", *filter(None, [row["verdict"]])]
+            found.append(", ".join(words).replace(" - ", " − "))
+        texts.append(f"{question} {'; '.join(found)}.")
+    return texts
+
+
 def missing_seeds(summary: pd.DataFrame) -> list[str]:
     """Name the variants with fewer seeds than the others."""
     short = summary[summary["n"] < summary["n"].max()]
@@ -150,6 +168,4 @@ def difference(row: pd.Series) -> str:
     """Return a variant with its difference from the reference, as far as it is known."""
     if pd.isna(row["difference"]):
         return row["variant"]
-    width = row["difference_half_width"]
-    spread = "" if pd.isna(width) else f" ± {width:.2f}"
-    return f"{row['variant']} ({row['difference']:+.2f}{spread})".replace("(-", "(−")
+    return f"{row['variant']} ({plus_minus(row['difference'], row['difference_half_width'], '+')})"

@@ -58,7 +58,7 @@ class Table:
         """Return the frame, all its columns, as numbers."""
         return self.frame.to_csv(index=False, lineterminator="\n", float_format=FLOAT_FORMAT)
 
-    def to_markdown(self) -> str:
+    def to_markdown(self, *, heading: bool = True) -> str:
         """Return a Markdown section: heading, table, caption."""
         header, *rows = self.cells()
         rule = ["---:" if column.align == "right" else ":---" for column in self.columns]
@@ -66,7 +66,8 @@ class Table:
             "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
             for row in (header, rule, *rows)
         ]
-        return "\n".join([f"## {self.title}", "", *lines, "", self.caption, ""])
+        title = [f"## {self.title}", ""] if heading else []
+        return "\n".join([*title, *lines, "", self.caption, ""])
 
     def to_latex(self) -> str:
         """Return a table* environment; the document needs only the package booktabs."""

@@ -7,6 +7,7 @@ from posmlp.study.data_settings import Data
 from posmlp.study.errors import StudyError
 from posmlp.study.load import Study, Variant, load_study
 from posmlp.study.model_check import check_models
+from posmlp.study.questions import Question, terms
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.run_config import RunConfig
 from posmlp.study.settings import Better
@@ -15,6 +16,7 @@ __all__ = [
     "Augment",
     "Better",
     "Data",
+    "Question",
     "Recipe",
     "RunConfig",
     "Study",
@@ -22,4 +24,5 @@ __all__ = [
     "Variant",
     "check_models",
     "load_study",
+    "terms",
 ]

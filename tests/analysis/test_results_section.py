@@ -5,13 +5,20 @@ import pandas as pd
 import pytest
 
 from posmlp.analysis.main_table import write_main_table
-from posmlp.analysis.results_section import paragraphs, to_latex, to_markdown, write
+from posmlp.analysis.questions import answer
+from posmlp.analysis.results_section import (
+    paragraphs,
+    questions,
+    to_latex,
+    to_markdown,
+    write,
+)
 from posmlp.analysis.statistics import summarise
-from posmlp.study import Better
+from posmlp.study import Better, Question
 
 
 @pytest.fixture
-def summary(runs_of) -> pd.DataFrame:
+def runs(runs_of) -> pd.DataFrame:
     sizes = {"ref_a": 2_000, "worse": 500, "better": 1_800, "alike": 1_000}
     top1 = {
         "ref_a": [90.0, 91.0, 92.0],
@@ -20,7 +27,18 @@ def summary(runs_of) -> pd.DataFrame:
         "alike": [90.5, 90.5, 92.5],
     }
     frames = [runs_of({name: top1[name]}, params=size) for name, size in sizes.items()]
-    return summarise(pd.concat(frames), "ref_a")
+    return pd.concat(frames)
+
+
+@pytest.fixture
+def summary(runs) -> pd.DataFrame:
+    return summarise(runs, "ref_a")
+
+
+@pytest.fixture
+def answers(runs) -> pd.DataFrame:
+    ask = [Question(ask="Is 1 % & _ enough?", contrasts=["better - ref_a", "alike - worse"])]
+    return answer(runs, ask, Better())
 
 
 def test_sentences_hold_the_numbers_of_the_summary(summary):
@@ -68,19 +86,20 @@ def test_a_study_of_one_seed_and_variant_is_said_in_words(runs_of):
     assert text.endswith("The reference a (90.00, 1,000 parameters) has the highest mean.")
 
 
-def test_markdown_and_latex_say_the_same(summary):
-    markdown, latex = to_markdown(summary, Better(), "T"), to_latex(summary, Better(), "T")
+def test_markdown_and_latex_say_the_same(summary, answers):
+    arguments = (summary, answers, Better(), "T")
+    markdown, latex = to_markdown(*arguments), to_latex(*arguments)
     plain = latex.replace("$\\pm$", "±").replace("$-$", "−").replace("\\", "")
-    for paragraph in paragraphs(summary, Better()):
+    for paragraph in [*paragraphs(summary, Better()), *questions(answers)]:
         assert paragraph in markdown
         assert paragraph in plain
 
 
-def test_latex_compiles_with_its_table(summary, tmp_path, needs):
+def test_latex_compiles_with_its_table(summary, answers, tmp_path, needs):
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
     title = "A & B: 50 % of #1_a, {braces} ~ ^ \\"
     write_main_table(summary, Better(), title, tmp_path / "tables")
-    write(summary, Better(), title, tmp_path)
+    write(summary, answers, Better(), title, tmp_path)
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"
     )
@@ -94,3 +113,13 @@ def test_a_variant_is_compared_with_what_its_row_names(summary):
     text = "\n".join(paragraphs(summary.assign(against=["", "ref_a", "worse", "ref_a"]), Better()))
     assert "More accurate than worse: better (" in text
     assert "Less accurate than ref_a: worse (" in text
+
+
+def test_a_question_is_followed_by_what_was_found(answers):
+    (text,) = questions(answers)
+    widths = answers["half_width"]
+    assert text == (
+        f"Is 1 % & _ enough? better − ref_a: +5.03 ± {widths[0]:.2f}, higher; "
+        f"alike − worse: +10.13 ± {widths[1]:.2f}, {answers['verdict'][1]}."
+    )
+    assert questions(answers[:0]) == []

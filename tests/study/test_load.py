@@ -54,6 +54,10 @@ def test_a_run_that_the_study_does_not_have(folder):
         study.run("sgu", 7)
 
 
+def ask(*contrasts):
+    return [{"ask": "Does it?", "contrasts": list(contrasts)}]
+
+
 DELETE = object()
 MISTAKES = [
     ("model.groups", 2**53 + 1, "model.groups: a number beyond 2^53 is not a sensible setting"),
@@ -102,6 +106,16 @@ MISTAKES = [
     ("seeds", 3, "seeds: should be a valid list"),
     ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),
     ("reference", "a/b", "reference: not a usable name; allowed: letters, digits"),
+    ("questions", [{"contrasts": ["sgu - gqpe_s4"]}], "questions.0.ask: missing"),
+    (
+        "questions",
+        ask("sgu - gqpe_4"),
+        "no variant 'gqpe_4' in the sheet; did you mean",
+    ),
+    ("questions", ask("sgu"), "questions.0.contrasts.0: 'sgu' is no contrast; allowed: names of"),
+    ("questions", ask("sgu-gqpe_s4"), "is no contrast"),
+    ("questions", ask("sgu + gqpe_s4"), "adds and takes away unequally"),
+    ("questions", ask(), "questions.0.contrasts: List should have at least 1 item"),
     ("variants", "../a.tsv", "variants: should be the name of a .tsv file in the same folder"),
     ("variants", "other.tsv", "no such file; in"),
     ("base", "../a.yaml", "base: should be the name of a .yaml file in the same folder"),

@@ -77,7 +77,7 @@ rule comparison:
         gpu=0,
     params:
         study=SETTINGS.study,
-        words=[STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)],
+        words=WORDS,
         better=STUDY.better.model_dump(),
         code=analysis_code_digest(),
     message:

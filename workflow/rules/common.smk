@@ -23,6 +23,11 @@ config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's
 
 STUDY_FILE = str(STUDY.files[0])
 RESULTS = SETTINGS.results
+# What tables and pages say of the study beside its runs.
+WORDS = [
+    *(STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)),
+    *(question.model_dump_json() for question in STUDY.questions),
+]
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 LOGS = f"{RESULTS}/logs/{STUDY.name}"

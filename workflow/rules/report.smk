@@ -28,7 +28,7 @@ rule pages:
         gpu=0,
     params:
         study=SETTINGS.study,
-        words=[STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)],
+        words=WORDS,
         logs=f"{LOGS}/train",
         calibration=rules.calibrate.output[0],
         code=analysis_code_digest(),

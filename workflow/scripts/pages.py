@@ -5,6 +5,7 @@ from pathlib import Path
 from posmlp.analysis import pages, results_section
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.html_page import write_page
+from posmlp.analysis.questions import answer
 from posmlp.analysis.statistics import summarise
 from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.report import cost_text
@@ -15,7 +16,9 @@ with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
     runs = read_frame(snakemake.input.runs)
     summary = summarise(runs, study.reference, study.better)
-    results_section.write(summary, study.better, study.title, Path(snakemake.output.md).parent)
+    answers = answer(runs, study.questions, study.better)
+    folder = Path(snakemake.output.md).parent
+    results_section.write(summary, answers, study.better, study.title, folder)
     sentences, table, *captions = (
         Path(path).read_text("utf-8")
         for path in (snakemake.output.md, snakemake.input.table, *snakemake.input.captions)

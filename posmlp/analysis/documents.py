@@ -13,6 +13,7 @@ import pandas as pd
 
 from posmlp.analysis.bench import bench_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
+from posmlp.analysis.contexts import contexts_table
 from posmlp.analysis.main_table import main_table
 from posmlp.analysis.questions import answer, answers_table
 from posmlp.analysis.statistics import num_comparisons, summarise
@@ -104,6 +105,11 @@ def _answers(study: Study, results: Path) -> str:
     return f"\n{answers_table(answers, study.better).to_markdown(heading=False)}"
 
 
+def _contexts(study: Study, results: Path) -> str:
+    granularities = read_frame(results / study.name / "granularity.csv")
+    return f"\n{contexts_table(granularities).to_markdown(heading=False)}"
+
+
 def _main_table(study: Study, results: Path) -> str:
     table = main_table(_summary(study, results), study.better, narrow=True)
     return f"\n{table.to_markdown(heading=False)}"
@@ -123,6 +129,7 @@ PARTS: dict[str, Callable[[Study, Path], str]] = {
     "table": _table,  # what `python -m posmlp show` prints
     "size": _size,  # 12 variants with 3 seeds each
     "answers": _answers,  # to the study's questions
+    "contexts": _contexts,  # how much groups differ in granularity
     "main": _main_table,  # the main table in Markdown
     "verdicts": _verdicts,  # how many comparisons came out how
 }

@@ -15,7 +15,7 @@ import pandas as pd
 
 from posmlp.analysis.networks import LearnedRun, window_map
 
-COLUMNS = ["variant", "layer", "group", "granularity", "initial", "uniform"]
+COLUMNS = ["variant", "seed", "layer", "group", "granularity", "initial", "uniform"]
 
 
 def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
@@ -36,18 +36,19 @@ def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
 def granularities(run: LearnedRun) -> pd.DataFrame:
     """Return COLUMNS of a run, one row a layer and group, both counted from 1.
 
-    `initial` is the mean over the groups of the layer at the start; `uniform` that of equal weights
-    on all keys.
+    `initial` is the group's at the start of such a network; `uniform` that of equal weights on all
+    keys.
     """
     rows = []
     for number, (name, layer) in enumerate(run.layers.items(), start=1):
         learned_S = granularity(window_map(layer))
         columns = {
             "variant": run.variant,
+            "seed": run.seed,
             "layer": number,
             "group": np.arange(1, len(learned_S) + 1),
             "granularity": learned_S,
-            "initial": granularity(window_map(run.initial[name])).mean(),
+            "initial": granularity(window_map(run.initial[name])),
             "uniform": granularity(np.ones((1, *layer.window, *layer.window)))[0],
         }
         rows += pd.DataFrame(columns).to_dict("records")

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from posmlp.analysis.collect import find_runs, runs_frame, write_frame
 from posmlp.analysis.documents import PARTS, documents, printed, renew
+from posmlp.analysis.granularity import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +52,8 @@ def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
 
 
 def test_every_part_is_written_and_follows_the_results(study, collected, tmp_path):
+    rows = [("gqpe_s4", 0, 1, group, 1.0 + group, 1.0, 2.0) for group in (1, 2)]
+    write_frame(pd.DataFrame(rows, columns=COLUMNS), collected / "three/granularity.csv")
     text = "".join(f"<!-- results:three:{part} --><!-- /results -->" for part in PARTS)
     new = renew(text, collected, tmp_path)
     assert all(f"<!-- results:three:{part} --><!--" not in new for part in PARTS)

@@ -47,14 +47,17 @@ def test_rows_are_layers_and_groups(learned_run):
     frame = granularities(learned_run(layers))
     assert frame.columns.tolist() == COLUMNS
     assert frame[["layer", "group"]].to_numpy().tolist() == [[1, 1], [1, 2], [2, 1]]
+    assert set(frame["seed"]) == {1}
     assert frame["uniform"].tolist() == pytest.approx([2**0.5, 2**0.5, (2 / 3) ** 0.5])
-    assert frame["initial"][0] == frame["initial"][1] == pytest.approx(1, abs=0.1)
+    assert frame["initial"].tolist()[:2] == pytest.approx([1, 1], abs=0.1)
+    assert frame["initial"][0] != frame["initial"][1]
     assert granularities(learned_run([])).columns.tolist() == COLUMNS
 
 
 def made_up(summary: pd.DataFrame) -> pd.DataFrame:
     rows = [
-        (variant, layer, group, layer + group / 10, 1.0, 4.0)
+        (variant, seed, layer, group, layer + group / 10 + seed, group / 2, 4.0)
+        for seed in (0, 1)
         for variant in summary["variant"]
         for layer in (1, 2)
         for group in (1, 2, 3)

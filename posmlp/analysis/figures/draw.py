@@ -1,12 +1,14 @@
 """Draw registered figures: hand each function what its parameters name, save what it returns."""
 
+from __future__ import annotations
+
 import hashlib
 import inspect
 import shutil
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,6 +16,9 @@ from matplotlib.figure import Figure
 from posmlp.analysis.figures.registry import Entry, Source, figures_from
 from posmlp.analysis.figures.style import save, save_for_screen
 from posmlp.code_version import analysis_code_digest
+
+if TYPE_CHECKING:
+    from posmlp.analysis.networks import LearnedRun
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
@@ -34,7 +39,7 @@ def draw_networks(
     folder: str | Path,
     others: Iterable[str | Path] = (),
 ) -> pd.DataFrame:
-    """Draw and save all figures of trained networks; return their granularities.
+    """Draw and save all figures of trained networks; return the granularities of all runs.
 
     Networks are read one after the other: maps of a large study do not fit into memory together.
     The PNG of a run's figure lies in its folder, from where MLflow shows it.
@@ -61,24 +66,23 @@ def draw_networks(
                 (run_folder / "figures").mkdir(exist_ok=True)
                 shutil.copy(png, run_folder / "figures" / f"{entry.name}.png")
     for run_folder in map(Path, others):
-        draw_run(run_folder)
+        run = load_learned(run_folder)
+        frames.append(granularities(run))
+        draw_run(run, run_folder)
     all_granularities = pd.concat(frames, ignore_index=True)
     inputs = {"summary": summary, "granularities": all_granularities}
     draw_figures("networks", inputs, folder)
     return all_granularities
 
 
-def draw_run(run_folder: Path) -> None:
+def draw_run(run: LearnedRun, run_folder: Path) -> None:
     """Draw a run's figures into its folder, unless they are of this run and this code already."""
-    from posmlp.analysis.networks import load_learned
-
     figures = run_folder / "figures"
     mark, content = figures / ".drawn", (run_folder / "metrics.json").read_text("utf-8")
     drawn = hashlib.sha256(f"{analysis_code_digest()} {content}".encode()).hexdigest()
     if mark.exists() and mark.read_text() == drawn:
         return
     figures.mkdir(exist_ok=True)
-    run = load_learned(run_folder)
     for entry in figures_from("networks", each_variant=True):
         figure = draw(entry, {"run": run})
         if figure:

@@ -20,8 +20,10 @@ def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Draw the granularity of every group by layer (see posmlp.analysis.granularity).
 
     Variants without other changed settings, in the order of the sheet, MOST_PANELS at most; the
-    line is the value at the start, dashes that of equal weights on all keys.
+    line is the mean at the start, dashes that of equal weights on all keys. Of each variant the
+    first seed is drawn.
     """
+    granularities = granularities[granularities["seed"] == granularities["seed"].min()]
     summary, _ = on_same_data(summary)
     plain = summary[summary["other_settings"] == ""]
     plain = plain[plain["variant"].isin(granularities["variant"])]
@@ -54,7 +56,7 @@ def draw_variant(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     aside = 0.6 * ((rows["group"] - 0.5) / counts - 0.5)
     edges = np.append(layers["layer"] - 0.5, layers["layer"].max() + 0.5)
     axes.stairs(layers["uniform"], edges, color="#999999", linestyle="--", baseline=None)
-    axes.stairs(layers["initial"], edges, color="#999999", baseline=None)
+    axes.stairs(rows.groupby("layer")["initial"].mean(), edges, color="#999999", baseline=None)
     axes.plot(rows["layer"] + aside, rows["granularity"], "o", color=colour, markersize=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 

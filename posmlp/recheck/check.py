@@ -38,14 +38,14 @@ def check_results(
         say(f"{collected.study.name}: tables and figures are made from its runs.csv")
         files += derive_study(collected, work / "anew" / collected.study.name)
     if not names:
-        say(f"{PROJECT}: so is what belongs to none of them")
+        say(f"{PROJECT}: so are those of the whole project")
         files += derive_project(results, work / "project")
     for collected in all_collected:
         name = collected.study.name
         samples[name] = train_sample(collected, num_runs, seed, work / "trained", data_root)
         files += network_files(collected, samples[name], work / "networks" / name)
     found = differences(files, samples)
-    say("\n".join(["", file_table(files), "", number_table(samples), "", *found]))
+    say("\n".join(["", file_table(files), "", *number_table(samples), *found]))
     if found:
         say(f"What was made again is kept in {work}")
     else:

@@ -25,7 +25,7 @@ from posmlp.published import RESOURCES
 from posmlp.recheck.files import CheckedFile, compare_folders
 from posmlp.study import Study
 
-PROJECT = "all studies"  # where a study would stand
+PROJECT = "no study"  # stands where a study would
 RELEASED_LOGS = RESOURCES / "released_logs"
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in FIGURES}
 # Of the figures of networks, those that need no weights: tables have all that they show.

@@ -10,6 +10,11 @@ from posmlp.recheck.files import CheckedFile
 from posmlp.recheck.numbers import Number
 from posmlp.recheck.retrain import Sample
 
+# Said once of a study; the figures are in docs/statistics.md.
+SAME_NAMES = (
+    "held to the last digit, as device, threads and versions have the committed names; a processor "
+    "can hide other instructions behind its name, see docs/statistics.md"
+)
 VERDICTS = ("equal", "within", "different", "unknown")
 
 
@@ -29,7 +34,7 @@ def file_table(files: Iterable[CheckedFile]) -> str:
     return tabulate(rows, header)
 
 
-def number_table(samples: Mapping[str, Sample]) -> str:
+def number_table(samples: Mapping[str, Sample]) -> list[str]:
     """Return a row for each run that was trained again: how many of its numbers are the same."""
     rows = []
     for study, sample in samples.items():
@@ -37,22 +42,22 @@ def number_table(samples: Mapping[str, Sample]) -> str:
             counts = Counter(number.verdict for number in group)
             rows.append((study, run, counts.total(), *(counts[verdict] for verdict in VERDICTS)))
     header = ("study", "run", "numbers", "equal", "within tolerance", "different", "no tolerance")
-    return tabulate(rows, header)
+    return [tabulate(rows, header), ""] if rows else []
 
 
 def differences(files: Sequence[CheckedFile], samples: Mapping[str, Sample]) -> list[str]:
     """Return a line for everything that is not as it is committed."""
     lines = []
-    for fault, group in groupby((file for file in files if file.fault), key=lambda f: f.fault):
+    at_fault = [file for file in files if file.fault]
+    for fault, group in groupby(at_fault, key=lambda file: file.fault):
         first, *more = group
         lines.append(f"{first.path}{f' and {len(more)} more' if more else ''}: {fault}")
     for study, sample in samples.items():
         lines += [f"{study}: {fault}" for fault in sample.faults]
-        lines += [
-            f"{study}: {number_line(number)}"
-            for number in sample.numbers
-            if number.verdict == "different"
-        ]
+        different = [number for number in sample.numbers if number.verdict == "different"]
+        lines += [f"{study}: {number_line(number)}" for number in different]
+        if different and not sample.elsewhere:
+            lines[-1] += f" ({SAME_NAMES})"
     return lines
 
 

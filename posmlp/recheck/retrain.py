@@ -22,6 +22,8 @@ from posmlp.recheck.numbers import Number, compare_run, other_machine, row_of
 from posmlp.slurm.launch import launch
 from posmlp.study import RunConfig
 
+RUN = ["variant", "seed"]
+
 
 @dataclass
 class Sample:
@@ -43,13 +45,19 @@ class Sample:
 
 
 def draw_runs(collected: Collected, number: int, seed: int) -> list[RunConfig]:
-    """Draw so many of a study's finished runs, all where there are fewer, in the sheet's order."""
-    there = {(row.variant, row.seed) for row in collected.finished.itertuples()}
-    runs = [run for run in collected.study.runs() if (run.variant, run.seed) in there]
-    drawn = random.Random(f"{seed} {collected.study.name}").sample(
-        range(len(runs)), min(number, len(runs))
-    )
-    return [runs[i] for i in sorted(drawn)]
+    """Draw so many of a study's finished runs, all where there are fewer, in the sheet's order.
+
+    One is of a first seed where there is any: the figures of its network are committed.
+    """
+    study, there = collected.study, set(collected.finished[RUN].itertuples(index=False, name=None))
+    runs = [run for run in study.runs() if (run.variant, run.seed) in there]
+    generator = random.Random(f"{seed} {study.name}")
+    generator.shuffle(runs)
+    runs.sort(key=lambda run: run.seed != study.seeds[0])
+    others = runs[1:]
+    generator.shuffle(others)
+    drawn = {run.name for run in [*runs[:1], *others][:number]}
+    return [run for run in study.runs() if run.name in drawn]
 
 
 def stale(collected: Collected) -> list[str]:
@@ -64,11 +72,10 @@ def stale(collected: Collected) -> list[str]:
             f"posmlp/{{layers,models,data,training}} is now {present}; {train_again}, or go to "
             "the commit that made them"
         ]
-    names = ["variant", "seed"]
-    asked, found = (frame.set_index(names) for frame in (runs_frame(study, ()), runs))
+    asked, found = (frame.set_index(RUN) for frame in (runs_frame(study, ()), runs))
     both = asked.index.intersection(found.index)
     faults = []
-    for column in (name for name in SHEET_COLUMNS if name not in names):
+    for column in (name for name in SHEET_COLUMNS if name not in RUN):
         now, committed = asked.loc[both, column], found.loc[both, column]
         differ = both[now != committed]
         if len(differ):

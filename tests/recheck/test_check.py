@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+import posmlp.recheck.check
 import posmlp.recheck.retrain
 from posmlp.__main__ import DIFFERENT, FAILED, main
 from posmlp.data.images import DataError
@@ -21,6 +22,23 @@ def check(tiny, capsys):
         return status, printed.out + printed.err
 
     return run
+
+
+@pytest.fixture
+def trains_at_once(trained, monkeypatch):
+    """Let a training be a copy of a finished run, which is what it gives."""
+
+    def copy(collected, config, results, data_root):
+        shutil.copytree(config.folder(trained / "results"), config.folder(results))
+        return ""
+
+    monkeypatch.setattr(posmlp.recheck.retrain, "train", copy)
+
+
+@pytest.fixture
+def draws_nothing(monkeypatch):
+    """Leave out what is made from tables of runs, where a test is about trainings."""
+    monkeypatch.setattr(posmlp.recheck.check, "derive_study", lambda *_: [])
 
 
 def counts(output: str) -> dict[str, list[int]]:
@@ -62,6 +80,7 @@ def test_a_changed_table_and_figure_are_named(check, edit, tiny):
     assert counts(output)["tables"] == [3, 1, 2, 0]
 
 
+@pytest.mark.usefixtures("trains_at_once")
 def test_a_changed_number_of_a_run_is_found_in_files_and_by_training(check, read, edit):
     run = read().runs.iloc[0]
     edit("runs.csv", f",{run['loss']},", f",{run['loss'] + 1e-9},")
@@ -77,6 +96,7 @@ def test_a_changed_number_of_a_run_is_found_in_files_and_by_training(check, read
     assert re.search(r"run_curves/sgu\.svg: line \d+", output)
 
 
+@pytest.mark.usefixtures("trains_at_once", "draws_nothing")
 def test_on_another_machine_numbers_have_a_tolerance_and_networks_no_figures(check, read, edit):
     run = read().runs.iloc[0]
     edit("runs.csv", f",{run['torch']},", ",1.0,")
@@ -89,6 +109,7 @@ def test_on_another_machine_numbers_have_a_tolerance_and_networks_no_figures(che
     assert "not the same to the last digit on another machine" in output
 
 
+@pytest.mark.usefixtures("draws_nothing")
 @pytest.mark.parametrize("column", ["code_version", "key"])
 def test_runs_of_other_code_or_settings_are_not_trained_but_reported(check, read, edit, column):
     value = read().runs.iloc[0][column]
@@ -100,6 +121,7 @@ def test_runs_of_other_code_or_settings_are_not_trained_but_reported(check, read
     assert "runs trained again 0" in output
 
 
+@pytest.mark.usefixtures("draws_nothing")
 def test_a_study_without_its_data_is_not_trained_and_that_is_said(check, monkeypatch):
     def missing(*_):
         raise DataError("data/digits: no such folder")
@@ -111,6 +133,7 @@ def test_a_study_without_its_data_is_not_trained_and_that_is_said(check, monkeyp
     assert "runs trained again 0, differences 0" in output
 
 
+@pytest.mark.usefixtures("draws_nothing")
 def test_a_training_that_fails_is_a_difference(check, monkeypatch):
     monkeypatch.setattr(posmlp.recheck.retrain, "launch", lambda *_: "false")
     status, output = check("--sample", "1")

@@ -17,8 +17,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
 
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce plan calibrate report audit evaluate-checkpoint test test-slurm faults \
-  bench bench-full lint docs ui mlflow-rebuild clean
+.PHONY: help env reproduce plan calibrate report audit check-results evaluate-checkpoint test \
+  test-slurm faults bench bench-full lint docs ui mlflow-rebuild clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ report: env ## write results/STUDY/report.html, one file that opens offline (tra
 audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
 	$(BIN)/snakemake audit --cores 1 --quiet host reason rules $(ARGS)
 	@sed -n 3p results/audit/audit.md; echo 'Tables: results/audit/audit.md   Page: results/audit/audit.html'
+
+# Every study that has results, unless STUDY is given: then its default above does not count.
+check-results: env ## make committed tables and figures again, and train a sample of runs (STUDY=...)
+	@$(BIN)/python -m posmlp check-results $(if $(filter-out file,$(origin STUDY)),$(STUDY)) $(ARGS)
 
 evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
 	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \

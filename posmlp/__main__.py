@@ -1,5 +1,6 @@
 """`python -m posmlp train ...` repeats one run of a study, `show` prints a study's main table,
-`prepare` checks its data, `calibrate` measures its speed, `docs` renews README and docs.
+`prepare` checks its data, `calibrate` measures its speed, `docs` renews README and docs,
+`check-results` makes committed results again.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from posmlp.study import load_study
 
+DIFFERENT = 1  # check-results: not all is as it is committed
 FAILED = 2  # the message says why; the same command fails again
 RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command goes on
 
@@ -112,6 +114,15 @@ def docs(arguments: argparse.Namespace) -> None:
         print(f"{path}: {'as it was' if new == old else 'renewed'}")
 
 
+def check_results(arguments: argparse.Namespace) -> int:
+    """Make committed results again and compare; DIFFERENT where they are not the same."""
+    from posmlp.recheck.check import check_results
+
+    places = arguments.results, arguments.data_root
+    found = check_results(arguments.studies, *places, arguments.sample, arguments.seed)
+    return DIFFERENT if found else 0
+
+
 def positive(text: str) -> float:
     """Read a number above 0."""
     if not float(text) > 0:
@@ -119,24 +130,31 @@ def positive(text: str) -> float:
     return float(text)
 
 
+def count(text: str) -> int:
+    """Read a whole number that is not below 0."""
+    if not int(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return int(text)
+
+
 def option_groups() -> list[argparse.ArgumentParser]:
-    """Options that several commands have: of which study, on which device, in which results."""
-    study, device, results = (argparse.ArgumentParser(add_help=False) for _ in range(3))
+    """Options of several commands: of which study and data, on which device, in which results."""
+    study, data, device, results = (argparse.ArgumentParser(add_help=False) for _ in range(4))
     study.add_argument("--study", required=True, help="a name, or the path of a study file")
-    study.add_argument("--data-root", type=Path, default=Path("data"))
+    data.add_argument("--data-root", type=Path, default=Path("data"))
     device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     device.add_argument("--threads", type=int, default=1, help="CPU threads")
     results.add_argument("--results", type=Path, default=Path("results"))
-    return [study, device, results]
+    return [study, data, device, results]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, FAILED or RUN_AGAIN."""
+    """Run a command and return its exit status: 0, DIFFERENT, FAILED or RUN_AGAIN."""
     parser = argparse.ArgumentParser(prog="python -m posmlp", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    study, device, results = option_groups()
+    study, data, device, results = option_groups()
     command = commands.add_parser(
-        "train", help="train one run of a study", parents=[study, device, results]
+        "train", help="train one run of a study", parents=[study, data, device, results]
     )
     command.set_defaults(function=train)
     command.add_argument("--variant", required=True)
@@ -157,12 +175,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command.add_argument("--store", type=Path, help="store.json of the study's MLflow")
     command = commands.add_parser(
-        "prepare", help="check the data before the first run", parents=[study, results]
+        "prepare", help="check the data before the first run", parents=[study, data, results]
     )
     command.set_defaults(function=prepare)
     command.add_argument("--live", action="store_true", help="make the MLflow experiment too")
     command = commands.add_parser(
-        "calibrate", help="measure how fast a study's variants train", parents=[study, device]
+        "calibrate", help="measure how fast a study's variants train", parents=[study, data, device]
     )
     command.set_defaults(function=calibrate)
     command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
@@ -176,15 +194,34 @@ def main(arguments: list[str] | None = None) -> int:
         "docs", help="renew what README and docs say of results", parents=[results]
     )
     command.set_defaults(function=docs)
+    command = commands.add_parser(
+        "check-results",
+        help="make committed tables and figures again, and train a sample of runs",
+        parents=[data, results],
+    )
+    command.set_defaults(function=check_results)
+    command.add_argument(
+        "studies",
+        nargs="*",
+        metavar="STUDY",
+        help="names, or paths of study files (every study that has a runs.csv)",
+    )
+    command.add_argument(
+        "--sample",
+        type=count,
+        default=2,
+        metavar="RUNS",
+        help="of each study that are trained again (2)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="draws them (0)")
     options = parser.parse_args(arguments)
     try:
-        options.function(options)
+        return options.function(options) or 0
     except ValueError as error:  # all errors that a user can mend
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return RUN_AGAIN
-    return 0
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.figures.style import save
 from posmlp.analysis.main_table import write_main_table
 from posmlp.analysis.networks import LearnedRun
+from posmlp.analysis.questions import answer
 from posmlp.analysis.statistics import summarise
 from posmlp.published import RESOURCES
 from posmlp.recheck.files import CheckedFile, compare_folders
@@ -83,7 +84,8 @@ def comparison(collected: Collected, into: Path) -> None:
 def sentences(collected: Collected, into: Path) -> None:
     study = collected.study
     summary = summarise(collected.runs, study.reference, study.better)
-    results_section.write(summary, study.better, study.title, into)
+    answers = answer(collected.runs, study.questions, study.better)
+    results_section.write(summary, answers, study.better, study.title, into)
 
 
 def checks(collected: Collected, into: Path) -> None:

@@ -65,21 +65,31 @@ def draw_network(run_folder: Path, into: Path) -> None:
 def granularity_file(
     collected: Collected, drawn: list[str], into: Path, reason: str
 ) -> list[CheckedFile]:
-    """Compare granularity.csv with a copy that has the drawn networks' rows made anew."""
-    path, variants = collected.folder / "granularity.csv", collected.study.configs
+    """Compare the rows of granularity.csv that belong to the networks that were drawn."""
+    path = collected.folder / "granularity.csv"
     if not path.exists():
         return []  # the figure that is drawn from it says so
-    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    lines = [header]
-    for variant in variants:
-        if variant in drawn:
-            text = (into / f"{variant}.csv").read_text(encoding="utf-8")
-            lines += text.splitlines(keepends=True)[1:]
-        else:
-            lines += [row for row in rows if row.startswith(f"{variant},")]
-    copy = into / path.name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text("".join(lines), encoding="utf-8")
-    fault = difference(path, copy)
-    left_out = "" if fault or len(drawn) == len(variants) else reason
-    return [CheckedFile(collected.study.name, "texts", path, fault, left_out)]
+    committed = rows_of(path)
+    now = {place: row for v in drawn for place, row in rows_of(into / f"{v}.csv").items()}
+    faults = [
+        f"{place}: committed {committed.get(place)}, now {row}"
+        for place, row in now.items()
+        if committed.get(place) != row
+    ]
+    faults += [
+        f"{place}: nothing makes it"
+        for place in committed
+        if place.partition(",")[0] not in collected.study.configs
+    ]
+    left_out = reason if not faults and committed.keys() - now else ""
+    return [CheckedFile(collected.study.name, "texts", path, "; ".join(faults[:1]), left_out)]
+
+
+def rows_of(path: Path) -> dict[str, str]:
+    """Return the numbers in a file of granularities by the variant, layer and group they belong to.
+
+    The numbers are the last three columns, the variant is the first.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells = [line.rsplit(",", 3) for line in lines[1:]]
+    return {place: ",".join(numbers) for place, *numbers in cells}

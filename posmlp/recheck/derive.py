@@ -1,6 +1,6 @@
 """What comes from a study's tables of runs, made anew by the functions that the workflow calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -11,13 +11,14 @@ import pandas as pd
 from posmlp.analysis import results_section
 from posmlp.analysis.audit import audit, write_audit
 from posmlp.analysis.checks import Results, run_checks
-from posmlp.analysis.collect import read_frame
+from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, ResultsError, read_frame
 from posmlp.analysis.comparison import write_comparison
 from posmlp.analysis.documents import documents, renew
 from posmlp.analysis.figures.draw import draw, draw_figures
 from posmlp.analysis.figures.registry import FIGURES, Entry
 from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.figures.style import save
+from posmlp.analysis.granularity import COLUMNS
 from posmlp.analysis.main_table import write_main_table
 from posmlp.analysis.networks import LearnedRun
 from posmlp.analysis.questions import answer
@@ -49,10 +50,21 @@ class Collected:
 
     @classmethod
     def read(cls, study: Study, results: Path) -> Self:
-        """Read results/<study>; ResultsError where a table is not there."""
+        """Read results/<study>; ResultsError where a table is not there or lacks columns."""
         folder = results / study.name
-        runs, curves = (read_frame(folder / f"{name}.csv") for name in ("runs", "curves"))
-        return cls(study, folder, runs, curves)
+        runs = read_table(folder / "runs.csv", RUN_COLUMNS)
+        return cls(study, folder, runs, read_table(folder / "curves.csv", CURVE_COLUMNS))
+
+
+def read_table(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """Read a table; ResultsError where it is not there or lacks one of the columns."""
+    frame = read_frame(path)
+    if missing := [column for column in columns if column not in frame]:
+        raise ResultsError(
+            f"{path}: lacks {', '.join(missing)}, so another version wrote it; `snakemake` writes "
+            "it again"
+        )
+    return frame
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ def figures(collected: Collected, into: Path) -> None:
         "summary": summarise(collected.runs, study.reference),
         "curves": collected.curves,
         "overlay": read_released_logs(RELEASED_LOGS) if study.data_sets == ["imagenet"] else {},
-        "granularities": read_frame(collected.folder / "granularity.csv"),
+        "granularities": read_table(collected.folder / "granularity.csv", COLUMNS),
     }
     draw_figures("runs", inputs, into / "figures")
     save(draw(GRANULARITY, inputs), into / "figures", GRANULARITY.name)

@@ -150,6 +150,20 @@ def test_an_unknown_study_and_results_that_are_not_there_are_errors(check, tiny,
     status, output = check()
     assert status == FAILED
     assert "results/tiny/runs.csv: no such file" in output
+    shutil.copy(tiny.parent / "results/tiny/curves.csv", tiny.parent / "results/tiny/runs.csv")
+    status, output = check()
+    assert status == FAILED
+    assert re.search(r"results/tiny/runs\.csv: lacks study, .*so another version wrote it", output)
     with pytest.raises(SystemExit):
         main(["check-results", "--sample", "-1"])
     assert "-1 is below 0" in capsys.readouterr().err
+
+
+def test_a_table_of_another_version_is_a_fault_of_what_is_drawn_from_it(check, edit):
+    edit("granularity.csv", ",initial,", ",start,")
+    status, output = check("--sample", "0")
+    assert status == DIFFERENT
+    assert re.search(
+        r"figures/\S+ and \d+ more: cannot be made: .*granularity\.csv: lacks initial", output
+    )
+    assert counts(output)["tables"] == [3, 3, 0, 0]

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from posmlp.tracking.ui import HOST, PROBE, server_command
 
+HANG_S = 600  # what takes longer hangs, however busy the machine is
 PAGE = b"<html>\n<h1>The server is not well</h1>\n<p>Come back later.</p>\n</html>\n"
 
 
@@ -54,9 +55,9 @@ class Server:
         probe = urllib.request.Request(
             self.address + PROBE, b'{"max_results": 1}', {"Content-Type": "application/json"}
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + HANG_S
         while self.process.poll() is None and time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(probe, timeout=5):
+            with suppress(OSError), urllib.request.urlopen(probe, timeout=HANG_S):
                 return
             time.sleep(0.2)
         raise AssertionError(f"mlflow server did not start, see {self.log.name}")
@@ -114,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {n: v for n, v in self.headers.items() if n not in ("Host", "Accept-Encoding")}
 
         def forward():
-            upstream = http.client.HTTPConnection(HOST, self.server.upstream, timeout=60)
+            upstream = http.client.HTTPConnection(HOST, self.server.upstream, timeout=HANG_S)
             upstream.request(self.command, self.path, body, headers)
             answer = upstream.getresponse()
             return answer.status, answer.read()

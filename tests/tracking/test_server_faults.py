@@ -7,16 +7,18 @@ most; and when the server is well, it shows after `sync` exactly what the files 
 import os
 import re
 import signal
+import threading
 import time
 from collections import Counter
 from itertools import cycle
 
 import pytest
-from faulty import PAGE, Proxy, Server
+from faulty import HANG_S, PAGE, Proxy, Server
 from scene import NUM_EPOCHS, Scene, figures, train, until
 
 from posmlp.runs.watch import Watch
 from posmlp.tracking import StoreUnavailable, live
+from posmlp.tracking.store import CLIENT_ENV
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def server(tmp_path_factory, blank_database):
         server.remove()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def proxy(server):
     with Proxy(server.port) as proxy:
         yield proxy
@@ -45,10 +47,12 @@ def untracked(make_config, tmp_path_factory):
 
 
 @pytest.fixture
-def scene(make_config, server, results, request, capfd):
+def scene(make_config, server, results, request, capfd, monkeypatch):
+    monkeypatch.setattr(live, "LAST_WORD_S", HANG_S)  # enough on any machine
     study = re.sub(r"\W+", "-", request.node.name)
     config = make_config(recipe=dict(epochs=NUM_EPOCHS)).model_copy(update=dict(study=study))
-    return Scene(config, results, server, capfd)
+    yield Scene(config, results, server, capfd)
+    server.clear()
 
 
 def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs(
@@ -63,9 +67,8 @@ def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs
         server.start()
         scene.wait_for_epochs(2)
 
-    scene.train(server.address, {1: die, 2: come_back})
-    assert figures(scene.folder) == untracked
-    assert scene.tracker.follower.wait(60) == 0
+    trained, ended = scene.train(server.address, {1: die, 2: come_back})
+    assert (trained, ended) == (untracked, 0)
     points, expected = scene.points()
     assert points == expected  # before any sync
     assert "refused" in scene.warning()
@@ -73,25 +76,35 @@ def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs
     scene.check_all_is_shown()
 
 
-def slow(path, forward):
-    time.sleep(2)
-    return forward()
-
-
 def test_a_slow_server_is_given_up_when_the_training_has_ended(
     scene, proxy, untracked, monkeypatch
 ):
-    """It would answer in time, but to more requests than the last word has time for."""
-    monkeypatch.setattr(live, "LAST_WORD_S", 3)
+    """First it takes a second for each answer, then longer than anybody waits."""
+    monkeypatch.setattr(live, "LAST_WORD_S", 1)
+    monkeypatch.setitem(CLIENT_ENV, "MLFLOW_HTTP_REQUEST_TIMEOUT", str(10 * HANG_S))
+    training_is_over = threading.Event()
+
+    def take_a_second(path, forward):
+        time.sleep(1)
+        return forward()
+
+    def take_long(path, forward):
+        training_is_over.wait()
+        return forward()
 
     def slow_down():
         scene.wait_for_epochs(1)
-        proxy.misbehave(slow)
+        proxy.misbehave(take_a_second)
 
-    scene.train(proxy.address, {1: slow_down, 2: lambda: until(lambda: proxy.num_faulty)})
-    assert figures(scene.folder) == untracked
-    assert scene.tracker.follower.wait(60) == -signal.SIGALRM
+    def slow_down_more():
+        scene.wait_for_epochs(2)
+        proxy.misbehave(take_long)
+
+    after = {1: slow_down, 2: slow_down_more, 3: lambda: until(lambda: proxy.num_faulty)}
+    trained, ended = scene.train(proxy.address, after)
+    assert (trained, ended) == (untracked, -signal.SIGALRM)
     assert scene.warning() == ""
+    training_is_over.set()
     proxy.misbehave(None)
     assert scene.sync()["failed"] == 0
     scene.check_all_is_shown()
@@ -105,9 +118,10 @@ def test_a_server_that_answers_with_errors_alone(scene, proxy, untracked):
         scene.wait_for_epochs(1)
         proxy.misbehave(lambda path, forward: (next(statuses), PAGE))
 
-    scene.train(proxy.address, {1: break_down, 2: lambda: until(lambda: proxy.num_faulty)})
-    assert figures(scene.folder) == untracked
-    assert scene.tracker.follower.wait(60) == 0
+    trained, ended = scene.train(
+        proxy.address, {1: break_down, 2: lambda: until(lambda: proxy.num_faulty)}
+    )
+    assert (trained, ended) == (untracked, 0)
     assert "error" in scene.warning()
     with pytest.raises(StoreUnavailable) as error:
         scene.sync()
@@ -141,9 +155,8 @@ def test_a_server_that_answers_with_errors_now_and_then(scene, proxy, untracked)
         assert ("current", "true") in scene.shown()["tags"]
 
     proxy.misbehave(Moody())
-    scene.train(proxy.address, {2: is_complete})
-    assert figures(scene.folder) == untracked
-    assert scene.tracker.follower.wait(60) == 0
+    trained, ended = scene.train(proxy.address, {2: is_complete}, keep_weights=True)
+    assert (trained, ended) == (untracked, 0)
     points, expected = scene.points()
     assert points == expected
     assert scene.warning()
@@ -166,12 +179,11 @@ def test_a_full_server(scene, server, untracked, place, caplog):
     def is_still_shown():
         until(scene.warning) if place == "database" else scene.wait_for_epochs(2)
 
-    scene.train(server.address, {1: fill, 2: is_still_shown})
-    assert figures(scene.folder) == untracked
-    assert scene.tracker.follower.wait(60) == 0
+    trained, ended = scene.train(server.address, {1: fill, 2: is_still_shown})
+    assert (trained, ended) == (untracked, 0)
     assert scene.warning()
     if place == "database":
-        with pytest.raises(StoreUnavailable, match="full"):
+        with pytest.raises(StoreUnavailable, match="503"):
             scene.sync()
     else:
         assert scene.sync()["failed"] == 1

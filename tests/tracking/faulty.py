@@ -63,7 +63,8 @@ class Server:
         raise AssertionError(f"mlflow server did not start, see {self.log.name}")
 
     def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was killed before
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def fill(self, name):

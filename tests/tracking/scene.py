@@ -1,10 +1,11 @@
 """A training with a tracker beside it, and what a server shows of it."""
 
+import os
 import re
 import signal
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from faulty import HANG_S
@@ -82,12 +83,25 @@ def until(condition):
         time.sleep(0.05)
 
 
+@contextmanager
+def errors_to(path):
+    """Let standard error go to a file, which can be read while other processes write it."""
+    before = os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
 class Scene:
     """A run of a study of its own that trains with a tracker beside it."""
 
-    def __init__(self, config, results, server, capfd):
-        self.config, self.results, self.server, self.capfd = config, results, server, capfd
-        self.folder, self.said = config.folder(results), ""
+    def __init__(self, config, results, server, errors):
+        self.config, self.results, self.server, self.errors = config, results, server, errors
+        self.folder = config.folder(results)
 
     def train(self, address, after, keep_weights=False):
         """Train, tracked at `address`; `after` has what happens after so many epochs.
@@ -101,7 +115,8 @@ class Scene:
             self.tracker.follower.send_signal(signal.SIGSTOP)
 
         watch = Script(self.folder / "history.csv", {NUM_EPOCHS - 1: freeze} | after)
-        train(self.config, self.results, watch, [self.tracker])
+        with errors_to(self.errors):
+            train(self.config, self.results, watch, [self.tracker])
         assert self.tracker.follower.poll() is None  # frozen, and nobody waited for it
         self.tracker.follower.send_signal(signal.SIGCONT)
         ended = self.tracker.follower.wait(HANG_S)
@@ -111,12 +126,12 @@ class Scene:
         return trained, ended
 
     def warning(self):
-        """What was said on standard error: nothing, or one line of ours."""
-        self.said += self.capfd.readouterr().err
-        if self.said:
-            line = f"MLflow does not show {re.escape(str(self.folder))} completely \\(.*\\); .*\n"
-            assert re.fullmatch(line, self.said), self.said
-        return self.said
+        """What the follower has said: nothing, or one line of ours."""
+        said = self.errors.read_text()
+        if said:
+            line = rf"MLflow does not show {re.escape(str(self.folder))} completely \(.*\); .*\n"
+            assert re.fullmatch(line, said), said
+        return said
 
     def shown(self):
         return content(self.server.database, self.store.experiment_id)

@@ -47,33 +47,12 @@ def untracked(make_config, tmp_path_factory):
 
 
 @pytest.fixture
-def scene(make_config, server, results, request, capfd, monkeypatch):
+def scene(make_config, server, results, request, tmp_path, monkeypatch):
     monkeypatch.setattr(live, "LAST_WORD_S", HANG_S)  # enough on any machine
     study = re.sub(r"\W+", "-", request.node.name)
     config = make_config(recipe=dict(epochs=NUM_EPOCHS)).model_copy(update=dict(study=study))
-    yield Scene(config, results, server, capfd)
+    yield Scene(config, results, server, tmp_path / "errors")
     server.clear()
-
-
-def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs(
-    scene, server, untracked
-):
-    def die():
-        scene.wait_for_epochs(1)
-        server.kill()
-
-    def come_back():
-        until(scene.warning)
-        server.start()
-        scene.wait_for_epochs(2)
-
-    trained, ended = scene.train(server.address, {1: die, 2: come_back})
-    assert (trained, ended) == (untracked, 0)
-    points, expected = scene.points()
-    assert points == expected  # before any sync
-    assert "refused" in scene.warning()
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
 
 
 def test_a_slow_server_is_given_up_when_the_training_has_ended(
@@ -192,5 +171,26 @@ def test_a_full_server(scene, server, untracked, place, caplog):
         assert [status for _, status, *_ in scene.shown()["runs"]] == ["FINISHED"]
     assert all("\n" not in record.getMessage() for record in caplog.records)
     server.clear()
+    assert scene.sync()["failed"] == 0
+    scene.check_all_is_shown()
+
+
+def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs(
+    scene, server, untracked
+):
+    def die():
+        scene.wait_for_epochs(1)
+        server.kill()
+
+    def come_back():
+        until(scene.warning)
+        server.start()
+        scene.wait_for_epochs(2)
+
+    trained, ended = scene.train(server.address, {1: die, 2: come_back})
+    assert (trained, ended) == (untracked, 0)
+    points, expected = scene.points()
+    assert points == expected  # before any sync
+    assert "refused" in scene.warning()
     assert scene.sync()["failed"] == 0
     scene.check_all_is_shown()

@@ -62,22 +62,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sync(folders: list[Path], results: Path, every_s: float | None = None) -> None:
-    """Sync each study's folders with its experiment; whole studies where no folder is named."""
+    """Sync once; or again and again, and then a store that is not well is waited for."""
     while True:
-        studies = defaultdict(list)
-        for folder in folders or sorted(results.glob("runs/*/*/seed*")):
-            if folders or (folder / "config.yaml").exists():  # else it has not begun
-                studies[read_config(folder)["study"]].append(folder)
-        for study, of_study in studies.items():
-            store = init_store(study, results=results)
-            if folders:
-                report, _ = sync_runs(of_study, store)
-            else:
-                report = sync(of_study, store, results / study)
-            print(f"{study}: {json.dumps(report)}", flush=True)
+        try:
+            _sync_once(folders, results)
+        except StoreUnavailable as error:
+            if every_s is None:
+                raise
+            print(f"{error}; trying again in {every_s:g} s", file=sys.stderr, flush=True)
         if every_s is None:
             return
         time.sleep(every_s)
+
+
+def _sync_once(folders: list[Path], results: Path) -> None:
+    """Sync each study's folders with its experiment; whole studies where no folder is named."""
+    studies = defaultdict(list)
+    for folder in folders or sorted(results.glob("runs/*/*/seed*")):
+        if folders or (folder / "config.yaml").exists():  # else it has not begun
+            studies[read_config(folder)["study"]].append(folder)
+    for study, of_study in studies.items():
+        store = init_store(study, results=results)
+        if folders:
+            report, _ = sync_runs(of_study, store)
+        else:
+            report = sync(of_study, store, results / study)
+        print(f"{study}: {json.dumps(report)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+LONGEST_REASON = 800  # characters; that a connection was refused stands at the end of 400
 SQL_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -18,6 +19,11 @@ def masked(text: object) -> str:
     """`text` without the user names, passwords and tokens of any address in it."""
     hidden = re.sub(r"://\S*@", "://***@", str(text))
     return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+", r"\1=***", hidden)
+
+
+def brief(error: object) -> str:
+    """What an error says, masked and in one line: servers answer with whole pages."""
+    return masked(error).partition("\n")[0][:LONGEST_REASON]
 
 
 def resolve_uri(results: Path, uri: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.tracking import models, record
@@ -80,10 +81,19 @@ def send_model(run: RunMirror, metrics: Mapping[str, Any]) -> str:
         return ""
     digest = models.weights_digest(run.folder)
     logged = run.client.search_logged_models([run.experiment_id], f"source_run_id = '{run.run_id}'")
+    whole = [m for m in logged if m.tags.get("weights") == digest and m.status == "READY"]
     for model in logged:
-        if model.tags.get("weights") == digest and model.status == "READY":
-            return model.model_id
-        run.client.delete_logged_model(model.model_id)
+        if model not in whole[:1]:
+            run.client.delete_logged_model(model.model_id)
+    model_id = whole[0].model_id if whole else _send_anew(run, folder, digest)
+    outputs = run.client.get_run(run.run_id).outputs.model_outputs
+    if model_id not in [output.model_id for output in outputs]:  # MLflow refuses a second link
+        run.client.log_outputs(run.run_id, [LoggedModelOutput(model_id, step=0)])
+    return model_id
+
+
+def _send_anew(run: RunMirror, folder: Path, digest: str) -> str:
+    """Make an MLflow model of the folder; return its id."""
     model = run.client.create_logged_model(
         run.experiment_id,
         models.NAME,
@@ -93,5 +103,4 @@ def send_model(run: RunMirror, metrics: Mapping[str, Any]) -> str:
     )
     run.client.log_model_artifacts(model.model_id, str(folder))
     run.client.finalize_logged_model(model.model_id, "READY")
-    run.client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model.model_id

@@ -12,7 +12,6 @@ import contextlib
 import json
 import logging
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from types import TracebackType
 from typing import TextIO
 
 import posmlp
-from posmlp.tracking.address import masked
+from posmlp.tracking.address import brief
 from posmlp.tracking.mirror import RunMirror
 from posmlp.tracking.store import CLIENT_ENV, Store, open_client
 
@@ -120,22 +119,33 @@ def follow(orders: TextIO) -> None:
     task = json.loads(orders.readline())
     os.nice(NICE)
     folder, store = Path(task["run_folder"]), Store(**task["store"])
-    run, warned, alive = None, False, True
+    ended = threading.Event()
+    waits = threading.Thread(target=_wait_for_end, args=(orders, ended, task["last_word_s"]))
+    waits.daemon = True
+    waits.start()
+    run, warned = None, False
     while True:
+        alive = not ended.is_set()
         try:
             run = run or RunMirror(
                 folder, open_client(store.uri, store.experiment_id), store.experiment_id
             )
             run.update(alive=alive)
         except Exception as error:
+            run = None  # so that the next time looks what MLflow has, and completes it
             if not warned:
-                logger.warning(not_shown(folder, masked(error)))
+                logger.warning(not_shown(folder, brief(error)))
             warned = True
         if not alive:
             return
-        if select.select([orders], [], [], task["interval_s"])[0]:
-            alive = False
-            signal.alarm(task["last_word_s"])
+        ended.wait(task["interval_s"])
+
+
+def _wait_for_end(orders: TextIO, ended: threading.Event, last_word_s: int) -> None:
+    """Note that the trainer is gone; in a thread, for the other one may be waiting for a server."""
+    orders.read()
+    signal.alarm(last_word_s)  # ends this process
+    ended.set()
 
 
 def not_shown(run_folder: Path, reason: object) -> str:

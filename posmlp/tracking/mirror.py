@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.tracking import attachments, record
-from posmlp.tracking.address import masked
+from posmlp.tracking.address import brief, masked
 from posmlp.tracking.store import Store, open_client
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def sync_runs(
             counts["points"] += run.complete(alive=folder in alive)
         except Exception as error:
             client = open_client(store.uri, store.experiment_id)  # raises if it is the store
-            logger.warning("%s is not shown in MLflow: %s", folder, masked(error))
+            logger.warning("%s is not shown in MLflow: %s", folder, brief(error))
             counts["failed"] += 1
         else:
             counts["runs"] += 1
@@ -93,6 +93,7 @@ class RunMirror:
             now = record.state(self.folder, self.config["key"], alive=alive)
             if now.status != "RUNNING":
                 self._finish(now)
+                attachments.send_files(self)
 
     def complete(self, *, alive: bool) -> int:
         """Send everything again, whatever MLflow has, and the model; returns how many points."""
@@ -103,6 +104,8 @@ class RunMirror:
             now = record.state(self.folder, self.config["key"], alive=alive)
             num_points = self._finish(now)
             num_points += self._send([*history, *record.read_system(self.folder)])
+            if now.status != "RUNNING":
+                attachments.send_files(self)  # last: their disk may be full where the store is well
             metrics = record.read_metrics(self.folder, self.config["key"])
             if metrics:
                 self.model_id = attachments.send_model(self, metrics)
@@ -194,14 +197,12 @@ class RunMirror:
         return len(metrics)
 
     def _finish(self, now: record.State) -> int:
-        """Send what a run has at its end, and its status; returns the number of points sent."""
+        """Send the figures that a run has at its end, and its status; returns how many points."""
         num_points = 0
         metrics = record.read_metrics(self.folder, self.config["key"])
         if metrics:
             num_points = self._send([record.final_line(metrics, self.config)])
             attachments.send_datasets(self, metrics)
-        if now.status != "RUNNING":
-            attachments.send_files(self)
         if (now.status, now.end_ms) != (self.status, self.end_ms):
             if now.status == "RUNNING":
                 self.client.update_run(self.run_id, status=now.status)

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from posmlp.tracking.address import SQL_PORTS, StoreError, masked, resolve_uri, sqlite_path
+from posmlp.tracking.address import (
+    SQL_PORTS,
+    StoreError,
+    brief,
+    masked,
+    resolve_uri,
+    sqlite_path,
+)
 from posmlp.tracking.experiment import find_or_create_experiment
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ TIMEOUT_S = 5
 CLIENT_ENV = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a busy server may ask for an hour
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -95,7 +103,7 @@ def init_store(
     except StoreUnavailable:
         raise
     except Exception as error:  # MLflow's and its database drivers' are of many kinds
-        raise _unavailable(uri, error) from None
+        raise unavailable(uri, error) from None
     live = not (database and _on_network(database))
     return Store(uri, experiment_id, live, socket.gethostname() if database else "")
 
@@ -161,7 +169,7 @@ def open_client(uri: str, experiment_id: str | None = None) -> MlflowClient:
         else:
             client.get_experiment(experiment_id)
     except Exception as error:
-        raise _unavailable(uri, error) from None
+        raise unavailable(uri, error) from None
     return client
 
 
@@ -171,9 +179,9 @@ def bound_mlflow() -> None:
         os.environ.setdefault(name, value)
 
 
-def _unavailable(uri: str, error: Exception) -> StoreUnavailable:
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return StoreUnavailable(masked(f"{uri}: {reason}"))
+def unavailable(uri: str, error: Exception) -> StoreUnavailable:
+    """What to raise where an error of MLflow or its drivers means that the store is not well."""
+    return StoreUnavailable(brief(f"{uri}: {type(error).__name__}: {error}"))
 
 
 def _check_reachable(uri: str) -> None:
@@ -190,7 +198,7 @@ def _check_reachable(uri: str) -> None:
         try:
             socket.create_connection((parts.hostname, port), TIMEOUT_S).close()
         except OSError as error:
-            raise _unavailable(uri, error) from None
+            raise unavailable(uri, error) from None
 
 
 def _schema_version(database: Path) -> str | None:

@@ -15,7 +15,7 @@ from posmlp.tracking import record, view
 from posmlp.tracking.address import masked
 from posmlp.tracking.mirror import RunMirror, sync_runs
 from posmlp.tracking.registry import register
-from posmlp.tracking.store import Store, open_client
+from posmlp.tracking.store import Store, open_client, unavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,14 +39,19 @@ def sync(run_folders: Sequence[Path], store: Store, study_folder: Path) -> dict[
         Counts of runs (sync_runs), and in words what stands in the registry.
 
     Raises:
-        StoreUnavailable: the store does not answer.
+        StoreUnavailable: the store does not answer, or cannot take more.
     """
     counts, mirrors = sync_runs(run_folders, store)
     client = open_client(store.uri, store.experiment_id)
+    from mlflow.exceptions import MlflowException
+
     shown = StudyMirror(study_folder, client, store.experiment_id)
-    shown.retire_others(run_folders)
-    best = shown.show(mirrors)
-    return {**counts, "registry": register(client, shown, best)}
+    try:
+        shown.retire_others(run_folders)
+        best = shown.show(mirrors)
+        return {**counts, "registry": register(client, shown, best)}
+    except MlflowException as error:
+        raise unavailable(store.uri, error) from None
 
 
 def first_note(study: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.tracking import StoreError
-from posmlp.tracking.address import masked, resolve_uri
+from posmlp.tracking.address import LONGEST_REASON, brief, masked, resolve_uri
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +83,9 @@ def test_refused_address_does_not_show_its_password(tmp_path):
     with pytest.raises(StoreError) as error:
         resolve_uri(tmp_path, "oracle://anna:secret@host/x")
     assert "secret" not in str(error.value)
+
+
+def test_an_error_is_told_in_one_line_without_secrets():
+    error = OSError("http://anna:secret@host is full\n[SQL: INSERT ...]\n" + "x" * 5000)
+    assert brief(error) == "http://***@host is full"
+    assert len(brief("x" * 5000)) == LONGEST_REASON

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 import urllib.request
 from pathlib import Path
 
@@ -104,3 +105,17 @@ def test_sync_command_finds_the_runs_and_reports_each_study(results, new_run, ca
     new_run(seed=1).write_history(1)
     main(["sync", "--results", str(results)])
     assert capsys.readouterr().out.startswith('digits: {"runs": 2, "finished": 1, "running": 0, ')
+
+
+def test_repeated_sync_outlives_a_server_that_is_down(results, new_run, capsys, monkeypatch):
+    new_run().finish()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    def sleep(seconds):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{results}/mlflow.db")
+        if capsys.readouterr().out:  # it has synced
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("posmlp.tracking.__main__.time", types.SimpleNamespace(sleep=sleep))
+    main(["sync", "--results", str(results), "--every", "5"])
+    assert capsys.readouterr().out == "Stopped.\n"

@@ -218,6 +218,16 @@ def test_what_is_missing_in_the_middle_is_added_again(store, new_run):
         assert sorted(after[table], key=str) == sorted(before[table], key=str), table
 
 
+def test_figures_are_shown_where_files_cannot_be(store, client, results, new_run):
+    (results / "mlartifacts").touch()  # no folder can be made there
+    run = new_run().finish(5)
+    with pytest.raises(NotADirectoryError):
+        mirror(run.path, store)
+    (only,) = client.search_runs([store.experiment_id])
+    assert only.info.status == "FINISHED"
+    assert len(client.get_metric_history(only.info.run_id, "lr")) == 5
+
+
 def test_changed_file_is_sent_again(store, client, new_run, tmp_path):
     run = new_run().finish()
     run_id = mirror(run.path, store)

@@ -165,10 +165,10 @@ def test_a_full_server(scene, server, untracked, place, caplog):
         with pytest.raises(StoreUnavailable, match="503"):
             scene.sync()
     else:
-        assert scene.sync()["failed"] == 1
         points, expected = scene.points()
         assert points == expected
         assert [status for _, status, *_ in scene.shown()["runs"]] == ["FINISHED"]
+        assert scene.sync()["failed"] == 1
     assert all("\n" not in record.getMessage() for record in caplog.records)
     server.clear()
     assert scene.sync()["failed"] == 0

@@ -77,7 +77,7 @@ class Table:
         return "\n".join(
             [
                 r"\begin{table*}",
-                r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+                r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
                 rf"\caption{{{escape_latex(f'{self.title}{stop} {self.caption}')}}}",
                 r"\vspace{4pt}",
                 rf"\begin{{tabular}}{{{align}}}",

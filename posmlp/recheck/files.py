@@ -35,7 +35,7 @@ def compare_folders(
         path.relative_to(folder)
         for folder in (committed, anew)
         for path in folder.glob(pattern)
-        if path.is_file()
+        if path.is_file() and not path.name.startswith(".")  # marks of Snakemake
     }
     return [
         CheckedFile(study, kind, committed / place, difference(committed / place, anew / place))

@@ -36,7 +36,7 @@ def network_files(collected: Collected, sample: Sample, into: Path) -> list[Chec
         path.relative_to(root)
         for root in (folder, into)
         for path in root.glob("figures/*/*")
-        if path.parent.name != RUN_CURVES.name
+        if path.parent.name != RUN_CURVES.name and not path.name.startswith(".")
     }
     files = granularity_file(collected, drawn, into, reason)
     for place in sorted(places):

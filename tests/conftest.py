@@ -1,12 +1,16 @@
 """What all tests share."""
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
 
 # The suite runs a process per core; more threads than cores make small tensors ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Without a GPU Triton's interpreter runs the kernels; it must know before it is first imported.
+if not shutil.which("nvidia-smi"):
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")

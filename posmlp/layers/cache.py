@@ -1,6 +1,7 @@
 """When a layer's map is computed: once while weights stay as they are, and once a training step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,15 @@ class MapCache:
             aliases = [weight.detach() for weight in weights]
             self.map, self.made_of = compute().to(dtype), (aliases, marks)
         return self.map
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Leave a step's shared map alone, whose backward pass comes once."""
+        step, self.step = self.step, None
+        try:
+            yield
+        finally:
+            self.step = step
 
     def __reduce__(self) -> tuple:
         return MapCache, ()

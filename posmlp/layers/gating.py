@@ -60,4 +60,4 @@ class GatingUnit(nn.Module):
         self.proj = TokenMixing(window, gate, groups, softmax, psd, bias, mask_WNN)
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
-        return u * self.proj(self.norm(v))
+        return self.proj(self.norm(v), u)

@@ -7,13 +7,17 @@ Shape letters: S channel groups, N tokens of a window (M: queries), C gated chan
 an image.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
 from posmlp.layers.cache import MapCache
 from posmlp.layers.convolution import convolve
+from posmlp.layers.fastest import fastest
 from posmlp.layers.position import Quadratic, num_tokens, over_pairs
 from posmlp.layers.units import check_switches, gate_spec
 
@@ -23,8 +27,11 @@ from posmlp.layers.units import check_switches, gate_spec
 SCORE_RANGE = 60.0
 
 # Tokens of a window from which a convolution is faster than the map at every batch size, measured
-# on a CPU (benchmarks/speed.py --only growth). No GPU has been measured: there it is never chosen.
+# on a CPU (benchmarks/speed.py --only growth); and those from which it is timed too on a GPU.
 CONVOLVE_FROM = {("cpu", torch.float32): 1024, ("cpu", torch.bfloat16): 1600}
+CONVOLVE_ON_GPU_FROM = 1024
+
+Way = Callable[[Tensor, Tensor | None], Tensor]  # of v and u
 
 
 def softmax_over_keys(scores: Tensor) -> Tensor:
@@ -162,25 +169,57 @@ class TokenMixing(nn.Module):
         """Return b as a row (N,)."""
         return self.bias if self.position_bias is None else self.position_bias[:, 0]
 
-    def convolves(self, v: Tensor) -> bool:
-        """Say whether mixing these tokens is a convolution, and one that pays."""
-        return (
-            self.position is not None
-            and self.weight is None
-            and self.mask_WNN is None
-            and num_tokens(self.window) >= CONVOLVE_FROM.get((v.device.type, v.dtype), torch.inf)
-            and not torch.compiler.is_compiling()  # which rows it mends depends on the values
-        )
+    def way(self, v: Tensor, u: Tensor | None) -> Way:
+        """Return the fastest of the methods that compute the same numbers."""
+        by_offset = self.position is not None and self.weight is None and self.mask_WNN is None
+        if not by_offset or torch.compiler.is_compiling():
+            return self.by_map
+        if v.is_cuda:
+            return self.fastest_on_gpu(v, u)
+        fewest = CONVOLVE_FROM.get((v.device.type, v.dtype), torch.inf)
+        return self.by_convolution if num_tokens(self.window) >= fewest else self.by_map
 
-    def forward(self, v: Tensor) -> Tensor:
-        """Mix (C, ..., N); with a mask (C, B, W, N)."""
+    def fastest_on_gpu(self, v: Tensor, u: Tensor | None) -> Way:
+        """Time every way once for each size; use the map where results must repeat to the bit."""
+        if torch.are_deterministic_algorithms_enabled():
+            return self.by_map
+        rows, tokens = len(v) // self.groups * (v[0].numel() // v.shape[-1]), v.shape[-1]
+        ways = {"the map": self.by_map}
+        if tokens >= CONVOLVE_ON_GPU_FROM:
+            ways["the convolution"] = self.by_convolution
+        if u is not None and find_spec("triton") and rows * tokens < 2**31:
+            from posmlp.layers.kernels import TILES
+
+            ways |= {f"the kernel with {tile}": partial(self.by_kernel, tile) for tile in TILES}
+        sizes = self.window, self.groups, len(v), rows.bit_length(), self.softmax, u is None
+        circumstances = v.device, v.dtype, self.training, torch.is_grad_enabled()
+        with self.cache.alone():
+            return ways[fastest(ways, (v, u), self.parameters(), (*sizes, *circumstances))]
+
+    def forward(self, v: Tensor, u: Tensor | None = None) -> Tensor:
+        """Mix (C, ..., N), with a mask (C, B, W, N); gate the result with u of the same shape."""
+        return self.way(v, u)(v, u)
+
+    def by_map(self, v: Tensor, u: Tensor | None) -> Tensor:
         bias_N = self.token_bias()
-        if self.convolves(v):
-            with without_autocast(v.device):
-                mixed = convolve(self.position.scores(), v, self.window, self.softmax)
-            return mixed if bias_N is None else mixed + bias_N.to(v.dtype)
         map_SNN = self.cache.get(self, self.token_map, v.dtype)
-        return mix(map_SNN, v, None if bias_N is None else bias_N.to(v.dtype))
+        mixed = mix(map_SNN, v, None if bias_N is None else bias_N.to(v.dtype))
+        return mixed if u is None else u * mixed
+
+    def by_convolution(self, v: Tensor, u: Tensor | None) -> Tensor:
+        bias_N = self.token_bias()
+        with without_autocast(v.device):
+            mixed = convolve(self.position.scores(), v, self.window, self.softmax)
+        mixed = mixed if bias_N is None else mixed + bias_N.to(v.dtype)
+        return mixed if u is None else u * mixed
+
+    def by_kernel(self, tile: tuple[int, ...], v: Tensor, u: Tensor) -> Tensor:
+        from posmlp.layers.kernels import gated_mixing  # where there is no GPU, there is no Triton
+
+        with without_autocast(v.device):
+            scores_SO = self.position.scores()
+        switches = self.window, self.softmax, SCORE_RANGE, tile
+        return gated_mixing(scores_SO, u, v, self.token_bias(), *switches)
 
     def train(self, mode: bool = True) -> "TokenMixing":
         """Forget the map too: changes that torch does not see, through `.data`, end with this."""

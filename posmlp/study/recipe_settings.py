@@ -109,6 +109,11 @@ class Recipe(Section):
     amp: Literal["auto", "off"] = Field(
         "auto", description="bfloat16 autocast; auto: on where the device gains by it"
     )
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = Field(
+        None,
+        description="torch.compile's mode; the last two record CUDA graphs, by which small models "
+        "gain most (GPUs only); it needs a C++ compiler; null: nothing is compiled",
+    )
     dist_bn: Literal["reduce", "sync"] = Field(
         "reduce",
         description="BatchNorm over several devices: each normalises its own share and the running "

@@ -1,5 +1,7 @@
 """What a network costs: parameters, those that mix tokens, and multiply-accumulates."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,12 +22,11 @@ def token_mixing_parameters(model: nn.Module) -> list[int]:
 def multiply_accumulates(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     """Count one image's multiply-accumulates in the forward pass, which papers print as FLOPs.
 
-    Matrix products and convolutions count, sums and activations do not, as in fvcore.
+    Matrix products and convolutions count, sums, activations and normalisation do not. Token mixing
+    counts as the product with the map that it is, however it is computed.
     """
-    was_training = model.training
-    parameter = next(model.parameters())
-    image = torch.zeros(1, *image_shape, device=parameter.device, dtype=parameter.dtype)
+    without_numbers = copy.deepcopy(model).to("meta").eval()
+    image = torch.zeros(1, *image_shape, device="meta", dtype=next(model.parameters()).dtype)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(image)
-    model.train(was_training)
+        without_numbers(image)
     return counter.get_total_flops() // 2

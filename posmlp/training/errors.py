@@ -26,6 +26,11 @@ def explained(error: Exception, part_size: int, grad_accum: int) -> TrainingErro
             f"recipe.grad_accum to {2 * grad_accum}: recipe.batch_size stays what it is and is "
             "computed in smaller parts. Or train on more GPUs"
         )
+    if any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__):
+        return TrainingError(
+            f"recipe.compile: torch's compiler has failed ({first_line(text)}). It needs a C++ "
+            "compiler on this machine, such as g++; or set recipe.compile to null"
+        )
     if cut_off or "DataLoader worker" in text:
         what = first_line(text) or "its connection was cut off"
         return TrainingError(

@@ -138,12 +138,15 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
             f"recipe.batch_size: {recipe.batch_size} leaves {train.share.part_size} images a part "
             f"on {world.size} processes; Mixup and CutMix need an even number"
         )
+    ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
+    if recipe.compile:
+        compile_networks([model, ema.module] if ema else [model], recipe.compile, device)
     trainer = Trainer(
         config=config,
         world=world,
         model=model,
         ddp=DistributedDataParallel(model) if world.size > 1 else None,
-        ema=ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None,
+        ema=ema,
         optimizer=optimizer,
         scheduler=scheduler,
         mixup=mixup,
@@ -166,6 +169,16 @@ def with_synchronised_statistics(model: nn.Module, device: torch.device) -> nn.M
     if device.type != "cuda":
         raise TrainingError("recipe.dist_bn: sync works on GPUs only; set reduce, or device: cuda")
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def compile_networks(networks: list[nn.Module], mode: str, device: torch.device) -> None:
+    """Let torch.compile take each network whole when it is first called; names stay the same."""
+    if mode != "default" and device.type != "cuda":
+        raise TrainingError(
+            f"recipe.compile: {mode} works on GPUs only; set default or null, or device: cuda"
+        )
+    for network in networks:
+        network.compile(mode=mode, fullgraph=True)
 
 
 def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Parts:

@@ -10,7 +10,7 @@ from timm.models import is_model_in_modules
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import GATES, SettingError
-from posmlp.models.gated_mlp import positional_parameters
+from posmlp.models.gated_mlp import GatedMlp, positional_parameters
 from posmlp.training.cost import multiply_accumulates, num_parameters
 
 MODELS = sorted(
@@ -70,6 +70,13 @@ def test_multiply_accumulates_are_the_analytic_figures(name, gigamacs):
     with torch.device("meta"):
         model = timm.create_model(name)
         assert multiply_accumulates(model, (3, 224, 224)) / 1e9 == pytest.approx(gigamacs, rel=5e-3)
+
+
+def test_a_large_window_counts_as_the_product_with_its_map_though_it_is_convolved():
+    tokens, dim, hidden = 1024, 8, 32
+    mlp = GatedMlp(dim, hidden, torch.nn.GELU, 0.0, dict(window=(32, 32), gate="gqpe", groups=2))
+    expected = tokens * (dim * hidden + hidden // 2 * (tokens + dim))
+    assert multiply_accumulates(mlp, (tokens, dim)) == pytest.approx(expected, rel=5e-3)
 
 
 @pytest.mark.parametrize("gate", GATES)

@@ -1,5 +1,6 @@
 """The loop: it learns, repeats itself, resumes exactly, and stops when the loss is not a number."""
 
+import copy
 import io
 import math
 
@@ -191,6 +192,31 @@ def test_what_has_diverged_is_never_saved(make_config, new_trainer, wish):
         train(trainer, nothing, saved.append, Asks(2, wish))  # after the first step
     assert trainer.step == 1
     assert not saved
+
+
+def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trainer, trained):
+    torch.compiler.reset()
+    recipe = EVERYTHING | dict(grad_accum=1)
+    compiled, plain = (make_config(recipe=recipe | dict(compile=c)) for c in ("default", None))
+    states = []
+    whole = new_trainer(compiled)
+    train(whole, nothing, lambda state: states.append(copy.deepcopy(state)), Asks(2, Asked.SAVE))
+    second = new_trainer(compiled)
+    second.load_state_dict(states[0])
+    assert (second.epoch, second.step) == (0, 1)
+    train(second, nothing, nothing)
+    assert_equal_to_the_bit(second, whole)
+    expected = trained(plain)
+    assert whole.model.state_dict().keys() == expected.model.state_dict().keys()
+    for row, other in zip(figures(whole), figures(expected), strict=True):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+        assert row["ema_test_loss"] == pytest.approx(other["ema_test_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_cuda_graphs_need_a_gpu(make_config, new_trainer, mode):
+    with pytest.raises(TrainingError, match=f"recipe.compile: {mode} works on GPUs only; set"):
+        new_trainer(make_config(recipe=dict(compile=mode)))
 
 
 def test_deterministic_sets_the_switches_of_torch(make_config, new_trainer, monkeypatch):

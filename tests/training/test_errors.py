@@ -1,5 +1,8 @@
 """explained: failures of libraries, real ones, in a study's own words."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -36,6 +39,26 @@ def test_a_reader_that_is_gone_is_explained_however_it_shows():
         ConnectionResetError(104, "Connection reset by peer"),
     ):
         assert str(explained(error, 64, 1)).startswith("a process that reads images has ended (")
+
+
+WITHOUT_COMPILER = """
+import torch
+from torch._inductor import config
+from posmlp.training.errors import explained
+config.cpp.cxx, config.force_disable_caches = ("/no/such/compiler",), True
+try:
+    torch.compile(torch.sin)(torch.ones(3))
+except RuntimeError as error:
+    print(explained(error, 64, 1))
+"""
+
+
+def test_a_machine_without_a_compiler_is_told_what_to_set():
+    command = [sys.executable, "-c", WITHOUT_COMPILER]  # torch remembers whether there is one
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert text.startswith("recipe.compile: torch's compiler has failed (InvalidCxxCompiler: No ")
+    assert text.endswith("or set recipe.compile to null\n")
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize(

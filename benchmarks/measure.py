@@ -5,11 +5,15 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from posmlp.layers import TokenMixing
 
 Work = Callable[[], object]
 
@@ -34,6 +38,8 @@ def compare(ours: Work, other: Work, repetitions: int) -> Comparison:
     ours(), other()
     gc.collect()
     pairs = []
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     for i in range(repetitions):
         order = (ours, other) if i % 2 else (other, ours)
         took = {work: seconds(work) for work in order}
@@ -44,11 +50,26 @@ def compare(ours: Work, other: Work, repetitions: int) -> Comparison:
 
 
 def seconds(work: Work) -> float:
-    """Time a piece of work; on one thread in CPU seconds, which other processes take no part in."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    """Time a piece of work to its end on the GPU, where there is one.
+
+    Elsewhere, and on one thread, in CPU seconds, which other processes take no part in.
+    """
+    on_gpu = torch.cuda.is_available()
+    clock = time.process_time if torch.get_num_threads() == 1 and not on_gpu else time.perf_counter
     started = clock()
     work()
+    if on_gpu:
+        torch.cuda.synchronize()
     return clock() - started
+
+
+def peak_memory(work: Work) -> int:
+    """Return how many bytes a piece of work holds on the GPU at most, beside what is there."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def quartiles(values: list[float]) -> list[float]:
@@ -56,29 +77,41 @@ def quartiles(values: list[float]) -> list[float]:
 
 
 def operations(work: Work) -> int:
-    """Return the floating-point operations of matrix products and convolutions."""
-    with FlopCounterMode(display=False) as counter:
+    """Return the floating-point operations of matrix products and convolutions.
+
+    Mixing counts as the product with its map, also where another way takes fewer.
+    """
+    with by_map(), FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
 
 
-def matmul_rate(dtype: torch.dtype, size: int = 1536) -> float:
+def by_map() -> AbstractContextManager:
+    """Let every layer mix with its map, and not in the way that is fastest."""
+    return mock.patch.object(TokenMixing, "way", lambda layer, v, u: layer.by_map)
+
+
+def matmul_rate(dtype: torch.dtype, device: str) -> float:
     """Return the operations a second of a large square product."""
-    a = torch.randn(size, size).to(dtype)
-    a @ a
+    size = 1536 if device == "cpu" else 8192
+    a = torch.randn(size, size, device=device).to(dtype)
+    seconds(lambda: a @ a)
     return 2 * size**3 / min(seconds(lambda: a @ a) for _ in range(7))
 
 
-def copy_bandwidth(megabytes: int = 256) -> float:
+def copy_bandwidth(device: str) -> float:
     """Return the bytes a second, read and written, of a copy that no cache holds."""
-    a = torch.randn(megabytes << 18)
+    megabytes = 256 if device == "cpu" else 2048
+    a = torch.randn(megabytes << 18, device=device)
     b = torch.empty_like(a)
-    b.copy_(a)
+    seconds(lambda: b.copy_(a))
     return 2 * 4 * a.numel() / min(seconds(lambda: b.copy_(a)) for _ in range(5))
 
 
-def processor() -> str:
-    """Return the processor's name and how many cores this process computes on."""
+def hardware() -> str:
+    """Return the GPU's name, or the processor's and how many cores this process computes on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
     threads = torch.get_num_threads()

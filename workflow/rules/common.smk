@@ -118,13 +118,12 @@ def run_of(wildcards):
 def runs_at_once():
     """How many runs train side by side at most, and what limits them."""
     if SITE:
-        return runs_of_partition(
-            SITE.partition, STUDY.gpus, ON_GPUS, workflow.nodes, RUNS_PER_GPU
-        )
+        return runs_of_partition(SITE.partition, STUDY.gpus, ON_GPUS, workflow.nodes, RUNS_PER_GPU)
     at_once, where = max(1, workflow.cores // THREADS), f"{workflow.cores} cores"
     if GPUS:
         at_once = min(at_once, ROOM)
-        where = f"{len(GPUS)} GPUs, {RUNS_PER_GPU} runs on each at most; {where}"
+        each = f", {RUNS_PER_GPU} runs on each at most" if RUNS_PER_GPU > 1 else ""
+        where = f"{len(GPUS)} GPUs{each}; {where}"
     return at_once, f"{where} of this machine"
 
 

@@ -1,6 +1,7 @@
 """GPUs shared by runs of one machine: who gets which, and that a dead run's is free again."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -65,12 +66,17 @@ def start(tmp_path):
         process.communicate()
 
 
+def line(stream):
+    assert select.select([stream], [], [], 30)[0], "nothing said in 30 s"
+    return stream.readline().strip()
+
+
 def held(process):
-    return process.stdout.readline().strip()
+    return line(process.stdout)
 
 
 def wait_until_it_waits(process):
-    assert "waiting for a GPU" in process.stderr.readline()
+    assert "waiting for a GPU" in line(process.stderr)
 
 
 def test_runs_are_spread_evenly_and_no_gpu_holds_more_than_it_may(start):
@@ -90,14 +96,13 @@ def test_a_killed_run_leaves_its_gpu_to_the_next(start):
 
 def test_the_emptiest_gpu_is_taken(start):
     runs = [start(runs_per_gpu=4) for _ in range(8)]
-    places = [(held(run), run) for run in runs]
-    left = [run for name, run in places if name == "4"][1:] + [
-        run for name, run in places if name == "5"
-    ][:1]
-    for run in left:  # 4 holds one run now, 5 holds three
+    on = {"4": [], "5": []}
+    for run in runs:
+        on[held(run)].append(run)
+    for run in (on["4"][0], *on["5"][1:]):
         run.kill()
         run.wait()
-    assert [held(start(runs_per_gpu=4)) for _ in range(2)] == ["4", "4"]
+    assert [held(start(runs_per_gpu=4)) for _ in range(2)] == ["5", "5"]  # 4 has three, 5 one
 
 
 def test_a_run_of_several_gpus_has_them_to_itself(start):

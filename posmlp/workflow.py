@@ -35,6 +35,12 @@ class Settings(Section):
     system_metrics: float = Field(
         0.0, ge=0, description="seconds between notes of CPU, memory and GPU use; 0: none"
     )
+    runs_per_gpu: int = Field(
+        1,
+        ge=1,
+        description="runs that share a GPU, at most, for small networks on a large one; on a "
+        "cluster its GPUs must have shards",
+    )
     slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
 
 
@@ -45,6 +51,19 @@ def read_settings(config: dict[str, Any]) -> Settings:
     except ValidationError as error:
         where = "config/config.yaml or --config"
         raise StudyError([f"{where}: {fault}" for fault in faults(error, Settings)]) from None
+
+
+def sharing(settings: Settings, gpus: int) -> int:
+    """How many runs share a GPU; 1 on CPUs. StudyError where each takes several GPUs."""
+    if settings.device == "cpu":
+        return 1
+    if settings.runs_per_gpu > 1 and gpus > 1:
+        raise StudyError(
+            f"config/config.yaml or --config: runs_per_gpu: {settings.runs_per_gpu} runs cannot "
+            f"share a GPU where each takes {gpus} (gpus in the study file); only runs of one GPU "
+            "can. Write runs_per_gpu=1, or gpus: 1 in the study file"
+        )
+    return settings.runs_per_gpu
 
 
 @contextmanager

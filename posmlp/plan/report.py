@@ -19,6 +19,7 @@ def plan_text(
     at_once: int,
     where: str,
     limit_minutes: int | None,
+    runs_per_gpu: int = 1,
 ) -> str:
     """Return the plan as it is printed.
 
@@ -26,6 +27,7 @@ def plan_text(
         at_once: runs that train side by side, at most.
         where: what limits that number.
         limit_minutes: of a job; None: there is none.
+        runs_per_gpu: runs that share a GPU.
     """
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
     rows = [
@@ -40,7 +42,7 @@ def plan_text(
         for e in estimates
     ]
     known = [e for e in estimates if e.seconds is not None]
-    device_hours = sum(e.seconds * e.num_left for e in known) * study.gpus / 3600
+    device_hours = sum(e.seconds * e.num_left for e in known) * study.gpus / runs_per_gpu / 3600
     lines = [
         f"Plan of {study.name}: {num_runs} runs, {num_runs - num_left} done, {num_left} to do; "
         f"{study.gpus} GPU{'s' * (study.gpus > 1)} each",
@@ -54,6 +56,11 @@ def plan_text(
             f"To pay for:  {device_hours:.2f} GPU-hours (hours of processes on CPUs)",
             f"To wait for: {duration(wall)} with {at_once} runs at once ({where})",
             longest_text(known, limit_minutes),
+        ]
+    if known and runs_per_gpu > 1:
+        lines += [
+            f"Shared GPUs: {runs_per_gpu} runs on each. Where the times above are of runs that had "
+            "a GPU to themselves, as in a calibration, this is the least to pay and to wait for"
         ]
     lines += [disk_text(results, estimates)]
     missing = [e.variant for e in estimates if e.seconds is None and e.num_left]

@@ -1,6 +1,7 @@
 """Slurm's own commands, asked with a time limit; none of them runs where Slurm is not installed."""
 
 import getpass
+import math
 import re
 import shutil
 import subprocess
@@ -69,8 +70,19 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
     return list(found.items())
 
 
+def gpus_and_shards(partition: str | None) -> list[tuple[int, int]]:
+    """The GPUs of each node of the partitions named, and the shards that they are cut into."""
+    found = [node.split("|")[1] for node in sinfo("%N|%G", partition, "--Node")]
+    return [(_count("gpu", gres), _count("shard", gres)) for gres in found]
+
+
+def _count(kind: str, gres: str) -> int:
+    """How many of a kind sinfo's column %G names: gpu:h200:4(S:0-1),shard:h200:16(S:0-1)."""
+    return sum(int(number) for number in re.findall(rf"\b{kind}:(?:[^:,(]+:)?(\d+)", gres))
+
+
 def runs_of_partition(
-    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int
+    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int, runs_per_gpu: int = 1
 ) -> tuple[int, str]:
     """How many runs a partition holds at once, other users apart, and what limits them.
 
@@ -82,11 +94,23 @@ def runs_of_partition(
     jobs = f"{most_jobs} jobs in the queue at most"
     if not on_gpus or not installed():
         return most_jobs, jobs
-    nodes = sinfo("%N|%G", partition, "--Node")
-    found = [re.findall(r"gpu:(?:[^:,(]+:)?(\d+)", node.split("|")[1]) for node in nodes]
-    total = sum(int(number) for numbers in found for number in numbers)
-    at_once = max(1, min(most_jobs, total // gpus))
-    return at_once, f"{total} GPUs in partition {partition or '(default)'}; {jobs}"
+    nodes = gpus_and_shards(partition)
+    total = sum(number for number, _ in nodes)
+    room, each = total // gpus, ""
+    if runs_per_gpu > 1:
+        shards = math.ceil(shards_of_gpu(nodes) / runs_per_gpu) or 1
+        room = sum(number * (cut // number // shards) for number, cut in nodes if number)
+        each = f", {runs_per_gpu} runs on each at most"
+    where = f"{total} GPUs in partition {partition or '(default)'}{each}"
+    return max(1, min(most_jobs, room)), f"{where}; {jobs}"
+
+
+def shards_of_gpu(nodes: list[tuple[int, int]]) -> int:
+    """Into how many shards a GPU of these nodes is cut: the most, where nodes differ.
+
+    A share of those is on no node less than the same share of a GPU.
+    """
+    return max((shards // gpus for gpus, shards in nodes if gpus), default=0)
 
 
 def minutes_of(limit: str) -> int | None:

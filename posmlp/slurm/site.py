@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field
 
-from posmlp.slurm.commands import partition_minutes
+from posmlp.slurm.commands import (
+    gpus_and_shards,
+    installed,
+    partition_minutes,
+    shards_of_gpu,
+)
 from posmlp.study.errors import StudyError
 from posmlp.study.settings import Section
 
@@ -45,9 +50,17 @@ class Site(Section):
         "ask up to a minute earlier",
     )
 
+    def shared_by(self, runs_per_gpu: int) -> Self:
+        """The site as one of so many runs that share a GPU is to ask for it."""
+        parts = {
+            "cpus": max(1, self.cpus // runs_per_gpu),
+            "mem_gb": self.mem_gb / runs_per_gpu,
+        }
+        return self.model_copy(update=parts)
+
 
 def training_resources(
-    site: Site, gpus: int, nodes: int, on_gpus: bool, main_process: bool
+    site: Site, gpus: int, nodes: int, on_gpus: bool, main_process: bool, runs_per_gpu: int = 1
 ) -> dict[str, Any]:
     """What a training asks Slurm for, by the names of Snakemake's plugin.
 
@@ -56,9 +69,12 @@ def training_resources(
         on_gpus: whether to ask for GPUs at all.
         main_process: whether these are the resources of a submission; a job inside its own
             allocation does not ask the controller again.
+        runs_per_gpu: runs that share a GPU; one of several asks for shards of it.
+
+    Raises:
+        StudyError: the partition has no such time or no such shares of GPUs.
     """
     per_node = gpus // nodes
-    kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
     limit = partition_minutes(site.partition) if main_process else None
     named = {
         "slurm_partition": site.partition,
@@ -73,12 +89,41 @@ def training_resources(
         "runtime": growing_minutes(site, limit),
         "slurm_extra": f"--signal={WARNING}@{site.warning_s}",
     }
-    if on_gpus:
+    if on_gpus and runs_per_gpu > 1:
+        resources["gres"] = f"shard:{shards_of_run(site, runs_per_gpu) if main_process else 1}"
+    elif on_gpus:
+        kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
         resources["gres"] = f"{kind}:{per_node}"  # on each node
     if gpus > 1:
         # Started by an srun of our own (launch.py), so the plugin adds none.
         resources |= {"mpi": "srun", "tasks": gpus, "nodes": nodes, "tasks_per_gpu": 0}
     return resources
+
+
+def shards_of_run(site: Site, runs_per_gpu: int) -> int:
+    """How many shards keep more than so many runs off a GPU.
+
+    Raises:
+        StudyError: GPUs of the partition are not cut into as many, or a type is asked for.
+    """
+    if site.gpu_type:
+        raise StudyError(
+            f"slurm/site.yaml: slurm.gpu_type: {site.gpu_type} cannot be asked for where runs "
+            "share a GPU (runs_per_gpu), because shards have no type. Write null, and choose the "
+            "GPU by partition or constraint"
+        )
+    if not installed():
+        return 1
+    found = shards_of_gpu(gpus_and_shards(site.partition))
+    if found < runs_per_gpu:
+        has = f"cuts a GPU into {found} shards" if found else "has no GPUs that are cut into shards"
+        raise StudyError(
+            f"config/config.yaml or --config: runs_per_gpu: {runs_per_gpu} runs cannot share a GPU "
+            f"here: partition {site.partition or '(the default)'} {has}. Ask those who run the "
+            "cluster for more (docs/cluster.md), name another partition in slurm/site.yaml, or "
+            f"write runs_per_gpu={max(1, found)}"
+        )
+    return math.ceil(found / runs_per_gpu)
 
 
 def growing_minutes(site: Site, limit: int | None) -> Callable[..., int]:

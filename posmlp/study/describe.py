@@ -10,12 +10,13 @@ from posmlp.study.questions import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
 from posmlp.study.settings import Better, StudyFile
+from posmlp.workflow import Settings
 
 INTRODUCTION = """\
 # Configuration
 
 <!-- Written by `python -m posmlp.study > config/README.md`; change the descriptions in
-posmlp/study/*settings.py and renew it. -->
+posmlp/study/*settings.py and posmlp/workflow.py, and renew it. -->
 
 `config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is
 trained and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: a
@@ -52,6 +53,7 @@ def describe() -> str:
     network = StudyFile.model_fields["model"].description
     parts = [
         INTRODUCTION,
+        f"## `config.yaml`: how to run\n\n{_table(Settings, '')}",
         f"## The study file\n\n{_table(StudyFile, '')}",
         f"## `better`: {_meaning(Better)}\n\n{_table(Better, 'better.')}",
         f"## `questions`: {_meaning(Question)}\n\n{_table(Question, '')}",

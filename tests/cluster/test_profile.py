@@ -43,6 +43,29 @@ def test_a_training_gets_the_gpu_that_it_asks_for(submit):
     assert trainer.environ()["SLURM_JOB_ID"] == job
 
 
+def test_two_runs_train_on_one_gpu_at_once(submit, checkout):
+    """Of a GPU's four shards each takes two."""
+    checkout.edit("config/config.yaml", "runs_per_gpu: 1", "runs_per_gpu: 2")
+    checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 40")
+    run = submit(*TRAIN, cpus=2, mem_gb=4)
+    trainers = wait_for(lambda: len(run.trainers()) == 2 and run.trainers(), 240, "two trainers")
+    held = {(t.environ()["SLURMD_NODENAME"], t.environ()["CUDA_VISIBLE_DEVICES"]) for t in trainers}
+    assert len(held) == 1
+    assert len({trainer.environ()["SLURM_JOB_ID"] for trainer in trainers}) == 2
+    for job in run.jobs():
+        for asked in ("TresPerNode=gres:shard:2", "MinMemoryNode=2000M", "CPUs/Task=1"):
+            assert asked in shown(job), shown(job)
+    assert run.wait(400) == 0, run.output
+    assert run.metrics("gqpe")["epochs"] == run.metrics("sgu")["epochs"] == 40
+    plan = submit("plan", cpus=2, mem_gb=4)
+    assert plan.wait(60) == 0, plan.output
+    assert "with 16 runs at once (8 GPUs in partition gpu, 2 runs on each at most" in plan.output
+    refused = submit("--forceall", cpus=2, mem_gb=4, partition="cpu")
+    assert refused.wait(60) == 1
+    assert "partition cpu has no GPUs that are cut into shards" in refused.output
+    assert "Traceback" not in refused.output
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_two_gpus_train_one_run(submit, checkout, nodes):
     checkout.edit("config/studies/tiny.yaml", "seeds: [0]", f"seeds: [0]\ngpus: 2\nnodes: {nodes}")

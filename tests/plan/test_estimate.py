@@ -100,6 +100,13 @@ def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
     assert "lrpe_s1, " in text.split("Not measured and not counted: ")[1]
 
 
+def test_runs_that_share_a_gpu_pay_for_their_part_of_it(tmp_path):
+    text = plan_text(STUDY, tmp_path, estimate(STUDY, tmp_path, [ROW]), 8, "2 GPUs", None, 4)
+    assert f"{3 * (10 + A_RUN_S) / 4 / 3600:.2f} GPU-hours" in text
+    assert "4 runs on each" in text
+    assert "least to pay and to wait for" in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, "?"), (4, "4 s"), (90, "1.5 min"), (7200, "2.0 h")]
 )

@@ -49,6 +49,18 @@ def test_runs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, a
     assert "50 jobs" in limited_by
 
 
+@pytest.mark.parametrize(("runs_per_gpu", "at_once"), [(4, 32), (2, 16), (3, 16), (1, 12)])
+def test_runs_that_share_a_gpu_are_bounded_by_shards(monkeypatch, runs_per_gpu, at_once):
+    """Of 4 shards three runs would take one each and leave room for a fourth: so two each."""
+    nodes = "g1|gpu:h200:4(S:0-1),shard:h200:16(S:0-1)\ng2|gpu:8,shard:16\nn1|(null)\n"
+    monkeypatch.setattr(commands, "ask", lambda *command: nodes)
+    monkeypatch.setattr(commands, "installed", lambda: True)
+    assert commands.gpus_and_shards("gpu") == [(4, 16), (8, 16), (0, 0)]
+    number, limited_by = runs_of_partition("gpu", 1, True, 50, runs_per_gpu)
+    assert number == at_once
+    assert ("on each at most" in limited_by) == (runs_per_gpu > 1)
+
+
 def test_a_command_that_fails_or_hangs_is_said_in_a_line(monkeypatch):
     with pytest.raises(SlurmError, match="sh: no such partition"):
         ask("sh", "-c", "echo no such partition >&2; exit 1")

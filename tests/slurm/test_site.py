@@ -57,6 +57,49 @@ def test_on_cpus_no_gpu_is_asked_for():
     assert "gres" not in resources(Site(gpu_type="h200"), on_gpus=False)
 
 
+@pytest.fixture
+def shards(monkeypatch):
+    """A partition with a node of four GPUs and as many shards as are asked for here."""
+
+    def cut(number):
+        monkeypatch.setattr(module, "installed", lambda: True)
+        monkeypatch.setattr(module, "gpus_and_shards", lambda partition: [(4, number), (0, 0)])
+
+    return cut
+
+
+@pytest.mark.parametrize(("runs_per_gpu", "asked"), [(2, 4), (3, 3), (8, 1)])
+def test_a_run_that_shares_a_gpu_asks_for_its_part(shards, runs_per_gpu, asked):
+    shards(32)
+    site = Site(cpus=8, mem_gb=32).shared_by(runs_per_gpu)
+    request = training_resources(site, 1, 1, True, True, runs_per_gpu)
+    assert request["gres"] == f"shard:{asked}"
+    assert request["cpus_per_task"] == 8 // runs_per_gpu
+    assert request["mem_mb"] == pytest.approx(32000 / runs_per_gpu, abs=1)
+    assert "gres" not in training_resources(site, 1, 1, False, True)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, r"has no GPUs that are cut into shards.*runs_per_gpu=1"), (8, "cuts a GPU into 2 shards")],
+)
+def test_more_runs_than_shards_are_refused_before_they_wait_for_ever(shards, number, said):
+    shards(number)
+    with pytest.raises(StudyError, match=said):
+        training_resources(Site(partition="gpu"), 1, 1, True, True, 4)
+
+
+def test_shards_have_no_type(shards):
+    shards(32)
+    with pytest.raises(StudyError, match=r"slurm.gpu_type: h200 .* constraint"):
+        training_resources(Site(gpu_type="h200"), 1, 1, True, True, 4)
+
+
+def test_a_job_does_not_ask_the_controller_about_shards(monkeypatch):
+    monkeypatch.setattr(module, "gpus_and_shards", lambda partition: pytest.fail("asked"))
+    training_resources(Site(), 1, 1, True, False, 4)
+
+
 def test_names_that_are_null_are_left_to_the_cluster():
     names = {"slurm_partition", "slurm_account", "qos", "constraint"}
     assert not names & set(resources(Site()))

@@ -10,6 +10,7 @@ rule calibrate:
         update(f"{HERE}/calibration.csv"),
     log:
         f"{LOGS}/calibrate.log",
+    threads: THREADS
     resources:
         **TRAINING_RESOURCES,
     params:
@@ -30,6 +31,7 @@ rule plan:
         results=RESULTS,
         calibration=rules.calibrate.output[0],
         at_once=lambda wildcards: runs_at_once(),
+        runs_per_gpu=RUNS_PER_GPU if SITE or GPUS else 1,
         limit=lambda wildcards: partition_minutes(SITE.partition) if SITE else None,
     script:
         "../scripts/plan.py"

@@ -15,7 +15,7 @@ rule train:
         f"{LOGS}/train/{{variant}}-seed{{seed}}.log",
     benchmark:
         f"{LOGS}/train/{{variant}}-seed{{seed}}.benchmark.tsv"
-    threads: 1
+    threads: THREADS
     resources:
         **TRAINING_RESOURCES,
         attempt=lambda wildcards, attempt: attempt,

@@ -13,6 +13,7 @@ with job_log(snakemake.log[0]):
     params = snakemake.params
     study, results = load_study(params.study), Path(params.results)
     estimates = estimate(study, results, read_calibrations(Path(params.calibration)))
-    text = plan_text(study, results, estimates, *params.at_once, params.limit)
+    at_once, where = params.at_once
+    text = plan_text(study, results, estimates, at_once, where, params.limit, params.runs_per_gpu)
     print(text)
     print(text, file=sys.__stdout__)

@@ -1,0 +1,136 @@
+"""`python -m posmlp.runs.gpus --runs-per-gpu 2 COMMAND ...` runs a command on a GPU of this machine
+that fewer than two other runs of its user hold; it waits for one where all are full.
+
+For runs that Snakemake starts on a machine with GPUs. Slurm gives GPUs to its jobs itself.
+"""
+
+import argparse
+import fcntl
+import itertools
+import os
+import re
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from posmlp.runs.system import find_gpus
+
+PAUSE_S = 0.5  # between two looks for a free GPU
+FAILED = 2  # as of a training: the same command fails again
+
+
+class GpuError(ValueError):
+    """This machine cannot give a run its GPUs."""
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that CUDA would show to a process started here, as CUDA_VISIBLE_DEVICES names them.
+
+    CUDA itself is not asked: that takes torch, seconds and memory of a GPU.
+    """
+    import pynvml
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:  # not by number: NVIDIA's driver and CUDA may count in different orders
+        return [pynvml.nvmlDeviceGetUUID(gpu) for gpu in find_gpus()]
+    names = [name.strip() for name in named.split(",")]
+    return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-\S+").fullmatch, names))
+
+
+def on_gpus(python: str, gpus: int, runs_per_gpu: int) -> str:
+    """What stands before the command of a run that is to hold so many GPUs of this machine."""
+    numbers = f"--gpus {gpus} --runs-per-gpu {runs_per_gpu}"
+    return f"{shlex.quote(python)} -m posmlp.runs.gpus {numbers} "
+
+
+def hold_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
+    """Wait until so many of the GPUs named have room for a run, hold them, and return their names.
+
+    A GPU has a file for each run that it has room for. This process, and whatever it becomes by
+    exec, holds the kernel's lock on one, which is free as soon as it ends, however it does.
+
+    Args:
+        folder: of these files; that of a user, on this machine.
+
+    Raises:
+        GpuError: there are not that many GPUs, or the folder cannot be used.
+    """
+    if len(names) < gpus:
+        raise GpuError(
+            f"a run of this study takes {gpus} GPUs (gpus in the study file) and this machine "
+            f"shows {len(names)}; look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+        )
+    waited = False
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        while not (held := _try_to_hold(names, gpus, runs_per_gpu, folder)):
+            if not waited:
+                print("waiting for a GPU: all are held by other runs", file=sys.stderr, flush=True)
+            waited = True
+            time.sleep(PAUSE_S)
+    except OSError as error:
+        raise GpuError(
+            f"{folder}, where runs note the GPUs that they hold, cannot be used: "
+            f"{error.strerror}; name another place by TMPDIR"
+        ) from None
+    return held
+
+
+def _try_to_hold(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
+    """Hold the GPUs with the most room, first come first; none where too few have any."""
+    with _locked(folder / "choosing"):  # what others try out must not look as if it were held
+        room: dict[str, list[int]] = {}
+        for name in names:
+            files = [folder / f"{name}.{k}" for k in range(runs_per_gpu)]
+            room[name] = [file for path in files if (file := _lock(path)) is not None]
+        chosen = sorted((name for name in names if room[name]), key=lambda name: -len(room[name]))
+        chosen = chosen[:gpus] if len(chosen) >= gpus else []
+        for name in chosen:
+            os.set_inheritable(room[name].pop(), True)
+        for file in itertools.chain(*room.values()):
+            os.close(file)
+    return chosen
+
+
+def _lock(path: Path) -> int | None:
+    """Open a file and lock it; None where another process has."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    """Become the command, once its GPUs are held."""
+    parser = argparse.ArgumentParser(prog="python -m posmlp.runs.gpus", description=__doc__)
+    parser.add_argument("--gpus", type=int, default=1, help="that the command takes (1)")
+    parser.add_argument("--runs-per-gpu", type=int, default=1, help="that a GPU has room for (1)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run")
+    options = parser.parse_args()
+    folder = Path(tempfile.gettempdir()) / f"posmlp-gpus-{os.getuid()}"
+    try:
+        held = hold_gpus(visible_gpus(), options.gpus, options.runs_per_gpu, folder)
+    except GpuError as error:
+        parser.exit(FAILED, f"error: {error}\n")
+    except KeyboardInterrupt:
+        sys.exit(os.EX_TEMPFAIL)  # as of a training: run me again
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    os.execvp(options.command[0], options.command)
+
+
+if __name__ == "__main__":
+    main()

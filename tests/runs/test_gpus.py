@@ -1,0 +1,151 @@
+"""GPUs shared by runs of one machine: who gets which, and that a dead run's is free again."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from posmlp.runs import gpus as module
+from posmlp.runs.gpus import GpuError, hold_gpus, visible_gpus
+
+HOLDER = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(300)"
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"),
+    [
+        ("2,3", ["2", "3"]),
+        ("0, 1", ["0", "1"]),
+        ("GPU-8932f937,MIG-7b2c", ["GPU-8932f937", "MIG-7b2c"]),
+        ("1,-1,0", ["1"]),  # CUDA shows what stands before the first that it does not know
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),  # some versions of Slurm, in jobs without a GPU
+    ],
+)
+def test_the_variable_names_the_gpus(monkeypatch, variable, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    monkeypatch.setattr(module, "find_gpus", lambda: pytest.fail("asked the driver"))
+    assert visible_gpus() == found
+
+
+def test_without_the_variable_the_driver_does(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(module, "find_gpus", lambda: ["first", "second"])
+    monkeypatch.setattr("pynvml.nvmlDeviceGetUUID", lambda gpu: f"GPU-{gpu}")
+    assert visible_gpus() == ["GPU-first", "GPU-second"]
+    monkeypatch.setattr(module, "find_gpus", list)
+    assert visible_gpus() == []
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a run that says which GPUs it holds, and holds them until it is killed."""
+    started = []
+
+    def start(runs_per_gpu=1, gpus=1, visible="4,5", command=(sys.executable, "-c", HOLDER)):
+        numbers = "--gpus", str(gpus), "--runs-per-gpu", str(runs_per_gpu)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "posmlp.runs.gpus", *numbers, *command],
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def line(stream):
+    assert select.select([stream], [], [], 30)[0], "nothing said in 30 s"
+    return stream.readline().strip()
+
+
+def held(process):
+    return line(process.stdout)
+
+
+def wait_until_it_waits(process):
+    assert "waiting for a GPU" in line(process.stderr)
+
+
+def test_runs_are_spread_evenly_and_no_gpu_holds_more_than_it_may(start):
+    runs = [start(runs_per_gpu=3) for _ in range(6)]
+    assert Counter(map(held, runs)) == {"4": 3, "5": 3}
+    wait_until_it_waits(start(runs_per_gpu=3))
+
+
+def test_a_killed_run_leaves_its_gpu_to_the_next(start):
+    runs = {held(run): run for run in (start(), start())}
+    assert runs.keys() == {"4", "5"}
+    late = start()
+    wait_until_it_waits(late)
+    runs["5"].kill()
+    assert held(late) == "5"
+
+
+def test_the_emptiest_gpu_is_taken(start):
+    runs = [start(runs_per_gpu=4) for _ in range(8)]
+    on = {"4": [], "5": []}
+    for run in runs:
+        on[held(run)].append(run)
+    for run in (on["4"][0], *on["5"][1:]):
+        run.kill()
+        run.wait()
+    assert [held(start(runs_per_gpu=4)) for _ in range(2)] == ["5", "5"]  # 4 has three, 5 one
+
+
+def test_a_run_of_several_gpus_has_them_to_itself(start):
+    first = start(gpus=2, visible="4,5,6")
+    assert held(first) == "4,5"
+    second = start(gpus=2, visible="4,5,6")
+    wait_until_it_waits(second)
+    assert held(start(gpus=1, visible="4,5,6")) == "6"  # the one that waits holds none
+    first.kill()
+    assert held(second) == "4,5"
+
+
+def test_more_gpus_than_there_are_are_refused_in_words(start):
+    run = start(gpus=3)
+    assert run.wait() == 2
+    said = run.stderr.read()
+    assert "takes 3 GPUs (gpus in the study file) and this machine shows 2" in said
+    assert "Traceback" not in said
+
+
+def test_the_commands_status_is_passed_on(start):
+    assert start(command=("sh", "-c", "exit 75")).wait() == 75
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 75), (signal.SIGTERM, -15)])
+def test_one_that_waits_leaves_when_asked(start, number, status):
+    first = start(visible="4")
+    held(first)
+    run = start(visible="4")
+    wait_until_it_waits(run)
+    run.send_signal(number)
+    assert run.wait() == status
+    assert "Traceback" not in run.stderr.read()
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(GpuError, match=r"file, where runs note .* TMPDIR"):
+        hold_gpus(["0"], 1, 1, file)
+
+
+def test_it_waits_for_no_time_where_there_is_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited"))
+    assert hold_gpus(["0", "1"], 1, 1, tmp_path) == ["0"]
+    assert hold_gpus(["0", "1"], 1, 1, tmp_path) == ["1"]

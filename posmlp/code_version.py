@@ -112,6 +112,8 @@ def environment(device_type: str | None = None) -> dict[str, str | int | None]:
         "cuda": torch.version.cuda,
         "device": torch.cuda.get_device_name() if on_gpu else cpu_name(),
         "cpu": cpu_name(),
+        # of torch's kernels, by which processors of one name may differ
+        "cpu_instructions": torch.backends.cpu.get_cpu_capability(),
         "hostname": socket.gethostname(),
         "num_threads": torch.get_num_threads(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),

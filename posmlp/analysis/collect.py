@@ -29,7 +29,7 @@ METRIC_COLUMNS = (
 )
 PROVENANCE_COLUMNS = (
     *("code_version", "git_commit", "git_dirty", "python", "torch", "torchvision", "timm"),
-    *("numpy", "cuda", "device", "cpu", "num_threads", "slurm_job_id"),
+    *("numpy", "cuda", "device", "cpu", "cpu_instructions", "num_threads", "slurm_job_id"),
     *("started_at", "finished_at"),
 )
 RUN_COLUMNS = (*SHEET_COLUMNS, *METRIC_COLUMNS, *PROVENANCE_COLUMNS)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from posmlp.process import large_imports, leave
 from posmlp.study import load_study
 
 DIFFERENT = 1  # check-results: not all is as it is committed
@@ -18,15 +19,16 @@ RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same comm
 
 def train(arguments: argparse.Namespace) -> None:
     """Train one run, mirrored to MLflow where a store is given."""
-    import torch
+    with large_imports():
+        import torch
 
-    from posmlp.runs.execute import execute
-    from posmlp.runs.system import SystemLog
-    from posmlp.runs.watch import TIME_LIMIT, Watch
-    from posmlp.slurm.requeue import requeue
-    from posmlp.tracking import Tracker, read_store
-    from posmlp.training.distributed import join_world, leave_world
-    from posmlp.training.engine import Interrupted
+        from posmlp.runs.execute import execute
+        from posmlp.runs.system import SystemLog
+        from posmlp.runs.watch import TIME_LIMIT, Watch
+        from posmlp.slurm.requeue import requeue
+        from posmlp.tracking import Tracker, read_store
+        from posmlp.training.distributed import join_world, leave_world
+        from posmlp.training.engine import Interrupted
 
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
@@ -225,4 +227,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

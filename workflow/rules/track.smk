@@ -40,7 +40,7 @@ rule models:
         f"{LOGS}/models.log",
     benchmark:
         f"{LOGS}/models.benchmark.tsv"
-    priority: 1
+    priority: 2  # the longest
     localrule: True
     resources:
         cpus=1,

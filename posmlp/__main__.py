@@ -19,6 +19,8 @@ RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same comm
 
 def train(arguments: argparse.Namespace) -> None:
     """Train one run, mirrored to MLflow where a store is given."""
+    study = load_study(arguments.study)
+    config = study.run(arguments.variant, arguments.seed)
     with large_imports():
         import torch
 
@@ -30,8 +32,6 @@ def train(arguments: argparse.Namespace) -> None:
         from posmlp.training.distributed import join_world, leave_world
         from posmlp.training.engine import Interrupted
 
-    study = load_study(arguments.study)
-    config = study.run(arguments.variant, arguments.seed)
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["python", "-m", "posmlp", *sys.argv[1:]])
     with Watch(arguments.checkpoint_minutes) as watch:
@@ -74,12 +74,14 @@ def prepare(arguments: argparse.Namespace) -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     """Measure for some seconds how fast each variant trains here, for the plan of a study."""
     import psutil
-    import torch
-
-    from posmlp.plan.calibrate import calibrate, write_calibrations
-    from posmlp.training.distributed import join_world, leave_world
 
     study = load_study(arguments.study)
+    with large_imports():
+        import torch
+
+        from posmlp.plan.calibrate import calibrate, write_calibrations
+        from posmlp.training.distributed import join_world, leave_world
+
     torch.set_num_threads(arguments.threads)
     process_s = time.time() - psutil.Process().create_time()
     world = join_world(arguments.device)

@@ -100,6 +100,9 @@ def test_figures_of_networks_are_drawn_where_they_have_something_to_show(study, 
         "gqpe_s4_nosoftmax": 4,
     }
     assert isinstance(found, pd.DataFrame)
+    drawn = draw_networks(folders[:1], summarise(runs, "sgu"), tmp_path / "again", folders[1:])
+    pd.testing.assert_frame_equal(drawn, found)  # numbers of the others too, and no figures
+    assert {path.stem for path in (tmp_path / "again/run_curves").glob("*.pdf")} == {"sgu"}
 
 
 def test_every_other_run_has_its_figures_in_its_folder_drawn_once(study, finished):

@@ -75,8 +75,9 @@ bench: env ## measure speed beside the released formulation and timm's models (m
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python -m posmlp docs
 
-bench-full: env ## the same with larger batches and more repetitions (most of an hour)
+bench-full: env ## the same with larger batches and more repetitions, and a whole study (most of an hour)
 	$(BIN)/python benchmarks/speed.py --full $(ARGS)
+	$(BIN)/python benchmarks/study.py
 	$(BIN)/python -m posmlp docs
 
 lint: env ## check style, formats and the workflow

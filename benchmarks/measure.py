@@ -29,12 +29,16 @@ class Comparison:
     other_s: float
 
 
-def compare(ours: Work, other: Work, repetitions: int) -> Comparison:
+def compare(
+    ours: Work, other: Work, repetitions: int, clock: Callable[[Work], float] | None = None
+) -> Comparison:
     """Time both in turn, so that whatever else the machine does slows down both.
 
     Args:
         repetitions: timed pairs, after one of each that is not.
+        clock: times a piece of work; None: `seconds`.
     """
+    clock = clock or seconds
     ours(), other()
     gc.collect()
     pairs = []
@@ -42,7 +46,7 @@ def compare(ours: Work, other: Work, repetitions: int) -> Comparison:
         torch.cuda.synchronize()
     for i in range(repetitions):
         order = (ours, other) if i % 2 else (other, ours)
-        took = {work: seconds(work) for work in order}
+        took = {work: clock(work) for work in order}
         pairs.append((took[ours], took[other]))
     low, middle, high = quartiles([b / a for a, b in pairs])
     ours_s, other_s = (statistics.median(column) for column in zip(*pairs, strict=True))

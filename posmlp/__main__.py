@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from posmlp.process import large_imports, leave
 from posmlp.study import load_study
 
 DIFFERENT = 1  # check-results: not all is as it is committed
@@ -18,18 +19,19 @@ RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same comm
 
 def train(arguments: argparse.Namespace) -> None:
     """Train one run, mirrored to MLflow where a store is given."""
-    import torch
-
-    from posmlp.runs.execute import execute
-    from posmlp.runs.system import SystemLog
-    from posmlp.runs.watch import TIME_LIMIT, Watch
-    from posmlp.slurm.requeue import requeue
-    from posmlp.tracking import Tracker, read_store
-    from posmlp.training.distributed import join_world, leave_world
-    from posmlp.training.engine import Interrupted
-
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
+    with large_imports():
+        import torch
+
+        from posmlp.runs.execute import execute
+        from posmlp.runs.system import SystemLog
+        from posmlp.runs.watch import TIME_LIMIT, Watch
+        from posmlp.slurm.requeue import requeue
+        from posmlp.tracking import Tracker, read_store
+        from posmlp.training.distributed import join_world, leave_world
+        from posmlp.training.engine import Interrupted
+
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["python", "-m", "posmlp", *sys.argv[1:]])
     with Watch(arguments.checkpoint_minutes) as watch:
@@ -72,12 +74,14 @@ def prepare(arguments: argparse.Namespace) -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     """Measure for some seconds how fast each variant trains here, for the plan of a study."""
     import psutil
-    import torch
-
-    from posmlp.plan.calibrate import calibrate, write_calibrations
-    from posmlp.training.distributed import join_world, leave_world
 
     study = load_study(arguments.study)
+    with large_imports():
+        import torch
+
+        from posmlp.plan.calibrate import calibrate, write_calibrations
+        from posmlp.training.distributed import join_world, leave_world
+
     torch.set_num_threads(arguments.threads)
     process_s = time.time() - psutil.Process().create_time()
     world = join_world(arguments.device)
@@ -225,4 +229,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

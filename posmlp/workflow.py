@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from posmlp.process import leave
 from posmlp.slurm.site import Site
 from posmlp.study.errors import StudyError, faults
 from posmlp.study.section import Section
@@ -68,7 +69,10 @@ def sharing(settings: Settings, gpus: int) -> int:
 
 @contextmanager
 def job_log(path: str) -> Iterator[None]:
-    """Send a script's output to its log; a user's mistake is one line there and on the terminal."""
+    """Send a script's output to its log; a user's mistake is one line there and on the terminal.
+
+    The block is the script: the process ends with it.
+    """
     with Path(path).open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         try:
             yield
@@ -82,6 +86,7 @@ def job_log(path: str) -> Iterator[None]:
         except Exception:
             traceback.print_exc(file=log)
             raise
+    leave(0)
 
 
 def warn(message: str) -> None:

@@ -1,9 +1,10 @@
-"""The tables of docs/performance.md: what benchmarks/speed.py measured, on which hardware."""
+"""The tables of docs/performance.md: what benchmarks/speed.py and study.py measured, and where."""
 
 import json
 from pathlib import Path
 
 COLUMNS = ("what", "on", "ratio", "spread", "target", "", "share of the limit", "at most")
+STUDY_COLUMNS = ("what", "times as long", "spread", "at most", "", "takes (s)", "against (s)")
 
 
 def bench_tables(results: Path) -> str:
@@ -12,6 +13,32 @@ def bench_tables(results: Path) -> str:
     if not files:
         return "\nNothing has been measured yet: `make bench`.\n"
     return "\n" + "\n".join(machine(json.loads(file.read_text())) for file in files)
+
+
+def study_tables(results: Path) -> str:
+    """Return a table for every file of results/bench/study: how many times longer ours takes."""
+    files = sorted((results / "bench/study").glob("*.json"))
+    if not files:
+        return "\nNothing has been measured yet: `make bench-full`.\n"
+    return "\n" + "\n".join(study_machine(json.loads(file.read_text())) for file in files)
+
+
+def study_machine(content: dict) -> str:
+    """Return what was measured of a study on one machine."""
+    lines = [
+        f"**{content['hardware']}**.",
+        "",
+        f"| {' | '.join(STUDY_COLUMNS)} |",
+        f"|---|{'---:|' * 3}---|{'---:|' * 2}",
+    ]
+    for row in content["rows"]:
+        goal = "" if row["target"] is None else f"{row['target']:.2f}"
+        met = "" if row["met"] is None else "met" if row["met"] else "missed"
+        spread = f"{row['low']:.2f} to {row['high']:.2f}"
+        words = [row["name"], f"{row['ratio']:.2f}", spread, goal, met]
+        words += [f"{row['ours_s']:,.1f}", f"{row['other_s']:,.1f}"]
+        lines.append(f"| {' | '.join(words)} |")
+    return "\n".join([*lines, ""])
 
 
 def machine(content: dict) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from posmlp.analysis.bench import bench_tables
+from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
 from posmlp.analysis.contexts import contexts_table
 from posmlp.analysis.main_table import main_table
@@ -133,4 +133,7 @@ PARTS: dict[str, Callable[[Study, Path], str]] = {
     "main": _main_table,  # the main table in Markdown
     "verdicts": _verdicts,  # how many comparisons came out how
 }
-BENCH: dict[str, Callable[[Path], str]] = {"tables": bench_tables}  # one for every machine
+BENCH: dict[str, Callable[[Path], str]] = {  # of each a table for every machine
+    "tables": bench_tables,
+    "study": study_tables,
+}

@@ -4,6 +4,8 @@ Every file is written under a temporary name, synced and renamed, so that it is 
 or the new one, whenever the process dies. `metrics.json` comes last: a run with it is finished.
 """
 
+from __future__ import annotations
+
 import csv
 import errno
 import json
@@ -11,11 +13,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import safetensors.torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HISTORY = (
     "epoch",
@@ -129,6 +132,8 @@ class RunFolder:
 
     def write_weights(self, name: str, weights: dict[str, Tensor]) -> None:
         """Write a state dict as safetensors, which every framework reads and which runs no code."""
+        import safetensors.torch
+
         content = safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()})
         write_atomically(self.path / name, lambda file: file.write(content))
 

@@ -46,6 +46,10 @@ class Study:
         """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]
 
+    def other_seeds(self) -> list[RunConfig]:
+        """Those runs that are not of the first seed, which is the one in `configs`."""
+        return [run for run in self.runs() if run.seed != self.seeds[0]]
+
     def run(self, variant: str, seed: int) -> RunConfig:
         """The settings of one run; StudyError when the study has no such variant or seed."""
         if variant not in self.configs:

@@ -10,13 +10,17 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from posmlp.tracking.record import file_digest
+from posmlp.process import large_imports
+from posmlp.tracking.address import brief
+from posmlp.tracking.record import file_digest, read_json
 from posmlp.tracking.store import bound_mlflow
+
+logger = logging.getLogger("posmlp.tracking")
 
 NAME = "model"  # of the folder in the run's, and of the model in MLflow
 WEIGHTS = "model.safetensors"
@@ -48,18 +52,31 @@ def ensure_model(run_folder: Path, metrics: Mapping[str, Any]) -> Path | None:
     return folder
 
 
+def make_models(run_folders: Iterable[Path]) -> None:
+    """Make the models of these finished runs ahead of `sync`, which takes what is there.
+
+    One that cannot be made is logged: `sync` tries again, and counts the run as not shown.
+    """
+    for folder in run_folders:
+        try:
+            ensure_model(folder, read_json(folder / "metrics.json"))
+        except Exception as error:
+            logger.warning("%s has no MLflow model: %s", folder, brief(error))
+
+
 def _save(run_folder: Path, metrics: Mapping[str, Any], folder: Path) -> None:
     bound_mlflow()
-    import mlflow.pytorch
-    import numpy as np
-    import timm
-    import torch
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-    from torchvision.transforms import Normalize
+    with large_imports():
+        import mlflow.pytorch
+        import numpy as np
+        import timm
+        import torch
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+        from torchvision.transforms import Normalize
 
-    from posmlp.analysis.networks import load_weights
-    from posmlp.study import RunConfig
+        from posmlp.analysis.networks import load_weights
+        from posmlp.study import RunConfig
 
     config = RunConfig.read(run_folder / "config.yaml")
     arguments = config.model_arguments()

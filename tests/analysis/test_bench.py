@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from posmlp.analysis.bench import bench_tables
+from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.documents import BENCH, renew
 
 ROW = dict(name="a step", device="CPU", dtype="bf16", target=1.6)
@@ -41,9 +41,32 @@ def test_the_page_is_renewed_and_refuses_unknown_parts(results):
     new = renew(text, results, results)
     assert "old" not in new
     assert "A machine" in new
-    with pytest.raises(ValueError, match="allowed: tables"):
+    with pytest.raises(ValueError, match="allowed: tables, study"):
         renew("<!-- results:bench:table --><!-- /results -->", results, results)
+
+
+def test_a_study_is_slower_than_its_training_by_so_much(tmp_path):
+    times = dict(low=1.9, high=2.1, ours_s=100.04, other_s=50)
+    rows = [
+        dict(name="a study", ratio=2.0, target=1.25, met=False, **times),
+        dict(name="a part of it", ratio=1.95, target=None, met=None, **times),
+        dict(name="a dry run", ratio=2.0, target=2.5, met=True, **times),
+    ]
+    (tmp_path / "bench/study").mkdir(parents=True)
+    content = json.dumps(dict(hardware="A machine", rows=rows))
+    (tmp_path / "bench/study/a-machine.json").write_text(content)
+    assert study_tables(tmp_path).splitlines()[1:] == [
+        "**A machine**.",
+        "",
+        "| what | times as long | spread | at most |  | takes (s) | against (s) |",
+        "|---|---:|---:|---:|---|---:|---:|",
+        "| a study | 2.00 | 1.90 to 2.10 | 1.25 | missed | 100.0 | 50.0 |",
+        "| a part of it | 1.95 | 1.90 to 2.10 |  |  | 100.0 | 50.0 |",
+        "| a dry run | 2.00 | 1.90 to 2.10 | 2.50 | met | 100.0 | 50.0 |",
+    ]
+    assert "Nothing has been measured" in bench_tables(tmp_path)  # of the other benchmark
 
 
 def test_without_a_measurement_it_says_so(tmp_path):
     assert "Nothing has been measured" in bench_tables(tmp_path)
+    assert "Nothing has been measured" in study_tables(tmp_path)

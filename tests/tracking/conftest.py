@@ -167,7 +167,6 @@ def trained(tmp_path_factory):
     from posmlp.analysis.comparison import write_comparison
     from posmlp.analysis.figures.draw import draw_run
     from posmlp.analysis.main_table import write_main_table
-    from posmlp.analysis.networks import load_learned
     from posmlp.analysis.statistics import summarise
     from posmlp.runs.execute import execute
     from posmlp.runs.watch import Watch
@@ -181,7 +180,7 @@ def trained(tmp_path_factory):
     for run in study.runs():
         world = World(torch.device("cpu"))
         execute(run, results, folder, world, f"python -m posmlp train {run.name}", Watch(10))
-        draw_run(load_learned(run.folder(results)), run.folder(results))
+        draw_run(run.folder(results))
     here = results / "small"
     here.mkdir()
     facts = {"name": "small", "title": study.title, "question": study.question, "seeds": [0, 1]}

@@ -16,7 +16,7 @@ import pytest
 
 from posmlp.data import DATASETS, select
 from posmlp.study import RunConfig
-from posmlp.tracking.models import ensure_model
+from posmlp.tracking.models import ensure_model, make_models
 
 
 @pytest.fixture
@@ -86,6 +86,18 @@ def test_a_model_is_made_once_for_its_weights(trained, tmp_path):
     assert not marked.exists()
     (folder / "model.safetensors").unlink()
     assert ensure_model(folder, metrics) is None
+
+
+def test_models_are_made_ahead_and_one_that_fails_stops_no_other(trained, tmp_path, caplog):
+    results = tmp_path / "results"
+    shutil.copytree(trained, results)
+    damaged, whole = sorted(results.glob("runs/small/sgu/seed*"))
+    (damaged / "model.safetensors").write_bytes(b"damaged")
+    make_models([damaged, whole])
+    assert not (damaged / "model").exists()
+    assert (whole / "model/data/model.pt2").exists()
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "posmlp.tracking"]
+    assert line.startswith(f"{damaged} has no MLflow model: ")
 
 
 def test_the_registered_network_is_served(registered, tmp_path, unused_port):

@@ -11,6 +11,9 @@ rule collect:
     output:
         runs=f"{HERE}/runs.csv",
         curves=f"{HERE}/curves.csv",
+        # Stands for all run folders in rules that read these: thousands of inputs take Snakemake
+        # seconds. Never committed, so that a fresh clone, which has runs.csv, trains the runs.
+        here=touch(f"{MARKS}.collected"),
     log:
         f"{LOGS}/collect.log",
     benchmark:
@@ -137,20 +140,11 @@ rule figures:
         "../scripts/figures.py"
 
 
-# What the networks have learned: those of every variant's first seed here, all in their folders.
+# What the networks have learned: figures of every variant's first seed, numbers of all.
 rule network_figures:
     input:
         runs=rules.collect.output.runs,
-        metrics=expand(
-            rules.train.output.metrics,
-            variant=[variant.name for variant in STUDY.variants],
-            seed=STUDY.seeds[0],
-        ),
-        others=expand(
-            rules.train.output.metrics,
-            variant=[variant.name for variant in STUDY.variants],
-            seed=STUDY.seeds[1:],
-        ),
+        here=rules.collect.output.here,
     output:
         figure_files("networks", f"{HERE}/figures"),
         **figure_folders("networks", f"{HERE}/figures"),
@@ -159,6 +153,7 @@ rule network_figures:
         f"{LOGS}/network_figures.log",
     benchmark:
         f"{LOGS}/network_figures.benchmark.tsv"
+    priority: 1  # what takes longest goes first
     localrule: True
     resources:
         cpus=1,
@@ -166,9 +161,37 @@ rule network_figures:
         runtime=60,
         gpu=0,
     params:
-        reference=STUDY.reference,
+        study=SETTINGS.study,
+        results=RESULTS,
         code=analysis_code_digest(),
     message:
         "Drawing what the gating units have learned"
     script:
         "../scripts/network_figures.py"
+
+
+# The same figures of every other seed, in their run folders, from where MLflow shows them.
+rule run_figures:
+    input:
+        here=rules.collect.output.here,
+    output:
+        touch(f"{MARKS}.figures"),
+    log:
+        f"{LOGS}/run_figures.log",
+    benchmark:
+        f"{LOGS}/run_figures.benchmark.tsv"
+    priority: 1
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=4000,
+        runtime=60,
+        gpu=0,
+    params:
+        study=SETTINGS.study,
+        results=RESULTS,
+        code=analysis_code_digest(),
+    message:
+        "Drawing the figures of every run"
+    script:
+        "../scripts/run_figures.py"

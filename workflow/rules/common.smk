@@ -31,6 +31,7 @@ WORDS = [
 ]
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
+MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
 # The MLflow store that runs write to.

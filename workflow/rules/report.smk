@@ -7,8 +7,7 @@ report: "../report/workflow.rst"
 rule pages:
     input:
         **pictures("runs", "networks", "project"),
-        # Pages show the runs' logs. It also makes a fresh clone, which has runs.csv, train them.
-        metrics=rules.collect.input.metrics,
+        here=rules.collect.output.here,  # pages show the runs' logs
         runs=rules.collect.output.runs,
         table=rules.tables.output.md,
     output:

@@ -30,13 +30,42 @@ rule describe:
         "../scripts/describe.py"
 
 
+# The networks as MLflow models. One that cannot be made fails nothing: `sync` tries and says so.
+rule models:
+    input:
+        here=f"{MARKS}.collected",
+    output:
+        touch(f"{MARKS}.models"),
+    log:
+        f"{LOGS}/models.log",
+    benchmark:
+        f"{LOGS}/models.benchmark.tsv"
+    priority: 2  # the longest
+    localrule: True
+    resources:
+        cpus=1,
+        mem_mb=4000,
+        runtime=60,
+        gpu=0,
+    params:
+        study=SETTINGS.study,
+        results=RESULTS,
+    message:
+        "Making an MLflow model of every network"
+    script:
+        "../scripts/models.py"
+
+
 rule sync:
     input:
         study=rules.describe.output.study,
+        here=f"{MARKS}.collected",
         runs=f"{HERE}/runs.csv",
         tables=f"{HERE}/tables/main.md",
         comparison=f"{HERE}/comparison.json",
         networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
+        figures=f"{MARKS}.figures",
+        models=rules.models.output,
     output:
         report=f"{HERE}/tracked.json",
     log:
@@ -51,9 +80,8 @@ rule sync:
         gpu=0,
     params:
         address=address_digest(),
+        study=SETTINGS.study,
         results=RESULTS,
-        name=STUDY.name,
-        folders=[str(run.folder(RESULTS)) for run in STUDY.runs()],
     message:
         "Bringing MLflow up to date with {RUNS}"
     script:

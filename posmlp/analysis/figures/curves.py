@@ -1,8 +1,10 @@
 """The training curves of a study: accuracy and loss by epoch, one column per gating unit."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,7 +27,9 @@ from posmlp.analysis.figures.style import (
     in_gate_order,
     tint,
 )
-from posmlp.analysis.networks import LearnedRun
+
+if TYPE_CHECKING:
+    from posmlp.analysis.networks import LearnedRun
 
 PANELS = ["test_top1", "train_loss"]
 DRAWN_COLUMNS = ["variant", "epoch", *PANELS]  # of curves.csv; large studies have millions of rows

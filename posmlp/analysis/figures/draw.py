@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,9 +16,7 @@ from matplotlib.figure import Figure
 from posmlp.analysis.figures.registry import Entry, Source, figures_from
 from posmlp.analysis.figures.style import save, save_for_screen
 from posmlp.code_version import analysis_code_digest
-
-if TYPE_CHECKING:
-    from posmlp.analysis.networks import LearnedRun
+from posmlp.process import large_imports
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
@@ -42,15 +40,16 @@ def draw_networks(
     """Draw and save all figures of trained networks; return the granularities of all runs.
 
     Networks are read one after the other: maps of a large study do not fit into memory together.
-    The PNG of a run's figure lies in its folder, from where MLflow shows it.
+    The PNG of a run's figure lies in its folder as well, from where MLflow shows it.
 
     Args:
         run_folders: one finished run a variant.
         folder: where figures go; those of each variant into a folder named for the figure.
-        others: runs whose figures are drawn into their own folders alone, unless they are there.
+        others: runs whose granularities count as well; `draw_run` draws their figures.
     """
-    from posmlp.analysis.granularity import granularities
-    from posmlp.analysis.networks import load_learned
+    with large_imports():
+        from posmlp.analysis.granularity import granularities
+        from posmlp.analysis.networks import load_learned
 
     frames = []
     each_variant = figures_from("networks", each_variant=True)
@@ -65,24 +64,25 @@ def draw_networks(
                 png = save(figure, Path(folder) / entry.name, run.variant)[-1]
                 (run_folder / "figures").mkdir(exist_ok=True)
                 shutil.copy(png, run_folder / "figures" / f"{entry.name}.png")
-    for run_folder in map(Path, others):
-        run = load_learned(run_folder)
-        frames.append(granularities(run))
-        draw_run(run, run_folder)
+    frames += [granularities(load_learned(run_folder)) for run_folder in others]
     all_granularities = pd.concat(frames, ignore_index=True)
     inputs = {"summary": summary, "granularities": all_granularities}
     draw_figures("networks", inputs, folder)
     return all_granularities
 
 
-def draw_run(run: LearnedRun, run_folder: Path) -> None:
+def draw_run(run_folder: Path) -> None:
     """Draw a run's figures into its folder, unless they are of this run and this code already."""
     figures = run_folder / "figures"
     mark, content = figures / ".drawn", (run_folder / "metrics.json").read_text("utf-8")
     drawn = hashlib.sha256(f"{analysis_code_digest()} {content}".encode()).hexdigest()
     if mark.exists() and mark.read_text() == drawn:
         return
+    with large_imports():
+        from posmlp.analysis.networks import load_learned
+
     figures.mkdir(exist_ok=True)
+    run = load_learned(run_folder)
     for entry in figures_from("networks", each_variant=True):
         figure = draw(entry, {"run": run})
         if figure:

@@ -95,8 +95,9 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     paths = [Path(folder) / f"{name}.{ending}" for ending in FILE_METADATA]
     Path(folder).mkdir(parents=True, exist_ok=True)
     with figure_style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not anew for each file
+        if figure.get_layout_engine():
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, not anew for each file
         for path, metadata in zip(paths, FILE_METADATA.values(), strict=True):
             figure.savefig(path, metadata=metadata)
     return paths

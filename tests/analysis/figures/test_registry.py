@@ -14,7 +14,6 @@ from posmlp.analysis.collect import find_runs, read_frame, runs_frame, write_cur
 from posmlp.analysis.figures.draw import draw_figures, draw_networks, draw_run
 from posmlp.analysis.figures.registry import FIGURES, figures_from
 from posmlp.analysis.figures.released_logs import read_released_logs
-from posmlp.analysis.networks import load_learned
 from posmlp.analysis.statistics import summarise
 
 ROOT = Path(__file__).parents[3]
@@ -101,19 +100,22 @@ def test_figures_of_networks_are_drawn_where_they_have_something_to_show(study, 
         "gqpe_s4_nosoftmax": 4,
     }
     assert isinstance(found, pd.DataFrame)
+    drawn = draw_networks(folders[:1], summarise(runs, "sgu"), tmp_path / "again", folders[1:])
+    pd.testing.assert_frame_equal(drawn, found)  # numbers of the others too, and no figures
+    assert {path.stem for path in (tmp_path / "again/run_curves").glob("*.pdf")} == {"sgu"}
 
 
 def test_every_other_run_has_its_figures_in_its_folder_drawn_once(study, finished):
     run = study.run("gqpe_s4", 1)
     folder = run.folder(finished)
     save_file(timm.create_model(**run.model_arguments()).state_dict(), folder / "model.safetensors")
-    draw_run(load_learned(folder), folder)
+    draw_run(folder)
     drawn = {path.name for path in (folder / "figures").glob("*.png")}
     assert drawn == {"run_curves.png", "learned_maps.png", "position_bias.png"}
     picture = folder / "figures/run_curves.png"
     picture.write_bytes(b"as it was")
-    draw_run(load_learned(folder), folder)
+    draw_run(folder)
     assert picture.read_bytes() == b"as it was"
     (folder / "metrics.json").write_text((folder / "metrics.json").read_text() + " ")
-    draw_run(load_learned(folder), folder)  # trained anew
+    draw_run(folder)  # trained anew
     assert picture.stat().st_size > 1000

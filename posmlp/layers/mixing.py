@@ -172,7 +172,8 @@ class TokenMixing(nn.Module):
     def way(self, v: Tensor, u: Tensor | None) -> Way:
         """Return the fastest of the methods that compute the same numbers."""
         by_offset = self.position is not None and self.weight is None and self.mask_WNN is None
-        if not by_offset or torch.compiler.is_compiling():
+        # Whoever records operations records the map's: the others are chosen by size and values.
+        if not by_offset or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return self.by_map
         if v.is_cuda:
             return self.fastest_on_gpu(v, u)
@@ -187,7 +188,8 @@ class TokenMixing(nn.Module):
         ways = {"the map": self.by_map}
         if tokens >= CONVOLVE_ON_GPU_FROM:
             ways["the convolution"] = self.by_convolution
-        if u is not None and find_spec("triton") and rows * tokens < 2**31:
+        small = v.dtype.itemsize <= 4 and rows * tokens < 2**31
+        if u is not None and small and find_spec("triton"):
             from posmlp.layers.kernels import TILES
 
             ways |= {f"the kernel with {tile}": partial(self.by_kernel, tile) for tile in TILES}

@@ -81,6 +81,15 @@ def test_only_large_windows_without_a_free_matrix_or_a_mask_are_convolved():
         assert not convolves((40, 40), gate, tokens.to("meta"))
 
 
+def test_a_traced_layer_records_the_product_with_its_map():
+    layer = TokenMixing((32, 32), "gqpe")
+    traced = torch.jit.trace(layer, torch.randn(4, 1, 1024))
+    assert "^Product" in str(traced.inlined_graph)
+    assert "^Correlation" not in str(traced.inlined_graph)
+    v = torch.randn(4, 1, 1024)
+    torch.testing.assert_close(traced(v), layer.by_map(v, None))
+
+
 @pytest.mark.parametrize("length", [1, 7, 14, 56, 80, 112, 300])
 def test_transforms_are_long_enough_and_have_small_factors(length):
     size = fast_length(length)

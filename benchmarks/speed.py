@@ -159,9 +159,13 @@ class Bench:
         )
 
     def growth(self, side: int, gate: str) -> tuple[Work, Work]:
-        """Return mixing and gate on a square window as it is chosen, and by its map."""
+        """Return mixing on a square window as it is chosen, and by its map.
+
+        On GPUs the gate is part of both, as it is of the kernels.
+        """
         layer = TokenMixing((side, side), gate, groups=2)
-        ours = self.passes(layer, [self.random(48, 2, side * side) for _ in range(2)])
+        halves = 2 if self.device == "cuda" else 1
+        ours = self.passes(layer, [self.random(48, 2, side * side) for _ in range(halves)])
 
         def dense() -> None:
             with by_map():
@@ -176,7 +180,7 @@ def growth(bench: Bench, side: int, gate: str, repetitions: int) -> dict:
     if side * side not in GROWTH:
         seconds(ours)
         return dict(target=None, ours_s=sorted(seconds(ours) for _ in range(3))[1])
-    result = compare(ours, dense, 5 * repetitions if side < 40 else 3)
+    result = compare(ours, dense, 5 * repetitions if side < 60 else 3)
     return dict(target=GROWTH[side * side], **asdict(result))
 
 
@@ -187,7 +191,7 @@ def measured(bench: Bench, name: str, repetitions: int) -> dict:
         ratio = other_b / ours_b
         return dict(ratio=ratio, low=ratio, high=ratio, ours_b=ours_b, other_b=other_b)
     ours, other, flops = bench.pair(name)
-    result = asdict(compare(ours, other, repetitions))
+    result = asdict(compare(ours, other, 5 * repetitions if name == MIXING else repetitions))
     for key in ("ratio", "low", "high"):
         result[key] *= flops
     if name in (COMPILED, GRAPHS):

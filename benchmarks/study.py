@@ -67,7 +67,9 @@ def rows(arguments: argparse.Namespace, cores: int) -> Iterator[dict]:
         for _ in range(arguments.repetitions)
     ]
     training_s = statistics.median(training for _, _, training in times)
-    for place, (end, goal) in enumerate((("to its last file", GOAL), ("to its last run's", None))):
+    for place, (end, goal) in enumerate(
+        (("to its last file", GOAL), ("to the end of its last run", None))
+    ):
         yield row(
             f"study {arguments.study}, from nothing {end}, against its training steps",
             [taken[place] / taken[2] for taken in times],

@@ -15,6 +15,7 @@ import pandas as pd
 
 from posmlp.analysis.networks import LearnedRun, window_map
 
+DECIMALS = 9  # further ones depend on the processor
 COLUMNS = ["variant", "seed", "layer", "group", "granularity", "initial", "uniform"]
 
 
@@ -52,4 +53,4 @@ def granularities(run: LearnedRun) -> pd.DataFrame:
             "uniform": granularity(np.ones((1, *layer.window, *layer.window)))[0],
         }
         rows += pd.DataFrame(columns).to_dict("records")
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).round(DECIMALS)

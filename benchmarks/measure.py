@@ -1,6 +1,7 @@
 """Timing two things beside each other, and what the machine could do at best meanwhile."""
 
 import gc
+import json
 import re
 import statistics
 import time
@@ -13,6 +14,7 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from posmlp.code_version import cpu_name
 from posmlp.layers import TokenMixing
 
 Work = Callable[[], object]
@@ -112,11 +114,27 @@ def copy_bandwidth(device: str) -> float:
     return 2 * 4 * a.numel() / min(seconds(lambda: b.copy_(a)) for _ in range(5))
 
 
-def hardware() -> str:
-    """Return the GPU's name, or the processor's and how many cores this process computes on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+def processor() -> str:
+    """Return the processor's name and how many cores this process computes on."""
     threads = torch.get_num_threads()
-    return f"{found[1].strip() if found else 'CPU'}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def hardware() -> str:
+    """Return the GPU's name, or without one the processor's."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+
+
+def stored(values: dict) -> dict:
+    """Return a row as it is written down: four decimals tell all that a timing does."""
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+
+
+def write(content: dict, folder: Path) -> None:
+    """Write what was measured into the file that is named for its hardware."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path_of(content["hardware"], folder).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def path_of(hardware: str, folder: Path) -> Path:
+    return folder / (re.sub(r"\W+", "-", hardware.lower()) + ".json")

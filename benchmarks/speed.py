@@ -11,7 +11,6 @@ results/bench/<hardware>.json, from which `python -m posmlp docs` makes docs/per
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -30,8 +29,11 @@ from measure import (
     hardware,
     matmul_rate,
     operations,
+    path_of,
     peak_memory,
     seconds,
+    stored,
+    write,
 )
 from torch import Tensor, nn
 
@@ -225,7 +227,7 @@ def row(
     """Return a row as it is stored; `met` is null where nothing was measured or asked for."""
     met = None if ratio is None or target is None else ratio >= target
     values = dict(name=name, device=device, dtype=dtype, ratio=ratio, target=target, met=met)
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in (values | found).items()}
+    return stored(values | found)
 
 
 def line(values: dict) -> str:
@@ -249,7 +251,8 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     machine, device = hardware(), "cuda" if torch.cuda.is_available() else "cpu"
-    path = arguments.results / "bench" / (re.sub(r"\W+", "-", machine.lower()) + ".json")
+    folder = arguments.results / "bench"
+    path = path_of(machine, folder)
     kept = json.loads(path.read_text())["rows"] if arguments.only and path.exists() else []
     found = []
     for values in rows(arguments):
@@ -266,8 +269,7 @@ def main() -> int:
         "ways": {str(key): way for key, way in chosen.items()},  # of mixing, on a GPU
         "rows": list(known.values()),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write(content, folder)
     return 0
 
 

@@ -14,7 +14,6 @@ import argparse
 import csv
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 
 from dry_run import GOAL as DRY_RUN_GOAL
 from dry_run import SNAKEMAKE, compare_dry_runs, make_checkout
-from measure import quartiles
+from measure import quartiles, stored, write
 
 from posmlp.code_version import cpu_name
 
@@ -93,7 +92,7 @@ def row(name: str, ratios: list[float], target: float | None, **seconds: float) 
     met = None if target is None else ratio <= target
     values = dict(name=name, device="CPU", dtype="float32", ratio=ratio, target=target, met=met)
     values |= dict(low=low, high=high, **seconds)
-    return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+    return stored(values)
 
 
 def main() -> int:
@@ -109,9 +108,7 @@ def main() -> int:
     for values in rows(arguments, cores):
         print(f"{values['name']}: {values['ratio']:.2f}, goal {values['target']}", flush=True)
         measured.append(values)
-    path = arguments.results / "bench/study" / (re.sub(r"\W+", "-", hardware.lower()) + ".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"hardware": hardware, "rows": measured}, indent=1) + "\n")
+    write({"hardware": hardware, "rows": measured}, arguments.results / "bench/study")
     return 0
 
 

@@ -32,11 +32,7 @@ def study_machine(content: dict) -> str:
         f"|---|{'---:|' * 3}---|{'---:|' * 2}",
     ]
     for row in content["rows"]:
-        goal = "" if row["target"] is None else f"{row['target']:.2f}"
-        met = "" if row["met"] is None else "met" if row["met"] else "missed"
-        spread = f"{row['low']:.2f} to {row['high']:.2f}"
-        words = [row["name"], f"{row['ratio']:.2f}", spread, goal, met]
-        words += [f"{row['ours_s']:,.1f}", f"{row['other_s']:,.1f}"]
+        words = [row["name"], *found(row), f"{row['ours_s']:,.1f}", f"{row['other_s']:,.1f}"]
         lines.append(f"| {' | '.join(words)} |")
     return "\n".join([*lines, ""])
 
@@ -60,17 +56,23 @@ def machine(content: dict) -> str:
 def cells(row: dict) -> list[str]:
     """Return a row's cells; what was not measured says so."""
     head = [row["name"], f"{row['device']} {row['dtype']}"]
-    target = "" if row["target"] is None else f"{row['target']:.2f}"
     if row["ratio"] is None:
-        found = f"{row['ours_s']:.2f} s" if "ours_s" in row else "not measured"
-        return [*head, found, "", target, "", "", ""]
+        alone = f"{row['ours_s']:.2f} s" if "ours_s" in row else "not measured"
+        return [*head, alone, "", target(row), "", "", ""]
     share = row.get("share")
     return [
         *head,
-        f"{row['ratio']:.2f}",
-        f"{row['low']:.2f} to {row['high']:.2f}",
-        target,
-        "met" if row["met"] else "missed",
+        *found(row),
         f"{100 * share:.0f} %" if share else "",
         f"{row['ratio'] / share:.2f}" if share else "",
     ]
+
+
+def found(row: dict) -> list[str]:
+    """Return what was measured: ratio, spread, what was asked for, and whether it is met."""
+    met = {None: "", True: "met", False: "missed"}[row["met"]]
+    return [f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", target(row), met]
+
+
+def target(row: dict) -> str:
+    return "" if row["target"] is None else f"{row['target']:.2f}"

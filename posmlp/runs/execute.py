@@ -27,8 +27,8 @@ from posmlp.training.trainer import Trainer, make_trainer
 SECONDS_BETWEEN_LINES = 10  # on the terminal; the log has every epoch
 # What must be equal in all parts of a run for its figures to be equal to the last bit.
 SAME_MACHINE = (
-    *("torch", "timm", "numpy", "device", "cpu_instructions", "num_threads"),
-    "num_processes",
+    *("torch", "timm", "numpy", "device", "cpu_instructions"),
+    *("num_threads", "num_processes"),
 )
 
 

@@ -32,10 +32,11 @@ def visible_gpus() -> list[str]:
 
     CUDA itself is not asked: that takes torch, seconds and memory of a GPU.
     """
-    import pynvml
-
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:  # not by number: NVIDIA's driver and CUDA may count in different orders
+    if named is None:
+        import pynvml
+
+        # not by number: NVIDIA's driver and CUDA may count in different orders
         return [pynvml.nvmlDeviceGetUUID(gpu) for gpu in find_gpus()]
     names = [name.strip() for name in named.split(",")]
     return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-\S+").fullmatch, names))

@@ -17,6 +17,7 @@ def results(tmp_path):
         ROW | dict(ratio=1.2, low=1.1, high=1.3, met=False),
         ROW | dict(device="GPU", ratio=None, met=None),
         ROW | dict(name="large", target=None, ratio=None, met=None, ours_s=0.25),
+        ROW | dict(name="told only", target=None, ratio=1.3, low=1.2, high=1.4, met=None),
     ]
     content = dict(hardware="A machine", torch="2.0", full=False, rows=rows)
     content |= dict(matmul_gflops={"bf16": 200.0}, copy_gb_s=20.0, decoded_images_s=250)
@@ -28,11 +29,12 @@ def results(tmp_path):
 def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
     lines = bench_tables(results).splitlines()
     assert lines[1].startswith("**A machine**, torch 2.0, small batches.")
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         "| a step | CPU bf16 | 1.70 | 1.50 to 1.90 | 1.60 | met | 85 % | 2.00 |",
         "| a step | CPU bf16 | 1.20 | 1.10 to 1.30 | 1.60 | missed |  |  |",
         "| a step | GPU bf16 | not measured |  | 1.60 |  |  |  |",
         "| large | CPU bf16 | 0.25 s |  |  |  |  |  |",
+        "| told only | CPU bf16 | 1.30 | 1.20 to 1.40 |  |  |  |  |",
     ]
 
 

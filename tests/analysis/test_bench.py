@@ -17,7 +17,7 @@ def results(tmp_path):
         ROW | dict(ratio=1.2, low=1.1, high=1.3, met=False),
         ROW | dict(device="GPU", ratio=None, met=None),
         ROW | dict(name="large", target=None, ratio=None, met=None, ours_s=0.25),
-        ROW | dict(name="told only", target=None, ratio=1.3, low=1.2, high=1.4, met=None),
+        ROW | dict(name="no target", target=None, ratio=1.3, low=1.2, high=1.4, met=None),
     ]
     content = dict(hardware="A machine", torch="2.0", full=False, rows=rows)
     content |= dict(matmul_gflops={"bf16": 200.0}, copy_gb_s=20.0, decoded_images_s=250)
@@ -34,7 +34,7 @@ def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
         "| a step | CPU bf16 | 1.20 | 1.10 to 1.30 | 1.60 | missed |  |  |",
         "| a step | GPU bf16 | not measured |  | 1.60 |  |  |  |",
         "| large | CPU bf16 | 0.25 s |  |  |  |  |  |",
-        "| told only | CPU bf16 | 1.30 | 1.20 to 1.40 |  |  |  |  |",
+        "| no target | CPU bf16 | 1.30 | 1.20 to 1.40 |  |  |  |  |",
     ]
 
 

@@ -36,7 +36,7 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
 	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
-	@$(BIN)/python -m posmlp show $(STUDY)
+	@$(BIN)/posmlp show $(STUDY)
 
 plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
 	@$(BIN)/snakemake plan --config study=$(STUDY) --cores $(CORES) --quiet all $(ARGS)
@@ -55,12 +55,12 @@ audit: env ## compare every published number with ours: results/audit (seconds; 
 
 # Every study that has results, unless STUDY is given: then its default above does not count.
 check-results: env ## make committed tables and figures again, and train a sample of runs (STUDY=...)
-	@$(BIN)/python -m posmlp check-results $(if $(filter-out file,$(origin STUDY)),$(STUDY)) $(ARGS)
+	@$(BIN)/posmlp check-results $(if $(filter-out file,$(origin STUDY)),$(STUDY)) $(ARGS)
 
 evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
 	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \
 	  "holds val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
-	@$(BIN)/python -m posmlp.released evaluate "$(FILE)" "$(DATA)" $(ARGS)
+	@$(BIN)/posmlp released evaluate "$(FILE)" "$(DATA)" $(ARGS)
 
 test: env ## run the tests, all but those that need a cluster
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/cluster $(ARGS)
@@ -73,12 +73,12 @@ faults: env ## kill short runs 200 times (FAULTS=...) and compare them with unin
 
 bench: env ## measure speed beside the released formulation and timm's models (minutes)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
-	$(BIN)/python -m posmlp docs
+	$(BIN)/posmlp docs
 
 bench-full: env ## the same with larger batches and more repetitions, and a whole study (most of an hour)
 	$(BIN)/python benchmarks/speed.py --full $(ARGS)
 	$(BIN)/python benchmarks/study.py
-	$(BIN)/python -m posmlp docs
+	$(BIN)/posmlp docs
 
 lint: env ## check style, formats and the workflow
 	$(BIN)/ruff check
@@ -87,14 +87,13 @@ lint: env ## check style, formats and the workflow
 	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v $(LINTS_LEFT_OUT)
 
 docs: env ## renew what README and docs say of results and settings
-	$(BIN)/python -m posmlp docs
-	$(BIN)/python -m posmlp.study > config/README.md
+	$(BIN)/posmlp docs
 
 ui: env ## open the MLflow UI on this machine (PORT=...)
-	@$(BIN)/python -m posmlp.tracking ui $(if $(PORT),--port $(PORT)) $(ARGS)
+	@$(BIN)/posmlp ui $(if $(PORT),--port $(PORT)) $(ARGS)
 
 mlflow-rebuild: env ## make the MLflow store anew from results/ alone; the old one is kept aside
-	@$(BIN)/python -m posmlp.tracking rebuild $(ARGS)
+	@$(BIN)/posmlp rebuild $(ARGS)
 
 clean: ## remove caches and logs; asks before it touches finished runs
 	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs

@@ -34,5 +34,5 @@ rule all:
         comparison=rules.comparison.output,
         checked=rules.checks.output,
         pages=rules.pages.output,
-        tracked=rules.sync.output if SETTINGS.tracking != "none" else [],
+        tracked=rules.sync.output if SETTINGS.tracking else [],
     localrule: True

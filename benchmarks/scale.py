@@ -89,11 +89,11 @@ def final_figures(run, layers: list[int], loss: float, top1: float) -> dict:
     """What metrics.json holds."""
     return {
         **{"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key},
-        **{"epochs": run.recipe.epochs, "top1": top1, "top5": 100.0, "loss": loss},
-        **{"ema_top1": None, "ema_top5": None, "ema_loss": None, "train_loss": loss},
+        **{"epochs": run.recipe.epochs, "test_top1": top1, "test_top5": 100.0, "test_loss": loss},
+        **{"ema_test_top1": None, "ema_test_top5": None, "ema_test_loss": None, "train_loss": loss},
         **{"params": 10_000 + sum(layers), "token_mixing_params": sum(layers)},
         **{"token_mixing_params_per_layer": layers, "macs": 990_000},
-        **{"train_images_per_s": 5_000.0, "wall_s": 300.0, "num_train": 1_297, "num_test": 500},
+        **{"images_per_s": 5_000.0, "wall_s": 300.0, "num_train": 1_297, "num_test": 500},
         **{"data_digest": "0123456789abcdef", "code_version": "0123456789abcdef"},
         **{"torch": "2.15.0", "started_at": "2026-01-01T00:00:00+00:00"},
     }

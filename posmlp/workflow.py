@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
-from posmlp.process import leave
 from posmlp.slurm.site import Site
 from posmlp.study.errors import StudyError, faults
 from posmlp.study.section import Section
@@ -28,13 +27,8 @@ class Settings(Section):
     checkpoint_minutes: float = Field(
         10.0, gt=0, description="minutes between the checkpoints that a run writes within an epoch"
     )
-    tracking: Literal["live", "sync", "none"] = Field(
-        "live",
-        description="who writes to MLflow: every training while it runs, or the head node alone "
-        "when runs are done, or nobody",
-    )
-    system_metrics: float = Field(
-        0.0, ge=0, description="seconds between notes of CPU, memory and GPU use; 0: none"
+    tracking: bool = Field(
+        True, description="bring MLflow up to date at the end of a study (`posmlp sync`)"
     )
     runs_per_gpu: int = Field(
         1,
@@ -69,10 +63,7 @@ def sharing(settings: Settings, gpus: int) -> int:
 
 @contextmanager
 def job_log(path: str) -> Iterator[None]:
-    """Send a script's output to its log; a user's mistake is one line there and on the terminal.
-
-    The block is the script: the process ends with it.
-    """
+    """Send a script's output to its log; a user's mistake is one line there and on the terminal."""
     with Path(path).open("w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         try:
             yield
@@ -86,7 +77,6 @@ def job_log(path: str) -> Iterator[None]:
         except Exception:
             traceback.print_exc(file=log)
             raise
-    leave(0)
 
 
 def warn(message: str) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow
 from pyarrow import csv
 
+from posmlp import metrics
 from posmlp.study import RunConfig, Study
 
 # What the study says of a run, its final figures, and where they came from. `command` and
@@ -21,34 +22,21 @@ SHEET_COLUMNS = (
     *("study", "variant", "seed", "claim", "against", "model_name", "gate", "groups"),
     *("other_settings", "key"),
 )
-METRIC_COLUMNS = (
-    *("epochs", "top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_loss"),
-    *("val_top1", "val_top5", "val_loss", "ema_val_top1", "ema_val_top5", "ema_val_loss"),
-    *("params", "token_mixing_params", "token_mixing_params_per_layer", "macs"),
-    *("train_images_per_s", "wall_s", "num_train", "num_val", "num_test", "data_digest"),
-)
+METRIC_COLUMNS = (*metrics.RUN_COLUMNS, "token_mixing_params_per_layer", "data_digest")
 PROVENANCE_COLUMNS = (
     *("code_version", "git_commit", "git_dirty", "python", "torch", "torchvision", "timm"),
     *("numpy", "cuda", "device", "cpu", "cpu_instructions", "num_threads", "slurm_job_id"),
     *("started_at", "finished_at"),
 )
 RUN_COLUMNS = (*SHEET_COLUMNS, *METRIC_COLUMNS, *PROVENANCE_COLUMNS)
-CURVE_COLUMNS = (
-    *("variant", "seed", "epoch", "time", "lr", "train_loss"),
-    *("test_loss", "test_top1", "test_top5", "ema_test_loss", "ema_test_top1", "ema_test_top5"),
-    *("val_loss", "val_top1", "val_top5", "ema_val_loss", "ema_val_top1", "ema_val_top5"),
-    *("images_per_s", "epoch_s"),
-)
+CURVE_COLUMNS = ("variant", "seed", *metrics.EPOCH_COLUMNS)
 TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}
 TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
 # Types that need not be found out while reading, which takes twice the memory for long files.
 _COLUMN_TYPES = {name: pyarrow.float64() for name in CURVE_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.string() for name in TEXT_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.int64() for name in ("seed", "epoch")}
-REQUIRED_FIGURES = (
-    *("top1", "top5", "loss", "train_loss", "params", "token_mixing_params", "macs"),
-    *("train_images_per_s", "wall_s"),
-)
+REQUIRED_FIGURES = metrics.REQUIRED
 
 
 _KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.to_yaml has it

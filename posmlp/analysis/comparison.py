@@ -43,7 +43,7 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
     summary = summarise(runs, study.reference, study.better).set_index("variant")
     variants = []
     for variant, rows in runs.groupby("variant", sort=False):
-        done = rows[rows["top1"].notna()]
+        done = rows[rows["test_top1"].notna()]
         figures = {name: summary.loc[variant, name] for name in FIGURES}
         figures |= {"val_mean": done["val_top1"].mean(), "val_std": done["val_top1"].std(ddof=1)}
         figures["best_seed"] = best_seed(done)
@@ -70,7 +70,7 @@ def best_seed(done: pd.DataFrame) -> int | None:
     """Return the seed of the run with the highest accuracy; None where none has finished."""
     if done.empty:
         return None
-    figure = "val_top1" if done["val_top1"].notna().all() else "top1"
+    figure = "val_top1" if done["val_top1"].notna().all() else "test_top1"
     return int(done.sort_values([figure, "seed"], ascending=[False, True])["seed"].iloc[0])
 
 
@@ -90,7 +90,16 @@ def choose(
         return None, "No variant is chosen: of none has every seed finished."
     best = min(whole, key=lambda entry: (-entry["val_mean"], entry["params"]))
     row = runs[(runs["variant"] == best["variant"]) & (runs["seed"] == best["best_seed"])].iloc[0]
-    columns = ("variant", "seed", "key", "val_top1", "top1", "num_train", "num_val", "num_test")
+    columns = (
+        "variant",
+        "seed",
+        "key",
+        "val_top1",
+        "test_top1",
+        "num_train",
+        "num_val",
+        "num_test",
+    )
     columns += ("data_digest", "code_version", "git_commit", "git_dirty", "torch", "device")
     return {name: _plain(row[name]) for name in columns}, RULE
 
@@ -116,7 +125,7 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
         "| | top-1 (%) |\n|---|---:|\n"
         f"| validation, this run | {choice['val_top1']:.2f} |\n"
         f"| validation, mean of {figures['n']} seeds | {_spread(figures, 'val_')} |\n"
-        f"| test, this run | {choice['top1']:.2f} |\n"
+        f"| test, this run | {choice['test_top1']:.2f} |\n"
         f"| test, mean of {figures['n']} seeds | {_spread(figures, '')} |",
         "Test figures are not used for the choice. The validation figures of what was chosen by "
         "them are a little too good.",

@@ -51,7 +51,7 @@ def main_table(
         *_comparison_columns(summary, better, narrow),
         Column(
             "Images/s",
-            lambda row: _number(row["train_images_per_s"]),
+            lambda row: _number(row["images_per_s"]),
             "Images/s: median throughput of training",
             spare=4,
         ),

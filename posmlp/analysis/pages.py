@@ -109,7 +109,7 @@ def runs_page(runs: pd.DataFrame, logs: Path) -> str:
             "top-1 (%)": f"{row.top1:.2f}",
             "training loss": f"{row.train_loss:.3f}",
             "epochs": f"{row.epochs}",
-            "images/s": f"{row.train_images_per_s:,.0f}",
+            "images/s": f"{row.images_per_s:,.0f}",
             "time (s)": f"{row.wall_s:,.0f}",
             "key": f"`{row.key}`",
         }

@@ -45,7 +45,7 @@ def answer(runs: pd.DataFrame, questions: tuple[Question, ...], better: Better) 
     rows = [(question.ask, contrast) for question in questions for contrast in question.contrasts]
     if not rows:
         return pd.DataFrame(columns=COLUMNS)
-    top1 = runs.pivot(index="variant", columns="seed", values="top1")
+    top1 = runs.pivot(index="variant", columns="seed", values="test_top1")
     signed = [terms(contrast) for _, contrast in rows]
     values_QK = np.array(
         [sum(sign * top1.loc[name].to_numpy(float) for sign, name in parts) for parts in signed]

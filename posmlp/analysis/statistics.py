@@ -15,7 +15,7 @@ from posmlp.study import Better
 LEVEL = 0.95  # of every interval
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
-RUN_FIGURES = ["top1", "ema_top1", "train_images_per_s", "num_test"]
+RUN_FIGURES = ["test_top1", "ema_test_top1", "images_per_s", "num_test"]
 
 
 def summarise(
@@ -44,7 +44,7 @@ def summarise(
             and effect_size: Hedges' g_z, difference / difference_std without the bias of few seeds;
         p_value of the paired t test, p_adjusted: by Holm over the frame;
         better: yes, no or not distinguishable, see verdicts;
-        seeds_needed: see seeds_needed; train_images_per_s: median; reference.
+        seeds_needed: see seeds_needed; images_per_s: median; reference.
 
     Raises:
         ValueError: columns are missing.
@@ -61,14 +61,14 @@ def summarise(
     summary = pd.DataFrame(
         {name: named[name].to_numpy() for name in IDENTITY_COLUMNS}
         | _sizes(runs, variants)
-        | _spread(figures["top1"], generator)
-        | {"ema_mean": inference.mean(figures["ema_top1"]), "against": against.to_numpy()}
+        | _spread(figures["test_top1"], generator)
+        | {"ema_mean": inference.mean(figures["ema_test_top1"]), "against": against.to_numpy()}
         | _difference(figures, variants, against.tolist())
     )
     summary["p_adjusted"] = inference.holm(summary["p_value"].to_numpy())
     summary["better"] = verdicts(summary, better)
     summary["seeds_needed"] = seeds_needed(summary, better)
-    summary["train_images_per_s"] = _median(figures["train_images_per_s"])
+    summary["images_per_s"] = _median(figures["images_per_s"])
     return summary.assign(reference=reference)
 
 
@@ -111,7 +111,7 @@ def _by_seed(runs: pd.DataFrame, variants: list[str]) -> dict[str, np.ndarray]:
 
 def _sizes(runs: pd.DataFrame, variants: list[str]) -> dict[str, np.ndarray]:
     """Return SIZE_COLUMNS; a variant without a finished run has none."""
-    finished = runs[runs["top1"].notna()].drop_duplicates("variant").set_index("variant")
+    finished = runs[runs["test_top1"].notna()].drop_duplicates("variant").set_index("variant")
     sizes = finished[SIZE_COLUMNS].reindex(variants)
     layers = "token_mixing_params_per_layer"
     sizes[layers] = sizes[layers].fillna("[]")
@@ -138,7 +138,7 @@ def _difference(
     figures: dict[str, np.ndarray], variants: list[str], against: list[str]
 ) -> dict[str, np.ndarray]:
     """Compare each variant with another, seed by seed; a single pair has no spread and no test."""
-    top1_VK = figures["top1"]
+    top1_VK = figures["test_top1"]
     rows = {variant: row for row, variant in enumerate(variants)}
     others_VK = np.full_like(top1_VK, np.nan)
     for row, other in enumerate(against):

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import Checkpoints, read_checkpoint
-from posmlp.runs.record import TIMES, read_history
+from posmlp.runs.record import read_history
 
 # Of metrics.json: when and how fast; and the repository, which somebody may be working in.
 MAY_DIFFER = (
@@ -17,7 +18,7 @@ MAY_DIFFER = (
     "finished_at",
     "num_starts",
     "wall_s",
-    "train_images_per_s",
+    "images_per_s",
     "git_commit",
     "git_dirty",
 )

@@ -46,7 +46,7 @@ class Collected:
     @property
     def finished(self) -> pd.DataFrame:
         """The runs that have figures."""
-        return self.runs[self.runs["top1"].notna()]
+        return self.runs[self.runs["test_top1"].notna()]
 
     @classmethod
     def read(cls, study: Study, results: Path) -> Self:

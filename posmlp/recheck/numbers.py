@@ -14,14 +14,17 @@ import pandas as pd
 
 from posmlp.analysis.collect import CURVE_COLUMNS, METRIC_COLUMNS, RUN_COLUMNS
 from posmlp.analysis.inference import rounding_deviation
+from posmlp.metrics import TIMES
 from posmlp.recheck.derive import Collected
 from posmlp.runs.execute import SAME_MACHINE
-from posmlp.runs.record import TIMES
 from posmlp.study import RunConfig
 
 DEVIATIONS = 3  # of the difference of two seeds, that another machine may lead a training astray
-ACCURACIES, LOSSES = ("top1", "top5"), ("loss",)  # ends of names; all other numbers are exact
-RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in ("train_images_per_s", "wall_s")]
+ACCURACIES, LOSSES = (
+    ("test_top1", "test_top5"),
+    ("test_loss",),
+)  # ends of names; all other numbers are exact
+RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in ("images_per_s", "wall_s")]
 CURVE_NUMBERS = [c for c in CURVE_COLUMNS if c not in ("variant", "seed", "epoch", *TIMES)]
 RECORDED_MACHINE = [name for name in SAME_MACHINE if name in RUN_COLUMNS]
 

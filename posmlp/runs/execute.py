@@ -5,14 +5,15 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from posmlp import code_version
 from posmlp.data.images import dataset_digest
 from posmlp.data.sources import DATASETS
+from posmlp.metrics import EVALUATED
 from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.lock import FolderLock
 from posmlp.runs.record import RecordError, RunFolder
@@ -39,14 +40,12 @@ def execute(
     world: World,
     command: str,
     watch: Watch,
-    observers: Sequence[AbstractContextManager] = (),
 ) -> dict[str, Any]:
     """Train one run in its folder, going on from its checkpoint where there is one.
 
     Args:
         command: what repeats this run, for the record.
         watch: says when to save and when to leave.
-        observers: their blocks span the training, once the folder is ours.
 
     Returns:
         What stands in metrics.json.
@@ -59,10 +58,7 @@ def execute(
     with FolderLock(folder.path) if world.first else nullcontext():
         start = begin(config, folder, world, command) if world.first else None
         state, parts = world.from_first(start)
-        with ExitStack() as stack:
-            for observer in observers:
-                stack.enter_context(observer)
-            stack.enter_context(failure_noted(folder, world))
+        with failure_noted(folder, world):
             trainer = make_trainer(config, data_root, world)
             if state:
                 trainer.load_state_dict(state)
@@ -212,16 +208,7 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
         "variant": config.variant,
         "seed": config.seed,
         "epochs": len(history),
-        **{
-            f"{prefix}{figure}": last[f"{prefix}test_{figure}"]
-            for prefix in ("", "ema_")
-            for figure in ("top1", "top5", "loss")
-        },
-        **{
-            f"{prefix}val_{figure}": last[f"{prefix}val_{figure}"]
-            for prefix in ("", "ema_")
-            for figure in ("top1", "top5", "loss")
-        },
+        **{metric.name: last[metric.name] for metric in EVALUATED},
         "train_loss": last["train_loss"],
         "params": num_parameters(trainer.model),
         "token_mixing_params": sum(mixing),
@@ -229,7 +216,7 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
         "macs": multiply_accumulates(
             trainer.model, (source.in_chans, config.data.image_size, config.data.image_size)
         ),
-        "train_images_per_s": speeds[len(speeds) // 2],
+        "images_per_s": speeds[len(speeds) // 2],
         "wall_s": sum(row["epoch_s"] for row in history),
         "num_train": trainer.train.num_images,
         "num_val": parts["val"].num_images if "val" in parts else 0,

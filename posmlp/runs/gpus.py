@@ -16,8 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from posmlp.runs.system import find_gpus
+from typing import Any
 
 PAUSE_S = 0.5  # between two looks for a free GPU
 FAILED = 2  # as of a training: the same command fails again
@@ -40,6 +39,17 @@ def visible_gpus() -> list[str]:
         return [pynvml.nvmlDeviceGetUUID(gpu) for gpu in find_gpus()]
     names = [name.strip() for name in named.split(",")]
     return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-\S+").fullmatch, names))
+
+
+def find_gpus() -> list[Any]:
+    """List NVIDIA's handles of the GPUs; none without its driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []
 
 
 def on_gpus(python: str, gpus: int, runs_per_gpu: int) -> str:

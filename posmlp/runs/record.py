@@ -17,30 +17,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from posmlp.metrics import EPOCH_COLUMNS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-HISTORY = (
-    "epoch",
-    "time",
-    "lr",
-    "train_loss",
-    "test_loss",
-    "test_top1",
-    "test_top5",
-    "ema_test_loss",
-    "ema_test_top1",
-    "ema_test_top5",
-    "val_loss",
-    "val_top1",
-    "val_top5",
-    "ema_val_loss",
-    "ema_val_top1",
-    "ema_val_top5",
-    "images_per_s",
-    "epoch_s",
-)
-TIMES = ("time", "images_per_s", "epoch_s")  # all else is the same however often a run is stopped
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -125,8 +106,10 @@ class RunFolder:
 
     def write_history(self, rows: list[dict[str, float | None]]) -> None:
         """Write one row an epoch; a column that does not apply is empty."""
-        lines = [",".join(HISTORY)]
-        lines += [",".join("" if row[c] is None else repr(row[c]) for c in HISTORY) for row in rows]
+        lines = [",".join(EPOCH_COLUMNS)]
+        lines += [
+            ",".join("" if row[c] is None else repr(row[c]) for c in EPOCH_COLUMNS) for row in rows
+        ]
         text = "\n".join(lines) + "\n"
         write_atomically(self.history, lambda file: file.write(text.encode()))
 

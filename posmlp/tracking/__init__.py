@@ -6,7 +6,6 @@ Importing this package does not import mlflow.
 """
 
 from posmlp.tracking.address import StoreError
-from posmlp.tracking.live import Tracker
 from posmlp.tracking.mirror import mirror
 from posmlp.tracking.store import (
     Store,
@@ -20,7 +19,6 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailable",
-    "Tracker",
     "init_store",
     "mirror",
     "read_store",

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from posmlp.process import large_imports
 from posmlp.tracking.address import brief
 from posmlp.tracking.record import file_digest, read_json
 from posmlp.tracking.store import bound_mlflow
@@ -66,17 +65,16 @@ def make_models(run_folders: Iterable[Path]) -> None:
 
 def _save(run_folder: Path, metrics: Mapping[str, Any], folder: Path) -> None:
     bound_mlflow()
-    with large_imports():
-        import mlflow.pytorch
-        import numpy as np
-        import timm
-        import torch
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
-        from torchvision.transforms import Normalize
+    import mlflow.pytorch
+    import numpy as np
+    import timm
+    import torch
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+    from torchvision.transforms import Normalize
 
-        from posmlp.analysis.networks import load_weights
-        from posmlp.study import RunConfig
+    from posmlp.analysis.networks import load_weights
+    from posmlp.study import RunConfig
 
     config = RunConfig.read(run_folder / "config.yaml")
     arguments = config.model_arguments()

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-RESULTS = ("top1", "top5", "loss", "ema_top1", "ema_top5", "ema_loss", "train_loss")
-RESULTS += ("val_top1", "val_top5", "val_loss", "ema_val_top1", "ema_val_top5", "ema_val_loss")
-COSTS = ("params", "token_mixing_params", "macs", "train_images_per_s", "wall_s")
+from posmlp.metrics import EVALUATED
+
+RESULTS = (*(metric.name for metric in EVALUATED), "train_loss")
+COSTS = ("params", "token_mixing_params", "macs", "images_per_s", "wall_s")
 MILLIONS = {"params": "params_m", "macs": "macs_m"}  # chart axes read better in millions
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
 TAGS = (

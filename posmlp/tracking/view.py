@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 TRIED = ("3.17.2",)
 MODES = {"charts": "CHART", "table": "TABLE"}  # the views, by the key that addresses them
-ACCURACY, PARAMETERS = "final/top1", "params_m"
+ACCURACY, PARAMETERS = "final/test_top1", "params_m"
 COLUMNS = (
     *(f"metrics.`{name}`" for name in (ACCURACY, "summary/std", "summary/low", "summary/high")),
     *(f"metrics.`{name}`" for name in ("summary/n", "final/val_top1", PARAMETERS)),

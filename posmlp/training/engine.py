@@ -8,13 +8,13 @@ from enum import IntEnum
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.data import Mixup
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import distribute_bn
 from torch import nn
 
 from posmlp.layers.cache import share_maps
+from posmlp.metrics import SCORES
 from posmlp.study.settings import Recipe
 from posmlp.training.batches import Batches
 from posmlp.training.errors import TrainingError
@@ -147,11 +147,10 @@ def figures(trainer: Trainer, name: str, batches: Any, heed: Callable[[], None])
     networks = {"": trainer.model, "ema_": trainer.ema.module if trainer.ema else None}
     row = {}
     for prefix, network in networks.items():
-        found = (None, None, None)
+        found = dict.fromkeys(score.name for score in SCORES)
         if batches and network:
             found = evaluate(trainer, network, batches, heed)
-        columns = [f"{prefix}{name}_{figure}" for figure in ("loss", "top1", "top5")]
-        row |= dict(zip(columns, found, strict=True))
+        row |= {f"{prefix}{name}_{score}": value for score, value in found.items()}
     return row
 
 
@@ -189,26 +188,23 @@ def make_loss(recipe: Recipe, mixup: Mixup | None) -> nn.Module:
 @torch.inference_mode()
 def evaluate(
     trainer: Trainer, model: nn.Module, batches: Any, heed: Callable[[], None] = lambda: None
-) -> tuple[float, float, float]:
-    """Return cross-entropy, top-1 and top-5 (per cent) over all images of `batches`, each once.
+) -> dict[str, float]:
+    """Average every score over all images of `batches`, each once.
 
     An image that cannot be read, its label being negative, is left out.
     """
     model.eval()
-    sums_4 = torch.zeros(4, dtype=torch.float64, device=trainer.world.device)
+    sums = torch.zeros(len(SCORES) + 1, dtype=torch.float64, device=trainer.world.device)
     for images, labels in batches:
         if batches.unreadable_N.any():
             readable = labels >= 0
             images, labels = images[readable], labels[readable]
         if len(labels):
             with trainer.autocast():
-                logits = model(images)
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            best_B5 = logits.topk(min(5, logits.shape[1]), dim=1).indices
-            right_B5 = best_B5 == labels[:, None]
-            found = [loss, right_B5[:, 0].sum(), right_B5.sum(), labels.new_tensor(len(labels))]
-            sums_4 += torch.stack([figure.double() for figure in found])
+                logits = model(images).float()
+            totals = [score.of_images(logits, labels).sum().double() for score in SCORES]
+            sums += torch.stack([*totals, labels.new_tensor(len(labels)).double()])
         if trainer.world.size == 1:  # several processes have unequal numbers of batches
             heed()
-    loss, hits1, hits5, num = trainer.world.summed(sums_4).tolist()
-    return loss / num, 100 * hits1 / num, 100 * hits5 / num
+    *totals, num = trainer.world.summed(sums).tolist()
+    return {score.name: total / num for score, total in zip(SCORES, totals, strict=True)}

@@ -55,7 +55,7 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
             rows.writerow(CURVE_COLUMNS[2:])
             rest = [99.9, *[""] * 9, 5_000.5, 6.125]
             rows.writerow([0, 1763800000.25, 9e-4, 2.25, 1.5, 20 + run.seed, *rest])
-            rows.writerow([1, 1763800001.5, 1e-4, 0.3, 0.1, values["top1"], *rest])
+            rows.writerow([1, 1763800001.5, 1e-4, 0.3, 0.1, values["test_top1"], *rest])
         return folder
 
     return finish
@@ -63,11 +63,11 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
 
 def final_figures(run: RunConfig) -> dict:
     names = {"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key}
-    figures = {"epochs": 2, "top1": 97.0 + run.seed / 3, "top5": 99.9, "loss": 0.1}
-    averages = {"ema_top1": None, "ema_top5": None, "ema_loss": None}
+    figures = {"epochs": 2, "test_top1": 97.0 + run.seed / 3, "test_top5": 99.9, "test_loss": 0.1}
+    averages = {"ema_test_top1": None, "ema_test_top5": None, "ema_test_loss": None}
     sizes = {"params": 52_528, "token_mixing_params": 176, "macs": 4_380_000}
     layers = {"token_mixing_params_per_layer": [88, 88]}
-    speed = {"train_loss": 0.3, "train_images_per_s": 5_000.5, "wall_s": 12.25}
+    speed = {"train_loss": 0.3, "images_per_s": 5_000.5, "wall_s": 12.25}
     data = {"num_train": 1297, "num_test": 500, "data_digest": "0012"}
     code = {"code_version": "12e4", "git_commit": None, "git_dirty": True, "num_threads": 1}
     texts = {"command": "python -m posmlp train", "hostname": "node01", "torch": "2.11.0"}
@@ -86,10 +86,10 @@ def runs_of(top1: dict[str, list[float]], **columns) -> pd.DataFrame:
     """Return a runs frame with the given accuracies by variant, seeds counted from 0."""
     row = {"claim": "", "model_name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": "4"}
     row |= {"other_settings": "", "params": 1_000, "token_mixing_params": 20, "macs": 2_000_000}
-    row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_top1": np.nan}
-    row |= {"against": "", "train_images_per_s": 100.0, "num_test": 10_000} | columns
+    row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_test_top1": np.nan}
+    row |= {"against": "", "images_per_s": 100.0, "num_test": 10_000} | columns
     rows = [
-        row | {"variant": variant, "seed": seed, "top1": accuracy}
+        row | {"variant": variant, "seed": seed, "test_top1": accuracy}
         for variant, accuracies in top1.items()
         for seed, accuracy in enumerate(accuracies)
     ]

@@ -28,10 +28,10 @@ def test_one_row_a_run_in_the_order_of_the_sheet(study, finished):
     assert list(runs.columns) == list(RUN_COLUMNS)
     expected = [(run.variant, run.seed, run.key) for run in study.runs()]
     assert list(runs[["variant", "seed", "key"]].itertuples(index=False, name=None)) == expected
-    assert runs["top1"].tolist() == [97.0, 97 + 1 / 3, 97 + 2 / 3] * 3
+    assert runs["test_top1"].tolist() == [97.0, 97 + 1 / 3, 97 + 2 / 3] * 3
     assert runs["token_mixing_params_per_layer"].unique().tolist() == ["[88, 88]"]
     assert runs["claim"].unique().tolist() == ["baseline", "better", "needs softmax"]
-    assert runs["ema_top1"].isna().all()
+    assert runs["ema_test_top1"].isna().all()
 
 
 def test_settings_come_from_the_sheet(study, finished):
@@ -100,7 +100,15 @@ def test_missing_runs_stand_in_one_error(study, finish_run, tmp_path):
     assert [run.config.seed for run in finished] == [0, 2, 1, 0, 1, 2]
     runs = runs_frame(study, finished)
     assert runs["seed"].tolist() == [0, 1, 2] * 3  # a missing run is an empty row
-    assert runs["top1"].isna().tolist() == [False, True, False, True, False, True, *[False] * 3]
+    assert runs["test_top1"].isna().tolist() == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        *[False] * 3,
+    ]
     assert runs["key"].tolist() == [run.key for run in study.runs()]
 
 
@@ -125,7 +133,12 @@ def test_runs_of_another_key_are_refused(study, finished, file):
 
 @pytest.mark.parametrize(
     ("figure", "value"),
-    [("top1", float("nan")), ("wall_s", None), ("ema_top1", float("nan")), ("macs", float("inf"))],
+    [
+        ("test_top1", float("nan")),
+        ("wall_s", None),
+        ("ema_test_top1", float("nan")),
+        ("macs", float("inf")),
+    ],
 )
 def test_final_figures_must_be_numbers(study, finish_run, tmp_path, figure, value):
     for run in study.runs():

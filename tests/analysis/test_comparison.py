@@ -38,7 +38,7 @@ def test_the_highest_mean_on_validation_images_is_chosen_and_its_best_seed(valid
     comparison = compare(validated, runs)
     choice = comparison["choice"]
     assert (choice["variant"], choice["seed"]) == (second, validated.seeds[-1])
-    assert choice["top1"] == pytest.approx(100 - choice["val_top1"])
+    assert choice["test_top1"] == pytest.approx(100 - choice["val_top1"])
     assert comparison["reason"] == RULE
     card = model_card(validated, comparison)
     assert f"# {second} of the study" in card

@@ -84,7 +84,7 @@ def test_caption_states_the_rule(summary, form):
 
 def test_missing_seeds_and_variants_are_shown(runs_of):
     runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none": [np.nan] * 3})
-    sizes = ["params", "token_mixing_params", "macs", "train_images_per_s"]
+    sizes = ["params", "token_mixing_params", "macs", "images_per_s"]
     runs.loc[runs["variant"] == "none", sizes] = np.nan
     runs.loc[runs["variant"] == "none", "token_mixing_params_per_layer"] = ""
     table = rows(summarise(runs, "ref"))

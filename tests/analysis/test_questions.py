@@ -69,7 +69,7 @@ def test_verdicts(runs_of, differences, smallest, verdict):
 
 def test_a_missing_run_takes_its_seed_from_the_contrast_only(runs_of):
     runs = runs_of(TOP1)
-    runs.loc[(runs["variant"] == "a") & (runs["seed"] == 1), "top1"] = np.nan
+    runs.loc[(runs["variant"] == "a") & (runs["seed"] == 1), "test_top1"] = np.nan
     found = answer(runs, ask("b - a", "b - b_few"), Better())
     assert found["n"].tolist() == [2, 3]
     assert found["difference"][0] == pytest.approx(5.0)

@@ -85,7 +85,7 @@ def test_missing_runs_are_counted_and_pairs_are_those_that_both_have(runs_of):
     assert summary["n_pairs"].tolist() == [0, 2, 0]
     assert summary.loc["up", "difference"] == pytest.approx(1.25)
     assert np.isnan(summary.loc["none", ["mean", "params", "p_value"]].astype(float)).all()
-    absent = summarise(runs[runs["top1"].notna()], "ref")  # as rows that are not there at all
+    absent = summarise(runs[runs["test_top1"].notna()], "ref")  # as rows that are not there at all
     assert absent[["n", "num_seeds"]].to_numpy().tolist() == [[3, 3], [2, 3]]
 
 
@@ -106,10 +106,10 @@ def test_a_reference_without_runs_leaves_differences_empty(runs_of):
 
 def test_throughput_is_the_median_and_ema_the_mean(runs_of):
     runs = runs_of({"ref": [90.0, 91.0, 92.0]})
-    runs["train_images_per_s"] = [10.0, 1000.0, 11.0]
-    runs["ema_top1"] = [91.0, 92.0, 96.0]
+    runs["images_per_s"] = [10.0, 1000.0, 11.0]
+    runs["ema_test_top1"] = [91.0, 92.0, 96.0]
     row = summarise(runs, "ref").iloc[0]
-    assert (row["train_images_per_s"], row["ema_mean"]) == (11.0, 93.0)
+    assert (row["images_per_s"], row["ema_mean"]) == (11.0, 93.0)
 
 
 def test_seeds_needed_assume_the_measured_difference_or_the_smallest_of_interest(runs_of):

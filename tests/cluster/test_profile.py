@@ -25,7 +25,7 @@ def test_a_study_comes_out_as_on_one_machine(submit, checkout):
         local = json.loads((checkout.path / target).read_text())
         there = cluster.metrics(variant, seed)
         assert there["key"] == local["key"]
-        for name in ("top1", "loss", "train_loss", "data_digest", "num_threads"):
+        for name in ("test_top1", "test_loss", "train_loss", "data_digest", "num_threads"):
             assert there[name] == local[name], name
 
 

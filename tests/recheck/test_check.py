@@ -84,13 +84,13 @@ def test_a_changed_table_and_figure_are_named(check, edit, tiny):
 def test_a_changed_number_of_a_run_is_found_in_files_and_by_training(check, read, edit):
     run = read().runs.iloc[0]
     edit("runs.csv", f",{run['loss']},", f",{run['loss'] + 1e-9},")
-    edit("curves.csv", f",{run['top1']},", f",{run['top1'] + 0.5},")
+    edit("curves.csv", f",{run['test_top1']},", f",{run['test_top1'] + 0.5},")
     status, output = check("--sample", "2")
     assert status == DIFFERENT
-    committed, now = run["loss"] + 1e-9, run["loss"]
+    committed, now = run["test_loss"] + 1e-9, run["test_loss"]
     line = f"tiny: sgu seed 0, loss, epoch 1: committed {committed}, now {now}, should be the same"
     assert line in output
-    assert f"sgu seed 0, test_top1, epoch 0: committed {run['top1'] + 0.5}, now" in output
+    assert f"sgu seed 0, test_top1, epoch 0: committed {run['test_top1'] + 0.5}, now" in output
     assert "a processor can hide other instructions behind its name" in output
     assert re.search(r"checks\.md: cannot be made: study tiny is not finished", output)
     assert re.search(r"run_curves/sgu\.svg: line \d+", output)

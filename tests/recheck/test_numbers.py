@@ -33,7 +33,7 @@ from posmlp.recheck.numbers import (
     ],
 )
 def test_verdicts(committed, now, tolerance, verdict):
-    assert Number("run", "top1", committed, now, tolerance).verdict == verdict
+    assert Number("run", "test_top1", committed, now, tolerance).verdict == verdict
 
 
 @pytest.fixture
@@ -106,14 +106,14 @@ def test_another_machine_is_one_of_another_name_or_a_gpu(again):
 
 def test_elsewhere_losses_and_accuracies_alone_have_a_tolerance(again):
     collected, config = again
-    seeds = [collected.runs.assign(seed=k, loss=collected.runs["loss"] + k) for k in (0, 1)]
+    seeds = [collected.runs.assign(seed=k, loss=collected.runs["test_loss"] + k) for k in (0, 1)]
     curves = [collected.curves.assign(seed=k) for k in (0, 1)]
     several = replace(collected, runs=pd.concat(seeds), curves=pd.concat(curves))
-    runs = collected.runs.assign(torch="1.0", loss=collected.runs["loss"] + 2.9, params=1.0)
+    runs = collected.runs.assign(torch="1.0", loss=collected.runs["test_loss"] + 2.9, params=1.0)
     numbers = compare_run(config, several, replace(collected, runs=runs))
     verdicts = {number.place: number.verdict for number in numbers}
     assert verdicts["loss, epoch 1"] == "within"  # 3 deviations of a difference of two: 3
     assert verdicts["params, epoch 1"] == "different"
-    runs["loss"] += 0.2
+    runs["test_loss"] += 0.2
     numbers = compare_run(config, several, replace(collected, runs=runs))
     assert {n.place: n.verdict for n in numbers}["loss, epoch 1"] == "different"

@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import CheckpointError
-from posmlp.runs.record import TIMES, RecordError, read_history
+from posmlp.runs.record import RecordError, read_history
 from posmlp.study import RunConfig
 from posmlp.training.engine import Interrupted
 
@@ -48,14 +49,14 @@ def test_a_finished_folder_explains_itself(make_config, run, tmp_path):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     history = read_history(folder / "history.csv")
     assert len(history) == metrics["epochs"] == 2
-    assert metrics["top1"] == history[-1]["test_top1"]  # the last epoch, never the best
+    assert metrics["test_top1"] == history[-1]["test_top1"]  # the last epoch, never the best
     assert metrics["key"] == config.key
     assert metrics["token_mixing_params_per_layer"] == [6 * 4 + 64] * 3
     assert metrics["token_mixing_params"] == 3 * 88
     assert metrics["num_test"] == 500
     assert metrics["num_starts"] == 1
     assert len(metrics["data_digest"]) == 16
-    assert metrics["train_images_per_s"] > 0
+    assert metrics["images_per_s"] > 0
     for name in ("code_version", "torch", "timm", "device", "hostname", "started_at", "command"):
         assert metrics[name], name
 
@@ -91,7 +92,7 @@ def test_a_finished_run_is_not_trained_again(make_config, run, leave_after, tmp_
     config = make_config()
     first = run(config, tmp_path)
     again = run(config, tmp_path, leave_after(1))  # would leave at the first step
-    assert again["top1"] == first["top1"]
+    assert again["test_top1"] == first["test_top1"]
 
 
 def test_a_finished_run_of_other_settings_is_replaced(make_config, run, tmp_path, capsys):

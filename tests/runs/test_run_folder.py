@@ -2,7 +2,8 @@
 
 import pytest
 
-from posmlp.runs.record import HISTORY, RecordError, RunFolder, read_history, write_atomically
+from posmlp.metrics import EPOCH_COLUMNS
+from posmlp.runs.record import RecordError, RunFolder, read_history, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -20,6 +21,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_history_reads_back_to_the_last_digit(tmp_path):
-    row = dict.fromkeys(HISTORY, 1 / 3) | dict(epoch=0, ema_test_top1=None)
+    row = dict.fromkeys(EPOCH_COLUMNS, 1 / 3) | dict(epoch=0, ema_test_top1=None)
     RunFolder(tmp_path).write_history([row])
     assert read_history(tmp_path / "history.csv") == [row]

@@ -68,11 +68,17 @@ class RunFolder:
         self.write_history(num_epochs)
         self.metrics = {
             **self.names,
-            **{"epochs": num_epochs, "top1": 97.5, "top5": 99.9, "loss": 0.125, "train_loss": 0.5},
-            **{"ema_top1": None, "ema_top5": None, "ema_loss": None},
+            **{
+                "epochs": num_epochs,
+                "test_top1": 97.5,
+                "test_top5": 99.9,
+                "test_loss": 0.125,
+                "train_loss": 0.5,
+            },
+            **{"ema_test_top1": None, "ema_test_top5": None, "ema_test_loss": None},
             **{"params": 1_250_000, "token_mixing_params": 640, "macs": 88_500_000},
             **{"token_mixing_params_per_layer": [320, 320], "num_train": 1437, "num_test": 360},
-            **{"train_images_per_s": 1500.5, "wall_s": 9.5, "data_digest": "d1"},
+            **{"images_per_s": 1500.5, "wall_s": 9.5, "data_digest": "d1"},
             **PROVENANCE,
             "digests": {"train": "aa11", "test": "bb22"},
             "finished_at": "2026-11-22T10:01:00.250+00:00",

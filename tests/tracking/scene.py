@@ -10,8 +10,9 @@ from pathlib import Path
 
 from faulty import HANG_S
 
+from posmlp.metrics import TIMES
 from posmlp.runs.execute import execute
-from posmlp.runs.record import TIMES, read_history
+from posmlp.runs.record import read_history
 from posmlp.runs.watch import Watch
 from posmlp.tracking import Tracker, init_store, mirror
 from posmlp.tracking.study import sync

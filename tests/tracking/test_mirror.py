@@ -93,7 +93,7 @@ def test_every_point_of_the_history_is_there_with_its_own_time(store, client, ne
     final = {"params", "params_m", "token_mixing_params", "macs", "macs_m", "wall_s"}
     final |= {
         "groups",
-        "train_images_per_s",
+        "images_per_s",
         "final/top1",
         "final/top5",
         "final/loss",
@@ -112,7 +112,7 @@ def test_final_figures_are_dated_at_the_end(store, client, new_run):
         "params_m": 1.25,
         "macs_m": 88.5,
         "token_mixing_params": 640,
-        "train_images_per_s": 1500.5,
+        "images_per_s": 1500.5,
     }.items():
         assert history_of(client, run_id, name) == {(5, end_ms, value)}
     info = client.get_run(run_id).info

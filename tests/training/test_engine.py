@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
+from posmlp.metrics import SCORES, TIMES
 from posmlp.models.gated_mlp import positional_parameters
 from posmlp.training.engine import Asked, Interrupted, evaluate, train
 from posmlp.training.errors import TrainingError
 
-TIMES = ("time", "images_per_s", "epoch_s")
 # Everything that draws random numbers or remembers something between two steps.
 EVERYTHING = dict(
     epochs=2,
@@ -277,7 +277,7 @@ def test_validation_images_are_tested_like_the_test_images(make_config, new_trai
     last = trainer.history[-1]
     for prefix, network in (("", trainer.model), ("ema_", trainer.ema.module)):
         found = evaluate(trainer, network, trainer.parts.validation)
-        assert found == tuple(last[f"{prefix}val_{name}"] for name in ("loss", "top1", "top5"))
+        assert found == {s.name: last[f"{prefix}val_{s.name}"] for s in SCORES}
         assert (last[f"{prefix}val_top1"] * num_val / 100) % 1 == pytest.approx(0, abs=1e-9)
 
 

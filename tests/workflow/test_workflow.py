@@ -49,7 +49,7 @@ def test_everything_comes_out(finished):
     for kind in ("csv", "md", "tex"):
         assert "gqpe" in (here / f"tables/main.{kind}").read_text()
     metrics = json.loads((finished.path / "results/runs/tiny/gqpe/seed0/metrics.json").read_text())
-    assert runs.top1[1] == pytest.approx(metrics["top1"])
+    assert runs.top1[1] == pytest.approx(metrics["test_top1"])
     assert json.loads((here / "tracked.json").read_text())["finished"] == 2
 
 

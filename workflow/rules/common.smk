@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -34,8 +33,6 @@ RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
-# The MLflow store that runs write to.
-STORE = f"--store {shlex.quote(HERE)}/store.json" if SETTINGS.tracking == "live" else ""
 ON_GPUS = SETTINGS.device != "cpu"
 RUNS_PER_GPU = sharing(SETTINGS, STUDY.gpus)
 SITE = SETTINGS.slurm and SETTINGS.slurm.shared_by(RUNS_PER_GPU)  # with `--profile slurm`

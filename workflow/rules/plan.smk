@@ -18,8 +18,8 @@ rule calibrate:
     message:
         "Measuring how fast the variants of {STUDY.name} train"
     shell:
-        "{POSMLP} calibrate --study {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
-        " --data-root {SETTINGS.data_root:q} --threads {CPUS} > {log} 2> >(tee -a {log} >&2)"
+        "{POSMLP} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
+        " --data-root {SETTINGS.data_root:q} --threads {CPUS} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule plan:

@@ -13,9 +13,8 @@ if SITE and not workflow.is_main_process:
 
 onstart:
     if {job.rule.name for job in workflow.dag.needrun_jobs()} & {"train", "calibrate"}:
-        live = ["--live"] if SETTINGS.tracking == "live" else []
-        command = [sys.executable, "-m", "posmlp", "prepare", "--study", SETTINGS.study]
-        command += ["--results", RESULTS, "--data-root", SETTINGS.data_root, *live]
+        command = [sys.executable, "-m", "posmlp", "prepare", SETTINGS.study]
+        command += ["--results", RESULTS, "--data-root", SETTINGS.data_root]
         if subprocess.run(command).returncode:
             raise WorkflowError("Nothing has been started: see the error above.")
     if workflow.executor_plugin.name == "slurm":

@@ -25,8 +25,7 @@ rule train:
         "Training {wildcards.variant}, seed {wildcards.seed}"
     shell:
         "exec bash workflow/scripts/train.sh {resources.attempt} {log:q}"
-        " {POSMLP} train --study {SETTINGS.study:q}"
+        " {POSMLP} train {SETTINGS.study:q}"
         " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
         " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {CPUS}"
         " --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
-        " --system-metrics {SETTINGS.system_metrics} {STORE}"

@@ -29,7 +29,7 @@ class Results:
     def finished(self) -> pd.DataFrame:
         """The runs of known variants that have an accuracy."""
         known = self.runs["variant"].isin(self.study.configs)
-        return self.runs[known & self.runs["top1"].notna()]
+        return self.runs[known & self.runs["test_top1"].notna()]
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

@@ -11,12 +11,12 @@ RAW = ["lr", "train_loss", "test_loss", "test_top1", "test_top5"]
 AVERAGED = ["ema_test_loss", "ema_test_top1", "ema_test_top5"]
 RESULT_OF = {  # what runs.csv calls the last epoch's figures
     "train_loss": "train_loss",
-    "test_loss": "loss",
-    "test_top1": "top1",
-    "test_top5": "top5",
-    "ema_test_loss": "ema_loss",
-    "ema_test_top1": "ema_top1",
-    "ema_test_top5": "ema_top5",
+    "test_loss": "test_loss",
+    "test_top1": "test_top1",
+    "test_top5": "test_top5",
+    "ema_test_loss": "ema_test_loss",
+    "ema_test_top1": "ema_test_top1",
+    "ema_test_top5": "ema_test_top5",
 }
 TOLERANCE = 1e-9  # relative, of numbers that should be the same
 

@@ -18,7 +18,7 @@ GUESSING_ERRORS = 3  # standard errors above guessing, from which on a network h
 )
 def all_seeds_present(results: Results) -> Iterator[str]:
     study, runs = results.study, results.runs
-    rows = zip(runs["variant"], runs["seed"], runs["top1"].notna(), strict=True)
+    rows = zip(runs["variant"], runs["seed"], runs["test_top1"].notna(), strict=True)
     counts = Counter((variant, seed) for variant, seed, finished in rows if finished)
     asked = [(variant.name, seed) for variant in study.variants for seed in study.seeds]
     for run in asked:
@@ -64,7 +64,7 @@ def equal_data(results: Results) -> Iterator[str]:
 
 @check("Final figures are finite numbers, and accuracies lie between 0 and 100", TRAIN_AGAIN)
 def figures_are_numbers(results: Results) -> Iterator[str]:
-    runs, tops = results.finished, ["top1", "top5"]
+    runs, tops = results.finished, ["test_top1", "test_top5"]
     figures = runs[list(REQUIRED_FIGURES)]
     wrong = ~np.isfinite(figures)
     wrong[tops] |= (figures[tops] < 0) | (figures[tops] > 100)
@@ -86,9 +86,9 @@ def better_than_guessing(results: Results) -> Iterator[str]:
     chance = 1 / runs["variant"].map(num_classes).astype(float)
     error = np.sqrt(chance * (1 - chance) / runs["num_test"])
     least = 100 * (chance + GUESSING_ERRORS * error)
-    for i in np.flatnonzero(~(runs["top1"] > least)):
+    for i in np.flatnonzero(~(runs["test_top1"] > least)):
         row = runs.iloc[i]
         yield (
-            f"{name(row['variant'], row['seed'])}: top-1 {row['top1']:.2f} %; guessing reaches "
-            f"{100 * chance.iloc[i]:g} %, by luck {least.iloc[i]:.2f} %"
+            f"{name(row['variant'], row['seed'])}: top-1 {row['test_top1']:.2f} %; guessing "
+            f"reaches {100 * chance.iloc[i]:g} %, by luck {least.iloc[i]:.2f} %"
         )

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from posmlp.analysis.figures.registry import Entry, Source, figures_from
 from posmlp.analysis.figures.style import save, save_for_screen
 from posmlp.code_version import analysis_code_digest
-from posmlp.process import large_imports
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
@@ -47,9 +46,8 @@ def draw_networks(
         folder: where figures go; those of each variant into a folder named for the figure.
         others: runs whose granularities count as well; `draw_run` draws their figures.
     """
-    with large_imports():
-        from posmlp.analysis.granularity import granularities
-        from posmlp.analysis.networks import load_learned
+    from posmlp.analysis.granularity import granularities
+    from posmlp.analysis.networks import load_learned
 
     frames = []
     each_variant = figures_from("networks", each_variant=True)
@@ -78,8 +76,7 @@ def draw_run(run_folder: Path) -> None:
     drawn = hashlib.sha256(f"{analysis_code_digest()} {content}".encode()).hexdigest()
     if mark.exists() and mark.read_text() == drawn:
         return
-    with large_imports():
-        from posmlp.analysis.networks import load_learned
+    from posmlp.analysis.networks import load_learned
 
     figures.mkdir(exist_ok=True)
     run = load_learned(run_folder)

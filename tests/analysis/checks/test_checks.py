@@ -24,8 +24,8 @@ def test_sound_results_pass_every_check(results):
 
 def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
     runs = results.runs.copy()
-    runs.loc[1, ["top1", "loss"]] = np.nan, np.inf
-    runs.loc[2, "loss"] = np.inf
+    runs.loc[1, ["test_top1", "test_loss"]] = np.nan, np.inf
+    runs.loc[2, "test_loss"] = np.inf
     with pytest.raises(ResultsError) as error:
         run_checks(Results(results.study, runs, results.curves))
     text = str(error.value)
@@ -38,7 +38,7 @@ def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
 
 def test_of_many_runs_at_fault_the_first_are_named(results):
     runs = results.runs.copy()
-    runs["loss"] = np.nan
+    runs["test_loss"] = np.nan
     copies = runs.loc[runs.index.repeat(3)]
     with pytest.raises(ResultsError, match="and 17 more\n    To do"):
         run_checks(Results(results.study, copies, results.curves))

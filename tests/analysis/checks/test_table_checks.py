@@ -24,7 +24,7 @@ def test_missing_double_and_foreign_runs_are_named(results, problems):
         "gqpe_s4_nosoftmax seed 2: stands in 2 rows",
         "other seed 0: not a run of the study",
     ]
-    unfinished = spoil(results, 4, "top1", np.nan)
+    unfinished = spoil(results, 4, "test_top1", np.nan)
     assert problems(check, unfinished) == ["gqpe_s4 seed 1: no finished run"]
 
 
@@ -68,7 +68,12 @@ def test_equal_data_settings_need_equal_images(results, problems, study):
 
 @pytest.mark.parametrize(
     ("figure", "value", "said"),
-    [("loss", np.nan, "nan"), ("wall_s", np.inf, "inf"), ("top1", 101, "101"), ("top5", -1, "-1")],
+    [
+        ("test_loss", np.nan, "nan"),
+        ("wall_s", np.inf, "inf"),
+        ("test_top1", 101, "101"),
+        ("test_top5", -1, "-1"),
+    ],
 )
 def test_figures_must_be_numbers_in_range(results, problems, figure, value, said):
     assert problems(table.figures_are_numbers) == []
@@ -79,11 +84,11 @@ def test_figures_must_be_numbers_in_range(results, problems, figure, value, said
 def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems, study):
     check = table.better_than_guessing
     assert problems(check) == []
-    lucky = spoil(results, 0, "top1", 13.9)  # ten classes, 500 images: 10 + 3 * 1.34
+    lucky = spoil(results, 0, "test_top1", 13.9)  # ten classes, 500 images: 10 + 3 * 1.34
     assert problems(check, lucky) == [
         "sgu seed 0: top-1 13.90 %; guessing reaches 10 %, by luck 14.02 %"
     ]
-    assert problems(check, spoil(results, 0, "top1", 14.1)) == []
+    assert problems(check, spoil(results, 0, "test_top1", 14.1)) == []
     allowed = replace(study, may_not_learn=("sgu",))
     assert problems(check, Results(allowed, lucky.runs, None)) == []
     all_allowed = replace(study, may_not_learn=tuple(study.configs))

@@ -1,0 +1,255 @@
+"""The command `posmlp`: one parser for all subcommands, each a function of its arguments.
+
+A subcommand imports what it needs, so that `posmlp show` does not wait for torch.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from posmlp.study import load_study
+
+DIFFERENT = 1  # a check found differences
+FAILED = 2  # the message says why; the same command fails again
+RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command resumes
+
+
+def train(arguments: Namespace) -> None:
+    study = load_study(arguments.study)
+    config = study.run(arguments.variant, arguments.seed)
+    import torch
+
+    from posmlp.runs.execute import execute
+    from posmlp.runs.watch import TIME_LIMIT, Watch
+    from posmlp.slurm.requeue import requeue
+    from posmlp.training.distributed import join_world, leave_world
+    from posmlp.training.engine import Interrupted
+
+    torch.set_num_threads(arguments.threads)
+    command = shlex.join(["posmlp", *sys.argv[1:]])
+    with Watch(arguments.checkpoint_minutes) as watch:
+        world = join_world(arguments.device)
+        try:
+            metrics = execute(config, arguments.results, arguments.data_root, world, command, watch)
+        except Interrupted:
+            if world.first and watch.signal == TIME_LIMIT:
+                requeue()
+            raise
+        leave_world(world)
+    if not world.first:
+        return
+    done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())
+    print(
+        f"{config.name}: top-1 {metrics['test_top1']:.2f} % in "
+        f"{metrics['wall_s']:.0f} s; {done} of {len(study.runs())} runs done",
+        file=sys.stderr,
+    )
+
+
+def prepare(arguments: Namespace) -> None:
+    from posmlp.preparation import prepare_data
+
+    study = load_study(arguments.study)
+    record = arguments.results / study.name / "prepared.json"
+    prepare_data(study, str(arguments.data_root), record)
+
+
+def calibrate(arguments: Namespace) -> None:
+    import psutil
+    import torch
+
+    from posmlp.plan.calibrate import calibrate, write_calibrations
+    from posmlp.training.distributed import join_world, leave_world
+
+    study = load_study(arguments.study)
+    torch.set_num_threads(arguments.threads)
+    process_s = time.time() - psutil.Process().create_time()
+    world = join_world(arguments.device)
+    rows = []
+    for config in study.configs.values():
+        rows.append(calibrate(config, arguments.data_root, world, process_s))
+        if world.first:
+            speed = config.recipe.batch_size / rows[-1].step_s
+            print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
+    if world.first:
+        write_calibrations(arguments.file, rows)
+    leave_world(world)
+
+
+def show(arguments: Namespace) -> None:
+    from posmlp.analysis.documents import printed
+
+    print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
+
+
+def docs(arguments: Namespace) -> None:
+    from posmlp.analysis.documents import documents, renew
+    from posmlp.study.describe import describe
+
+    for path in documents(Path()):
+        old = path.read_text(encoding="utf-8")
+        try:
+            new = renew(old, arguments.results, Path("config/studies"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+        print(f"{path}: {'unchanged' if new == old else 'updated'}")
+    Path("config/README.md").write_text(describe(), encoding="utf-8")
+
+
+def check_results(arguments: Namespace) -> int:
+    from posmlp.recheck.check import check_results
+
+    folders = arguments.results, arguments.data_root
+    found = check_results(arguments.studies, *folders, arguments.sample, arguments.seed)
+    return DIFFERENT if found else 0
+
+
+def sync(arguments: Namespace) -> None:
+    from posmlp.tracking.sync import sync_results
+
+    sync_results(arguments.results, arguments.studies, every_s=arguments.every)
+
+
+def rebuild(arguments: Namespace) -> None:
+    from posmlp.tracking.sync import rebuild
+
+    rebuild(arguments.results)
+
+
+def ui(arguments: Namespace) -> None:
+    from posmlp.tracking.ui import serve
+
+    serve(arguments.results, arguments.port, arguments.host)
+
+
+def released_verify(arguments: Namespace) -> int:
+    from posmlp.released import verify
+
+    return 0 if verify(arguments.files, arguments.tolerance) else DIFFERENT
+
+
+def released_evaluate(arguments: Namespace) -> None:
+    from posmlp.released.evaluate import evaluate_checkpoint
+    from posmlp.training.distributed import join_world
+
+    device = join_world(arguments.device).device
+    print(evaluate_checkpoint(arguments.file, arguments.data, arguments.weights, device))
+
+
+def released_export(arguments: Namespace) -> None:
+    from posmlp.released.checkpoint import export_run
+
+    content = export_run(arguments.run, arguments.out)
+    print(f"{arguments.out}: weights of epoch {content['epoch']}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Returns:
+        The exit status: 0, DIFFERENT, FAILED or RUN_AGAIN.
+    """
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.function(options) or 0
+    except ValueError as error:  # every error that a user can fix
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return RUN_AGAIN
+
+
+def positive(text: str) -> float:
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return float(text)
+
+
+def count(text: str) -> int:
+    if not int(text) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return int(text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="posmlp", description="Train, compare and track the gating units of PosMLP."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, function, summary: str, *options: argparse.ArgumentParser):
+        command = commands.add_parser(name, help=summary, description=summary, parents=options)
+        command.set_defaults(function=function)
+        return command
+
+    study, data, device, results = shared_options()
+    command = add("train", train, "train one run of a study", study, data, device, results)
+    command.add_argument("--variant", required=True)
+    command.add_argument("--seed", required=True, type=int)
+    command.add_argument(
+        "--checkpoint-minutes",
+        type=positive,
+        default=10.0,
+        metavar="MINUTES",
+        help="between checkpoints within an epoch (10); every epoch ends with one too",
+    )
+    add("prepare", prepare, "check a study's data, downloading what can be", study, data, results)
+    command = add("calibrate", calibrate, "measure how fast a study trains", study, data, device)
+    command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
+    command = add("show", show, "print the main table of a study", study, results)
+    command.add_argument("--so-far", action="store_true", help="of the runs finished until now")
+    command = add("check-results", check_results, "reproduce committed results", data, results)
+    command.add_argument("studies", nargs="*", metavar="STUDY", help="default: all with results")
+    command.add_argument(
+        "--sample", type=count, default=2, metavar="RUNS", help="runs to retrain per study (2)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed that draws the sample (0)")
+    add("docs", docs, "update generated passages of README and docs", results)
+    command = add("sync", sync, "bring MLflow up to date with the run folders", results)
+    command.add_argument("studies", nargs="*", metavar="STUDY", help="default: all with runs")
+    command.add_argument("--every", type=positive, metavar="SECONDS", help="repeat until stopped")
+    command = add("ui", ui, "open the MLflow UI on this machine", results)
+    command.add_argument("--port", type=int, help="default: the first free one from 5000 on")
+    command.add_argument(
+        "--host", help="an address of this machine that others may use; no password is asked for"
+    )
+    add("rebuild", rebuild, "rebuild the MLflow store from the run folders alone", results)
+    add_released(commands, device)
+    return parser
+
+
+def add_released(commands, device: argparse.ArgumentParser) -> None:
+    summary = "work with files of the released code: verify, evaluate, export"
+    released = commands.add_parser("released", help=summary, description=summary)
+    actions = released.add_subparsers(metavar="ACTION", required=True)
+    command = actions.add_parser("verify", help="compare golden cases with our computation")
+    command.set_defaults(function=released_verify)
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE.npz")
+    command.add_argument("--tolerance", type=float, default=1e-9, help="largest difference (1e-9)")
+    command = actions.add_parser(
+        "evaluate", help="test a released checkpoint on ImageNet", parents=[device]
+    )
+    command.set_defaults(function=released_evaluate)
+    command.add_argument("file", type=Path, metavar="FILE.pth")
+    command.add_argument("data", type=Path, metavar="DATA", help="folder with val/<class>/")
+    command.add_argument("--weights", choices=("ema", "raw"), help="default: ema if present")
+    command = actions.add_parser("export", help="write a run's weights in the released layout")
+    command.set_defaults(function=released_export)
+    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    command.add_argument("out", type=Path, metavar="OUT.pth")
+
+
+def shared_options() -> list[argparse.ArgumentParser]:
+    """Options that several subcommands have: study, data, device, results."""
+    study, data, device, results = (argparse.ArgumentParser(add_help=False) for _ in range(4))
+    study.add_argument("study", metavar="STUDY", help="name of a study, or path of its file")
+    data.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    device.add_argument("--threads", type=int, default=1, help="CPU threads")
+    results.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    return [study, data, device, results]

@@ -110,11 +110,11 @@ def collect(study: Study, results: Path, here: Path) -> None:
 def tables(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.main_table import write_main_table
-    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.statistics import rule_of, summarise
 
     runs, random = read_frame(here / "runs.csv"), np.random.default_rng(0)
-    summary = summarise(runs, study.reference, study.better, random)
-    write_main_table(summary, study.better, study.title, here / "tables")
+    summary = summarise(runs, study.reference, rule_of(study), random)
+    write_main_table(summary, rule_of(study), study.title, here / "tables")
 
 
 def checks(study: Study, results: Path, here: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from posmlp.analysis.questions import answer
-from posmlp.analysis.statistics import LEVEL, summarise
+from posmlp.analysis.statistics import LEVEL, rule_of, summarise
 from posmlp.study import Study
 from posmlp.tracking.record import escaped
 
@@ -40,7 +40,7 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
         reason: why there is none, or RULE;
         answers: to the study's questions, a contrast each (posmlp.analysis.questions).
     """
-    summary = summarise(runs, study.reference, study.better).set_index("variant")
+    summary = summarise(runs, study.reference, rule_of(study)).set_index("variant")
     variants = []
     for variant, rows in runs.groupby("variant", sort=False):
         done = rows[rows["test_top1"].notna()]
@@ -61,7 +61,7 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
         "reason": reason,
         "answers": [
             {name: _plain(value) for name, value in row.items()}
-            for row in answer(runs, study.questions, study.better).to_dict("records")
+            for row in answer(runs, study.questions, rule_of(study)).to_dict("records")
         ],
     }
 

@@ -16,7 +16,7 @@ from posmlp.analysis.collect import find_runs, read_frame, runs_frame
 from posmlp.analysis.contexts import contexts_table
 from posmlp.analysis.main_table import main_table
 from posmlp.analysis.questions import answer, answers_table
-from posmlp.analysis.statistics import num_comparisons, summarise
+from posmlp.analysis.statistics import num_comparisons, rule_of, summarise
 from posmlp.study import Study, load_study
 from posmlp.study.errors import did_you_mean
 
@@ -36,14 +36,14 @@ def printed(study: Study, results: Path, *, so_far: bool = False) -> str:
         runs = runs_frame(study, find_runs(study, results, allow_missing=True))
     else:
         runs = read_frame(folder / "runs.csv")
-    summary = summarise(runs, study.reference, study.better)
+    summary = summarise(runs, study.reference, rule_of(study))
     checks = folder / "checks.md"
     if so_far or not checks.exists():
         state = "Not finished: results count when all runs are there and `snakemake` checked them."
     else:
         state = f"Checks: all passed, see {checks}"
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
-    return "\n".join([main_table(summary, study.better, narrow=True).to_text(), state, places])
+    return "\n".join([main_table(summary, rule_of(study), narrow=True).to_text(), state, places])
 
 
 def renew(text: str, results: Path, config_dir: Path) -> str:
@@ -83,7 +83,7 @@ def documents(root: Path) -> list[Path]:
 
 def _summary(study: Study, results: Path) -> pd.DataFrame:
     runs = read_frame(results / study.name / "runs.csv")
-    return summarise(runs, study.reference, study.better)
+    return summarise(runs, study.reference, rule_of(study))
 
 
 def _table(study: Study, results: Path) -> str:
@@ -101,8 +101,8 @@ def _size(study: Study, results: Path) -> str:
 
 def _answers(study: Study, results: Path) -> str:
     runs = read_frame(results / study.name / "runs.csv")
-    answers = answer(runs, study.questions, study.better)
-    return f"\n{answers_table(answers, study.better).to_markdown(heading=False)}"
+    answers = answer(runs, study.questions, rule_of(study))
+    return f"\n{answers_table(answers, rule_of(study)).to_markdown(heading=False)}"
 
 
 def _contexts(study: Study, results: Path) -> str:
@@ -111,7 +111,7 @@ def _contexts(study: Study, results: Path) -> str:
 
 
 def _main_table(study: Study, results: Path) -> str:
-    table = main_table(_summary(study, results), study.better, narrow=True)
+    table = main_table(_summary(study, results), rule_of(study), narrow=True)
     return f"\n{table.to_markdown(heading=False)}"
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from posmlp.analysis.inference import MOST_SEEDS
-from posmlp.analysis.statistics import LEVEL, num_comparisons
+from posmlp.analysis.statistics import LEVEL, Better, num_comparisons
 from posmlp.analysis.tables import Column, Table, write_table
-from posmlp.study import Better
 
 TOP1 = (
     "Top-1: accuracy on the test set in per cent after the last epoch, mean ± standard deviation "

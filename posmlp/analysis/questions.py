@@ -8,9 +8,9 @@ import pandas as pd
 
 from posmlp.analysis import inference
 from posmlp.analysis.main_table import p_value, plus_minus
-from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.statistics import LEVEL, Better
 from posmlp.analysis.tables import Column, Table
-from posmlp.study import Better, Question, terms
+from posmlp.study import Question, terms
 
 COLUMNS = (
     "question",

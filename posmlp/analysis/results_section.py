@@ -11,9 +11,8 @@ import pandas as pd
 
 from posmlp.analysis.inference import MOST_SEEDS
 from posmlp.analysis.main_table import plus_minus
-from posmlp.analysis.statistics import LEVEL, num_comparisons
+from posmlp.analysis.statistics import LEVEL, Better, num_comparisons
 from posmlp.analysis.tables import escape_latex
-from posmlp.study import Better
 
 VERDICTS = {
     "yes": "More accurate than {reference}",

@@ -1,16 +1,18 @@
 """Means, spreads and paired differences over seeds: one row per variant.
 
-The verdict "better" follows the study's rule (posmlp.study.settings.Better), which stands in the
+The verdict "better" follows the study's rule (Better), which stands in the
 study file before the runs.
 
 Shape letters: V variants, K seeds. A run that is missing is NaN and is counted as missing.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from posmlp.analysis import inference
-from posmlp.study import Better
+from posmlp.study import Study
 
 LEVEL = 0.95  # of every interval
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
@@ -18,10 +20,23 @@ SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer"
 RUN_FIGURES = ["test_top1", "ema_test_top1", "images_per_s", "num_test"]
 
 
+class Better(NamedTuple):
+    """The rule for verdicts."""
+
+    level: float = 0.05
+    smallest_difference: float | None = None
+    power: float = 0.8
+
+
+def rule_of(study: Study) -> Better:
+    """Take the rule from a study file."""
+    return Better(study.level, study.margin)
+
+
 def summarise(
     runs: pd.DataFrame,
     reference: str,
-    better: Better = Better(),  # noqa: B008 (it is frozen)
+    better: Better = Better(),  # noqa: B008 (immutable)
     generator: np.random.Generator | None = None,
 ) -> pd.DataFrame:
     """Summarise runs (RUN_COLUMNS) over seeds, one row per variant in the order of the frame.

@@ -22,7 +22,7 @@ from posmlp.analysis.granularity import COLUMNS
 from posmlp.analysis.main_table import write_main_table
 from posmlp.analysis.networks import LearnedRun
 from posmlp.analysis.questions import answer
-from posmlp.analysis.statistics import summarise
+from posmlp.analysis.statistics import rule_of, summarise
 from posmlp.published import RESOURCES
 from posmlp.recheck.files import CheckedFile, compare_folders
 from posmlp.study import Study
@@ -84,8 +84,8 @@ class Part:
 def tables(collected: Collected, into: Path) -> None:
     study = collected.study
     generator = np.random.default_rng(0)
-    summary = summarise(collected.runs, study.reference, study.better, generator)
-    write_main_table(summary, study.better, study.title, into / "tables")
+    summary = summarise(collected.runs, study.reference, rule_of(study), generator)
+    write_main_table(summary, rule_of(study), study.title, into / "tables")
 
 
 def comparison(collected: Collected, into: Path) -> None:
@@ -95,9 +95,9 @@ def comparison(collected: Collected, into: Path) -> None:
 
 def sentences(collected: Collected, into: Path) -> None:
     study = collected.study
-    summary = summarise(collected.runs, study.reference, study.better)
-    answers = answer(collected.runs, study.questions, study.better)
-    results_section.write(summary, answers, study.better, study.title, into)
+    summary = summarise(collected.runs, study.reference, rule_of(study))
+    answers = answer(collected.runs, study.questions, rule_of(study))
+    results_section.write(summary, answers, rule_of(study), study.title, into)
 
 
 def checks(collected: Collected, into: Path) -> None:

@@ -10,11 +10,9 @@ from posmlp.study.model_check import check_models
 from posmlp.study.questions import Question, terms
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.run_config import RunConfig
-from posmlp.study.settings import Better
 
 __all__ = [
     "Augment",
-    "Better",
     "Data",
     "Question",
     "Recipe",

@@ -9,7 +9,7 @@ from posmlp.study.model_settings import NOT_MODEL_SETTINGS
 from posmlp.study.questions import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
-from posmlp.study.settings import Better, StudyFile
+from posmlp.study.settings import StudyFile
 from posmlp.workflow import Settings
 
 INTRODUCTION = """\
@@ -25,7 +25,7 @@ file and key, and nothing is written.
 
 A run is one variant with one seed. Its result depends on what stands under `data`, `model` and
 `recipe`, on the seed and on the code that trains; changing a title, a claim, what a variant
-is compared with, the rule for better or a comment retrains nothing.
+is compared with, a question or a comment retrains nothing.
 """
 
 SHEET = f"""\
@@ -38,7 +38,7 @@ with `#` are comments.
 | --- | --- |
 | `variant` | name, unlike all others in more than case: {NAME_RULE} |
 | `claim` | what the variant tests, in a sentence |
-| `against` | the variant that it is compared with; an empty cell, or no such column: `reference` |
+| `against` | the variant that it is compared with; empty: `reference`; `none`: no other |
 | any setting, such as `model.gate` | what the variant changes; an empty cell leaves the study's |
 
 A setting is a dotted key of the tables above: `model.groups`, `recipe.lr`, `data.train_fraction`,
@@ -55,7 +55,6 @@ def describe() -> str:
         INTRODUCTION,
         f"## `config.yaml`: how to run\n\n{_table(Settings, '')}",
         f"## The study file\n\n{_table(StudyFile, '')}",
-        f"## `better`: {_meaning(Better)}\n\n{_table(Better, 'better.')}",
         f"## `questions`: {_meaning(Question)}\n\n{_table(Question, '')}",
         f"## `data`: {_meaning(Data)}\n\n{_table(Data, 'data.')}",
         f"## `model`: the network\n\n{network}.\n\nIts arguments are checked by building it. "

@@ -12,8 +12,8 @@ from posmlp.study.files import read_mapping
 from posmlp.study.questions import Question, terms
 from posmlp.study.run_config import RunConfig, canonical
 from posmlp.study.section import NAME_RULE, is_path_name
-from posmlp.study.settings import Better, StudyFile
-from posmlp.study.sheet import Variant, read_sheet
+from posmlp.study.settings import StudyFile
+from posmlp.study.sheet import NOTHING, Variant, read_sheet
 
 # What stands in the results folder beside the studies.
 NOT_STUDIES = ("audit", "bench", "figures", "logs", "mlartifacts", "mlflow.db", "runs")
@@ -27,7 +27,8 @@ class Study:
     title: str
     question: str
     reference: str
-    better: Better
+    level: float  # family-wise error rate over the questions
+    margin: float | None  # points of test_top1
     questions: tuple[Question, ...]
     may_not_learn: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -41,6 +42,14 @@ class Study:
     def data_sets(self) -> list[str]:
         """The names of the data sets that its runs use, sorted."""
         return sorted({config.data.name for config in self.configs.values()})
+
+    def row_contrasts(self) -> list[tuple[str, str]]:
+        """Variant and what it is compared with, for each row of the sheet that is compared."""
+        return [
+            (variant.name, variant.against or self.reference)
+            for variant in self.variants
+            if variant.name != self.reference and variant.against != NOTHING
+        ]
 
     def runs(self) -> list[RunConfig]:
         """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
@@ -95,7 +104,8 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
         title=file.title,
         question=file.question,
         reference=file.reference,
-        better=file.better,
+        level=file.level,
+        margin=file.margin,
         questions=tuple(file.questions),
         may_not_learn=tuple(file.may_not_learn),
         seeds=tuple(file.seeds),
@@ -247,7 +257,7 @@ def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Varian
     problems = []
     for variant in variants:
         place = f"{sheet}, row {variant.row}, column against"
-        if variant.against is None:
+        if variant.against is None or variant.against == NOTHING:
             continue
         named.append((place, variant.against))
         if variant.against == variant.name:

@@ -1,7 +1,7 @@
 """A study's questions: contrasts of variants, written down before the runs."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -34,9 +34,14 @@ def _is_contrast(contrast: str) -> str:
 
 
 class Question(Section):
-    """A question and the contrasts that answer it."""
+    """A question, what it claims, and the contrasts that answer it."""
 
     ask: Text = Field(description="the question")
+    claim: Literal["superior", "non-inferior"] = Field(
+        "superior",
+        description="the verdict that the question is about; non-inferior: not worse by the "
+        "study's margin or more",
+    )
     contrasts: Annotated[
         list[Annotated[str, AfterValidator(_is_contrast)]], Field(min_length=1)
-    ] = Field(description=f"sums of top-1 over variants, taken seed by seed: {CONTRAST_RULE}")
+    ] = Field(description=f"differences of mean test_top1 between variants: {CONTRAST_RULE}")

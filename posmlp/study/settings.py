@@ -17,32 +17,6 @@ MEMORY_AUGMENT = ("shift",)
 FOLDER_AUGMENT = ("rand_augment", "color_jitter", "scale", "ratio", "interpolation", "crop_pct")
 
 
-class Better(Section):
-    """The rule for better, set before the runs."""
-
-    level: float = Field(
-        0.05,
-        gt=0,
-        le=0.5,
-        description="largest probability of one or more wrong verdicts in the whole table where no "
-        "variant differs (family-wise, by Holm's correction of paired t tests)",
-    )
-    smallest_difference: float | None = Field(
-        None,
-        gt=0,
-        le=100,
-        description="smallest difference of interest, in points of top-1: the number of seeds that "
-        "would settle a comparison is computed for it where the difference measured is smaller; "
-        "null: for the difference measured",
-    )
-    power: float = Field(
-        0.8,
-        gt=0,
-        lt=1,
-        description="probability with which that number of seeds shows such a difference",
-    )
-
-
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -110,9 +84,21 @@ class StudyFile(Section):
         description="the variant that the others are compared with, where the sheet's column "
         "`against` names no other"
     )
-    better: Better = Field(Better(), description="when a variant counts as better; see below")
+    level: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="family-wise error rate over all contrasts of the questions",
+    )
+    margin: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="largest loss of test_top1, in points, that still counts as non-inferior; "
+        "null: nothing is called non-inferior",
+    )
     questions: list[Question] = Field(
-        [], description="what the study asks beside the sheet's comparisons; see below"
+        [], description="what the study is to decide, written down before its runs; see below"
     )
     may_not_learn: list[PathName] = Field(
         [],
@@ -126,6 +112,17 @@ class StudyFile(Section):
     )
 
     _settings_apply = model_validator(mode="after")(settings_apply)
+
+    @model_validator(mode="after")
+    def _non_inferiority_has_a_margin(self) -> "StudyFile":
+        for number, question in enumerate(self.questions):
+            if question.claim == "non-inferior" and self.margin is None:
+                raise setting_error(
+                    f"questions.{number}.claim",
+                    "non-inferior needs a margin; add `margin: 0.5` (points of test_top1), or "
+                    "claim superior",
+                )
+        return self
 
     @model_validator(mode="after")
     def _gpus_fit_nodes(self) -> "StudyFile":

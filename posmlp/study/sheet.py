@@ -15,6 +15,7 @@ from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import NAME_RULE, is_path_name
 
 NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
+NOTHING = "none"  # under `against`: the variant is compared with no other
 _MODEL_COLUMN = re.compile(r"model\.[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,7 +27,7 @@ class Variant:
     claim: str
     settings: dict[str, Any]
     row: int  # line of the sheet, the header being 1
-    against: str | None = None  # the variant that it is compared with; None: the reference
+    against: str | None = None  # None: the reference; NOTHING: no other
 
 
 def setting_keys() -> list[str]:
@@ -100,8 +101,11 @@ def _read_row(row: int, header: list[str], cells: list[str]) -> Variant:
     texts = dict(zip(header, cells, strict=False))
     name, claim, against = (texts.pop(column, "") for column in NAME_COLUMNS)
     problems, settings = [], {}
-    if not is_path_name(name):
-        problems.append(f"row {row}, column variant: {name!r} is no name; allowed: {NAME_RULE}")
+    if not is_path_name(name) or name.lower() == NOTHING:
+        problems.append(
+            f"row {row}, column variant: {name!r} is not a valid name; allowed: {NAME_RULE}, but "
+            f"not {NOTHING}"
+        )
     if not claim:
         problems.append(f"row {row}, column claim: empty; say what the variant tests")
     for column, text in texts.items():

@@ -9,8 +9,8 @@ import pytest
 
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.main_table import layer_params, main_table, write_main_table
-from posmlp.analysis.statistics import summarise
-from posmlp.study import Better, load_study
+from posmlp.analysis.statistics import Better, rule_of, summarise
+from posmlp.study import load_study
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted(path.parent.name for path in (ROOT / "results").glob("*/runs.csv"))
@@ -152,8 +152,8 @@ def test_files_hold_the_same_numbers_and_bytes_are_stable(summary, tmp_path):
 def test_committed_tables_are_those_of_the_committed_runs(name, tmp_path):
     study, here = load_study(name, ROOT / "config/studies"), ROOT / "results" / name
     runs, random = read_frame(here / "runs.csv"), np.random.default_rng(0)
-    summary = summarise(runs, study.reference, study.better, random)
-    write_main_table(summary, study.better, study.title, tmp_path)
+    summary = summarise(runs, study.reference, rule_of(study), random)
+    write_main_table(summary, rule_of(study), study.title, tmp_path)
     for ending in ("csv", "md", "tex"):
         assert (tmp_path / f"main.{ending}").read_text() == (
             here / f"tables/main.{ending}"

@@ -3,7 +3,8 @@ import pytest
 from scipy import stats
 
 from posmlp.analysis.questions import answer, answers_table
-from posmlp.study import Better, Question, terms
+from posmlp.analysis.statistics import Better
+from posmlp.study import Question, terms
 
 TOP1 = {
     "a": [90.0, 91.0, 92.0],

@@ -13,8 +13,8 @@ from posmlp.analysis.results_section import (
     to_markdown,
     write,
 )
-from posmlp.analysis.statistics import summarise
-from posmlp.study import Better, Question
+from posmlp.analysis.statistics import Better, summarise
+from posmlp.study import Question
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posmlp.analysis.statistics import summarise
-from posmlp.study import Better
+from posmlp.analysis.statistics import Better, summarise
 
 T_975_OF_2 = 4.302652729911275  # Student's t, 2 degrees of freedom, from a printed table
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from posmlp.study import Better, StudyError, load_study
+from posmlp.study import StudyError, load_study
 
 
 def test_runs_are_variants_in_order_with_every_seed(folder):
@@ -106,6 +106,11 @@ MISTAKES = [
     ("seeds", 3, "seeds: should be a valid list"),
     ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),
     ("reference", "a/b", "reference: not a usable name; allowed: letters, digits"),
+    ("level", 0, "level: should be greater than 0, found 0"),
+    ("level", 0.6, "level: should be less than or equal to 0.5"),
+    ("margin", 0, "margin: should be greater than 0"),
+    ("better", {"level": 0.05}, "better: unknown key; "),
+    ("questions", [ask("sgu - gqpe_s4")[0] | {"claim": "equal"}], "questions.0.claim: should be"),
     ("questions", [{"contrasts": ["sgu - gqpe_s4"]}], "questions.0.ask: missing"),
     (
         "questions",
@@ -239,33 +244,32 @@ def with_against(folder, *cells):
     return folder
 
 
-def test_the_rule_for_better_has_defaults_and_is_the_studys_own(folder):
-    assert folder.load().better == Better(level=0.05, smallest_difference=None, power=0.8)
-    folder.values["better"] = {"level": 0.01, "smallest_difference": 0.5}
-    assert folder.load().better == Better(level=0.01, smallest_difference=0.5, power=0.8)
+def test_level_and_margin_are_the_studys_own(folder):
+    assert (folder.load().level, folder.load().margin) == (0.05, None)
+    folder.values |= {"level": 0.01, "margin": 0.5}
+    assert (folder.load().level, folder.load().margin) == (0.01, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("rule", "problem"),
-    [
-        ({"level": 0}, "better.level: should be greater than 0, found 0"),
-        ({"level": 0.6}, "better.level: should be less than or equal to 0.5"),
-        ({"power": 1}, "better.power: should be less than 1"),
-        ({"smallest_difference": 0}, "better.smallest_difference: should be greater than 0"),
-        ({"levle": 0.05}, 'better.levle: unknown key; did you mean "level"?'),
-    ],
-)
-def test_a_wrong_rule_is_named(folder, rule, problem):
-    folder.values["better"] = rule
+def test_a_question_claims_one_verdict(folder):
+    folder.values |= {"margin": 0.5, "questions": ask("gqpe_s4 - sgu")}
+    assert [q.claim for q in folder.load().questions] == ["superior"]
+    folder.values["questions"][0]["claim"] = "non-inferior"
+    assert [q.claim for q in folder.load().questions] == ["non-inferior"]
+    del folder.values["margin"]
     folder.write()
-    assert problem in folder.problem()
+    assert "questions.0.claim: non-inferior needs a margin; add `margin: " in folder.problem()
 
 
-def test_neither_rule_nor_comparison_changes_a_key(folder):
+def test_rows_are_contrasts_but_for_the_reference_and_those_against_none(folder):
+    assert folder.load().row_contrasts() == [("gqpe_s4", "sgu"), ("gqpe_fast", "sgu")]
+    study = with_against(folder, "against", "", "none", "gqpe_s4").load()
+    assert study.row_contrasts() == [("gqpe_fast", "gqpe_s4")]
+
+
+def test_neither_level_nor_comparison_changes_a_key(folder):
     before = [run.key for run in folder.load().runs()]
-    folder.values |= {"better": {"level": 0.01}, "may_not_learn": ["gqpe_fast"]}
-    study = with_against(folder, "against", "", "", "gqpe_s4").load()
-    assert [variant.against for variant in study.variants] == [None, None, "gqpe_s4"]
+    folder.values |= {"level": 0.01, "margin": 1, "may_not_learn": ["gqpe_fast"]}
+    study = with_against(folder, "against", "", "none", "gqpe_s4").load()
     assert study.may_not_learn == ("gqpe_fast",)
     assert [run.key for run in study.runs()] == before
 

@@ -173,7 +173,7 @@ def trained(tmp_path_factory):
     from posmlp.analysis.comparison import write_comparison
     from posmlp.analysis.figures.draw import draw_run
     from posmlp.analysis.main_table import write_main_table
-    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.statistics import rule_of, summarise
     from posmlp.runs.execute import execute
     from posmlp.runs.watch import Watch
     from posmlp.study import load_study
@@ -194,8 +194,8 @@ def trained(tmp_path_factory):
     (here / "study.json").write_text(json.dumps(facts))
     runs = runs_frame(study, find_runs(study, results))
     write_frame(runs, here / "runs.csv")
-    summary = summarise(runs, study.reference, study.better)
-    write_main_table(summary, study.better, study.title, here / "tables")
+    summary = summarise(runs, study.reference, rule_of(study))
+    write_main_table(summary, rule_of(study), study.title, here / "tables")
     write_comparison(study, runs, here / "comparison.json", here / "model_card.md")
     return results
 

@@ -107,7 +107,7 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         planned = finished.planned()
         assert "train" not in planned
         assert planned["tables"] == 1
-    rule = "reference: sgu\nbetter: {level: 0.01}"
+    rule = "reference: sgu\nlevel: 0.01"
     with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
         again = ("tables", "comparison", "pages", "sync", "all")
         assert finished.planned() == dict.fromkeys(again, 1)

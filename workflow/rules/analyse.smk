@@ -52,7 +52,7 @@ rule tables:
         gpu=0,
     params:
         reference=STUDY.reference,
-        better=STUDY.better.model_dump(),
+        better={"level": STUDY.level, "smallest_difference": STUDY.margin},
         title=STUDY.title,
         code=analysis_code_digest(),
     message:
@@ -81,7 +81,7 @@ rule comparison:
     params:
         study=SETTINGS.study,
         words=WORDS,
-        better=STUDY.better.model_dump(),
+        better={"level": STUDY.level, "smallest_difference": STUDY.margin},
         code=analysis_code_digest(),
     message:
         "Comparing the variants of {STUDY.name}"

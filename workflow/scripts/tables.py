@@ -6,8 +6,7 @@ import numpy as np
 
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.main_table import write_main_table
-from posmlp.analysis.statistics import summarise
-from posmlp.study import Better
+from posmlp.analysis.statistics import Better, summarise
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):

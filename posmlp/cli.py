@@ -87,7 +87,7 @@ def show(arguments: Namespace) -> None:
 
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
-    from posmlp.study.describe import describe
+    from posmlp.config_readme import config_readme
 
     for path in documents(Path()):
         old = path.read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def docs(arguments: Namespace) -> None:
         if new != old:
             path.write_text(new, encoding="utf-8")
         print(f"{path}: {'unchanged' if new == old else 'updated'}")
-    Path("config/README.md").write_text(describe(), encoding="utf-8")
+    Path("config/README.md").write_text(config_readme(), encoding="utf-8")
 
 
 def check_results(arguments: Namespace) -> int:

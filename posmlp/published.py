@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 
-from posmlp.study.errors import StudyError, did_you_mean, faults
-from posmlp.study.files import parse_yaml, read_text
 from posmlp.study.section import PathName, Section, Text
+from posmlp.study.study_error import StudyError, did_you_mean, faults
+from posmlp.study.yaml_files import parse_yaml, read_text
 
 RESOURCES = Path("workflow/resources")
 SCALES = {"1": 1.0, "M": 1e6, "G": 1e9, "%": 1.0}

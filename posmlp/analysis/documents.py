@@ -18,7 +18,7 @@ from posmlp.analysis.main_table import main_table
 from posmlp.analysis.questions import answer, answers_table
 from posmlp.analysis.statistics import num_comparisons, rule_of, summarise
 from posmlp.study import Study, load_study
-from posmlp.study.errors import did_you_mean
+from posmlp.study.study_error import did_you_mean
 
 _OPEN, _CLOSE = r"<!-- results:([^:\s]+):([^:\s]+) -->", "<!-- /results -->"
 _PART = re.compile(f"({_OPEN})((?:(?!<!-- /?results).)*){_CLOSE}", re.DOTALL)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import yaml
 from tabulate import tabulate
 
 from posmlp.code_version import training_code_digest
@@ -30,6 +29,7 @@ from posmlp.faults.runner import (
     LEAST_LIMIT,
     Runner,
 )
+from posmlp.study.yaml_files import dump_yaml
 
 FAULTS_A_RUN = 5
 GAP_S = 0.05  # at most, between two SIGINTs
@@ -116,7 +116,7 @@ def train_twice(work: Path, variant: str, seed: int, kinds: list[str], draws: in
 def write_study(folder: Path, num_seeds: int) -> None:
     """Write killed.yaml, with the seeds 0, 1, ..., and its sheet."""
     study = STUDY | {"seeds": list(range(num_seeds))}
-    (folder / "killed.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    (folder / "killed.yaml").write_text(dump_yaml(study))
     columns = ["variant", "claim", *dict.fromkeys(key for row in VARIANTS.values() for key in row)]
     with (folder / "killed.tsv").open("w", newline="") as file:
         sheet = csv.DictWriter(file, columns, delimiter="\t", lineterminator="\n")

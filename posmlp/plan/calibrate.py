@@ -13,7 +13,7 @@ import torch
 from posmlp.code_version import environment
 from posmlp.plan.calibration import Calibration, read_calibrations
 from posmlp.runs.record import write_atomically
-from posmlp.study.run_config import RunConfig
+from posmlp.study import RunConfig
 from posmlp.training.distributed import World
 from posmlp.training.engine import make_loss, take_step
 from posmlp.training.trainer import Trainer, make_trainer

@@ -18,7 +18,7 @@ from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.lock import FolderLock
 from posmlp.runs.record import RecordError, RunFolder
 from posmlp.runs.watch import TIME_LIMIT, Watch
-from posmlp.study.run_config import RunConfig
+from posmlp.study import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
 from posmlp.training.distributed import World
 from posmlp.training.engine import Interrupted, train

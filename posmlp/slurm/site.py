@@ -12,8 +12,8 @@ from posmlp.slurm.commands import (
     partition_minutes,
     shards_of_gpu,
 )
-from posmlp.study.errors import StudyError
-from posmlp.study.settings import Section
+from posmlp.study.section import Section
+from posmlp.study.study_error import StudyError
 
 HOURS_WITHOUT_LIMIT = 24.0  # of a training's job where neither site nor partition has a limit
 WARNING = "USR1"  # the signal that asks a training for a checkpoint; the trainer's watch knows it

@@ -1,15 +1,16 @@
-"""Studies: what is trained, from a YAML file and a sheet of variants, checked before any job.
+"""Studies: a YAML file and a sheet of variants, checked before any job and resolved into runs.
 
 Needs neither torch nor timm (`check_models` imports them when called): Snakemake parses with it.
 """
 
 from posmlp.study.data_settings import Data
-from posmlp.study.errors import StudyError
-from posmlp.study.load import Study, Variant, load_study
 from posmlp.study.model_check import check_models
-from posmlp.study.questions import Question, terms
+from posmlp.study.question_settings import Question, terms
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.run_config import RunConfig
+from posmlp.study.studies import Study, load_study
+from posmlp.study.study_error import StudyError
+from posmlp.study.variant_sheet import Variant
 
 __all__ = [
     "Augment",

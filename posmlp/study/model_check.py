@@ -1,4 +1,4 @@
-"""check_models: every network of a study can be built, known before the first job starts."""
+"""check_models: whether every network of a study can be built, before the first job starts."""
 
 import hashlib
 import json
@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from posmlp.code_version import training_code_digest
-from posmlp.study.errors import StudyError, did_you_mean
-from posmlp.study.load import Study
-from posmlp.study.sheet import Variant
+from posmlp.study.studies import Study
+from posmlp.study.study_error import StudyError, did_you_mean
+from posmlp.study.variant_sheet import Variant
 
 
 def check_models(study: Study, passed: Path | None = None) -> None:
-    """Build each distinct network without memory; StudyError with the settings that do not work.
+    """Build each distinct network without memory, which imports torch and timm.
 
-    Imports torch and timm, which takes seconds: for the main process, and only where `passed`, a
-    folder of marks, does not say that these networks could be built by this code before.
+    Args:
+        passed: folder of marks; networks that this code has built before are not built again.
+
+    Raises:
+        StudyError: names the settings that do not work.
     """
     mark = passed / _digest(study) if passed else None
     if mark and mark.exists():
@@ -26,8 +29,8 @@ def check_models(study: Study, passed: Path | None = None) -> None:
         reason = _why_not(arguments)
         if reason:
             rows = ", ".join(f"{variant.row} ({variant.name})" for variant in variants)
-            place = f"{study.files[0]}, {study.files[-1].name} row {rows}"
-            problems.append(f"{place}: {reason}; the model: {json.dumps(arguments)}")
+            where = f"{study.files[0]}, {study.files[-1].name} row {rows}"
+            problems.append(f"{where}: {reason}; the model: {json.dumps(arguments)}")
     if problems:
         raise StudyError(problems)
     if mark:
@@ -36,7 +39,7 @@ def check_models(study: Study, passed: Path | None = None) -> None:
 
 
 def _digest(study: Study) -> str:
-    """16 hex digits of all that decides whether the study's networks can be built."""
+    """Hash everything that decides whether the study's networks can be built."""
     models = [json.dumps(arguments) for arguments, _ in _distinct_models(study)]
     versions = [version("torch"), version("timm"), training_code_digest()]
     return hashlib.sha256("\n".join(models + versions).encode()).hexdigest()[:16]
@@ -51,7 +54,7 @@ def _distinct_models(study: Study) -> list[tuple[dict[str, Any], list[Variant]]]
 
 
 def _why_not(arguments: dict[str, Any]) -> str | None:
-    """Why the network cannot be built, or None when it can."""
+    """Say why the network cannot be built; None when it can."""
     import timm
     import torch
 
@@ -60,7 +63,7 @@ def _why_not(arguments: dict[str, Any]) -> str | None:
     name = arguments["model_name"]
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
-        return f"model.name: no model {name!r}; {hint}timm.list_models() names all, ours included"
+        return f"model.name: no model {name!r}; {hint}timm.list_models() lists all"
     try:
         with torch.device("meta"):
             timm.create_model(**arguments)

@@ -1,4 +1,4 @@
-"""The `model` section of a study: a timm model's name and arguments, checked without timm."""
+"""The `model` section of a study file: name and arguments of a timm model, checked without timm."""
 
 import math
 import re
@@ -6,21 +6,23 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from posmlp.study.errors import setting_error
+from posmlp.study.study_error import setting_error
 
-# What timm.create_model takes that a study must not set, and where to set it instead.
+# Arguments of timm.create_model that a study must not set, and why or where instead.
 NOT_MODEL_SETTINGS = {
     "num_classes": "comes from data.name",
     "in_chans": "comes from data.name",
-    "img_size": "is set as data.image_size",
-    "decay_position": "is set as recipe.decay_position",
-    "model_name": "is set as model.name",
+    "img_size": "is data.image_size",
+    "decay_position": "is recipe.decay_position",
+    "model_name": "is model.name",
     "features_only": "would drop the classifier",
     **dict.fromkeys(
         ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
-        "would start from trained weights; every run here starts from random ones",
+        "would start from trained weights; every run starts from random ones",
     ),
-    **dict.fromkeys(("scriptable", "exportable", "no_jit"), "says how to run, not what"),
+    **dict.fromkeys(
+        ("scriptable", "exportable", "no_jit"), "says how to run the network, not which"
+    ),
 }
 
 
@@ -45,7 +47,7 @@ def _model_value(key: str, value: Any) -> Any:
 
 
 def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Name first, then sorted; lists as tuples; null, the model's default, left out."""
+    """Sort the arguments after the name; null, the model's default, is left out."""
     name = values.get("name")
     if name is None:
         raise setting_error(

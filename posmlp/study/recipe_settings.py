@@ -1,21 +1,21 @@
-"""The `recipe` section of a study: how a network is trained, and how its images are changed."""
+"""The `recipe` section of a study file, with `recipe.augment`."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from posmlp.study.errors import setting_error
 from posmlp.study.section import Section
+from posmlp.study.study_error import setting_error
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-# A YAML list becomes a tuple: the one conversion that strict mode must let pass.
+# Not strict: a YAML list becomes a tuple.
 Interval = Annotated[
     tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], Field(strict=False)
 ]
 
 
 class Augment(Section):
-    """Random changes to the training images."""
+    """Random changes of the training images."""
 
     shift: int = Field(
         0,
@@ -31,12 +31,12 @@ class Augment(Section):
     )
     color_jitter: Probability = Field(
         0.0,
-        description="strength of the jitter of brightness, contrast and saturation (image folders; "
-        "timm leaves it out where RandAugment is on)",
+        description="strength of brightness, contrast and saturation jitter (image folders; timm "
+        "drops it where RandAugment is on)",
     )
     scale: Interval | None = Field(
         None,
-        description="area of a random crop as a share of the image (image folders); null: none",
+        description="area of a random crop as a fraction of the image (image folders); null: none",
     )
     ratio: Interval = Field(
         (3 / 4, 4 / 3), description="width by height of a random crop (image folders)"
@@ -50,7 +50,7 @@ class Augment(Section):
         None,
         gt=0,
         le=1,
-        description="share of a test image's side in the centre crop (image folders); "
+        description="fraction of a test image's side in the centre crop (image folders); "
         "null: the model's own",
     )
 
@@ -61,80 +61,84 @@ class Augment(Section):
             if interval and interval[0] > interval[1]:
                 raise setting_error(key, "the first number must not exceed the second")
         if self.scale and self.scale[1] > 1:
-            raise setting_error("scale", "a share of the image cannot exceed 1")
+            raise setting_error("scale", "a fraction of the image cannot exceed 1")
         return self
 
 
 class Recipe(Section):
-    """How a network is trained."""
+    """Optimisation, schedule and augmentation."""
 
-    epochs: int = Field(ge=1, le=100_000, description="epochs of warm-up and cosine decay together")
-    cooldown_epochs: int = Field(0, ge=0, description="epochs at min_lr that follow these")
-    warmup_epochs: int = Field(0, ge=0, description="first epochs, in which the rate rises to lr")
+    epochs: int = Field(ge=1, le=100_000, description="epochs of warm-up and cosine decay")
+    cooldown_epochs: int = Field(0, ge=0, description="epochs at min_lr after these")
+    warmup_epochs: int = Field(
+        0, ge=0, description="epochs of linear rise to lr, the first of these"
+    )
     batch_size: int = Field(
-        ge=1, le=1_048_576, description="images per optimiser step, over all devices"
+        ge=1, le=1_048_576, description="images an optimiser step, over all devices"
     )
     grad_accum: int = Field(
         1,
         ge=1,
         le=65_536,
-        description="parts that a device computes its share of a batch in, one after the other; "
-        "more parts need less memory",
+        description="micro-batches that a device splits its images of a batch into; more need less "
+        "memory",
     )
-    opt: Literal["adamw", "lamb"] = Field("adamw", description="optimiser, by timm's name")
+    opt: Literal["adamw", "lamb"] = Field("adamw", description="optimiser (timm)")
     lr: float = Field(gt=0, le=10, description="learning rate after the warm-up")
     lr_base_size: int | None = Field(
         None,
         ge=1,
-        description="batch size that lr is meant for: lr, warmup_lr and min_lr are multiplied by "
-        "batch_size / lr_base_size; null: they are used as they stand",
+        description="reference batch size for lr: lr, warmup_lr and min_lr are multiplied by "
+        "batch_size / lr_base_size; null: used unscaled",
     )
     warmup_lr: float = Field(1e-6, ge=0, description="learning rate at the start of the warm-up")
     min_lr: float = Field(0.0, ge=0, description="learning rate at the end of the cosine")
     weight_decay: float = Field(ge=0, le=10, description="decoupled weight decay")
     opt_eps: float = Field(1e-8, gt=0, le=1, description="the optimiser's epsilon")
     clip_grad: float | None = Field(
-        None, gt=0, description="largest norm of the gradient; null: not clipped"
+        None, gt=0, description="largest gradient norm; null: no clipping"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="mass moved off the true class")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="probability moved off the true class"
+    )
     mixup: float = Field(0.0, ge=0, description="alpha of Mixup; 0: none")
     cutmix: float = Field(0.0, ge=0, description="alpha of CutMix; 0: none")
-    mixup_prob: Probability = Field(1.0, description="probability that a batch is mixed at all")
+    mixup_prob: Probability = Field(1.0, description="probability that a batch is mixed")
     mixup_switch_prob: Probability = Field(
         0.5, description="probability of CutMix where both are on"
     )
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="decay, per step, of the averaged weights; null: no average"
+        None, gt=0, lt=1, description="decay per step of the averaged weights; null: no average"
     )
     amp: Literal["auto", "off"] = Field(
-        "auto", description="bfloat16 autocast; auto: on where the device gains by it"
+        "auto", description="bfloat16 autocast; auto: enabled on CUDA"
     )
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = Field(
         None,
-        description="torch.compile's mode; the last two record CUDA graphs, by which small models "
-        "gain most (GPUs only); it needs a C++ compiler; null: nothing is compiled",
+        description="torch.compile's mode; the last two record CUDA graphs, which help small "
+        "models most (GPUs only); needs a C++ compiler; null: not compiled",
     )
     dist_bn: Literal["reduce", "sync"] = Field(
         "reduce",
-        description="BatchNorm over several devices: each normalises its own share and the running "
-        "statistics are averaged after every epoch (as in the released code), or every step "
-        "uses the statistics of the whole batch (GPUs only)",
+        description="BatchNorm over several devices; reduce: each normalises by its own images, "
+        "and running statistics are averaged every epoch (as in the released code); sync: every "
+        "step uses the statistics of the whole batch (GPUs only)",
     )
     deterministic: bool = Field(
         False,
-        description="use only algorithms that repeat a GPU's results to the bit; slower, and the "
-        "few operations that have none are refused",
+        description="use only algorithms whose results on a GPU repeat bit for bit; slower, and "
+        "the few operations without one are refused",
     )
     decay_position: bool = Field(
         False, description="weight decay on positional parameters too (as in the released code)"
     )
     augment: Augment = Field(
-        Augment(), description="random changes to the training images; default: none"
+        Augment(), description="random changes of the training images; default: none"
     )
 
     @property
     def num_epochs(self) -> int:
-        """Epochs of the whole training."""
+        """Epochs of the whole training, cooldown included."""
         return self.epochs + self.cooldown_epochs
 
     @model_validator(mode="after")

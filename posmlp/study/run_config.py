@@ -1,4 +1,4 @@
-"""RunConfig: the resolved settings of one training, its key and its place on disk."""
+"""RunConfig: the resolved settings of one training, its key and its folder."""
 
 import hashlib
 import json
@@ -11,16 +11,16 @@ from pydantic import ValidationError, model_validator
 from posmlp.code_version import training_code_digest
 from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
-from posmlp.study.errors import StudyError, faults
-from posmlp.study.files import dump_yaml, read_mapping
 from posmlp.study.model_settings import Model
 from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import PathName, Section
-from posmlp.study.settings import Seed, settings_apply
+from posmlp.study.study_error import StudyError, faults
+from posmlp.study.study_file import Seed, settings_apply
+from posmlp.study.yaml_files import dump_yaml, read_mapping
 
 
 class RunConfig(Section):
-    """Everything that determines a run but the code: which network, data, recipe and seed."""
+    """Everything but the code that determines a run."""
 
     study: PathName
     variant: PathName
@@ -33,7 +33,7 @@ class RunConfig(Section):
 
     @property
     def name(self) -> str:
-        """What the run is called in every message."""
+        """Name of the run in messages."""
         return f"{self.variant} seed {self.seed}"
 
     @property
@@ -43,20 +43,20 @@ class RunConfig(Section):
 
     @property
     def speed_key(self) -> str:
-        """16 hex digits of the settings without the seed: what decides how fast a run trains."""
+        """16 hex digits of the settings without the seed, which decide how fast a run trains."""
         return digest(canonical(self.flat()))
 
     def settings(self) -> dict[str, Any]:
-        """What the result depends on: all but the names of study and variant."""
+        """What the result depends on: everything but the names of study and variant."""
         return self.model_dump(mode="json", exclude={"study", "variant"})
 
     def flat(self) -> dict[str, Any]:
-        """What the result depends on, the seed apart, as {dotted setting: value}."""
+        """What the result depends on but for the seed, as {dotted setting: value}."""
         values = self.model_dump(mode="json", include={"data", "model", "recipe"})
         return dict(_dotted("", values))
 
     def differences(self, other: Self) -> list[str]:
-        """Say how the settings of another run differ from these, a text a setting."""
+        """Say how the settings of another run differ, one text a setting."""
         ours, theirs = self.flat(), other.flat()
         return [
             f"{name} is {json.dumps(ours.get(name))} here and {json.dumps(theirs.get(name))} there"
@@ -65,7 +65,7 @@ class RunConfig(Section):
         ]
 
     def model_arguments(self) -> dict[str, Any]:
-        """Arguments of timm.create_model; classes, channels and image size are the data set's."""
+        """Arguments of timm.create_model; classes, channels and image size follow the data."""
         source = DATASETS[self.data.name]
         arguments = {key: value for key, value in self.model.items() if key != "name"}
         if self.recipe.decay_position:
@@ -79,16 +79,20 @@ class RunConfig(Section):
         }
 
     def folder(self, results_dir: str | Path) -> Path:
-        """The run's folder: runs/<study>/<variant>/seed<k> under `results_dir`."""
+        """The run's folder, <results>/runs/<study>/<variant>/seed<k>."""
         return Path(results_dir) / "runs" / self.study / self.variant / f"seed{self.seed}"
 
     def to_yaml(self) -> str:
-        """The settings, with the key that they have under the present code."""
+        """The text of config.yaml: the settings, and their key under the present code."""
         return dump_yaml({**self.model_dump(mode="json"), "key": self.key})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read what `to_yaml` gave; the key in it is a record of the code then, no setting."""
+        """Read a config.yaml back; the key recorded in it is left out.
+
+        Raises:
+            StudyError: the file cannot be read or holds wrong settings.
+        """
         values = read_mapping(Path(path))
         values.pop("key", None)
         try:
@@ -97,8 +101,22 @@ class RunConfig(Section):
             raise StudyError([f"{path}: {fault}" for fault in faults(error, cls)]) from error
 
 
+def recorded_values(path: str | Path) -> dict[str, Any]:
+    """Read the settings and the key of a config.yaml without checking them.
+
+    For run folders that an earlier version may have written; RunConfig.read checks.
+
+    Raises:
+        StudyError: the file cannot be read or lacks what names a run.
+    """
+    values = read_mapping(Path(path))
+    if missing := {"key", *RunConfig.model_fields} - values.keys():
+        raise StudyError(f"{path}: {', '.join(sorted(missing))} missing; not the config of a run")
+    return values
+
+
 def digest(facts: Any) -> str:
-    """16 hex digits of what JSON can hold."""
+    """Hash what JSON can hold to 16 hex digits."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -112,7 +130,7 @@ def _dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def canonical(value: Any) -> Any:
-    """Write whole numbers one way, so that 1 and 1.0 are the same setting."""
+    """Turn whole floats into integers, so that 1 and 1.0 are the same setting."""
     if isinstance(value, dict):
         return {key: canonical(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What all parts of a study file share: how they are checked, and names that become folders."""
+"""The base of all sections of a study file, and names that become folders."""
 
 import re
 from typing import Annotated
@@ -12,19 +12,19 @@ NAME_RULE = (
 
 
 class Section(BaseModel):
-    """A part of a study file: unknown keys, wrong types and non-finite numbers are refused."""
+    """A section that refuses unknown keys, wrong types and non-finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def is_path_name(name: str) -> bool:
-    """Whether `name` can be a study's or a variant's."""
+    """Whether a study or a variant may have this name."""
     return len(name) <= 64 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) is not None
 
 
 def _path_name(name: str) -> str:
     if not is_path_name(name):
-        raise ValueError(f"not a usable name; allowed: {NAME_RULE}")
+        raise ValueError(f"not a valid name; allowed: {NAME_RULE}")
     return name
 
 

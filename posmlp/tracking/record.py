@@ -11,9 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from posmlp.metrics import EVALUATED
+from posmlp.study.run_config import recorded_values
 
 RESULTS = (*(metric.name for metric in EVALUATED), "train_loss")
 COSTS = ("params", "token_mixing_params", "macs", "images_per_s", "wall_s")
@@ -59,7 +58,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     if not path.exists():
         raise ValueError(f"{folder} is not a run folder: it has no config.yaml")
-    return yaml.safe_load(path.read_text())
+    return recorded_values(path)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from posmlp.data.images import Images
 from posmlp.data.sources import DATASETS
 from posmlp.data.subsets import select
-from posmlp.study.settings import Augment, Data
+from posmlp.study import Augment, Data
 from posmlp.training.errors import TrainingError
 from posmlp.training.randomness import derive_seed, generator, seed_globals
 

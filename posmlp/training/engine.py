@@ -15,7 +15,7 @@ from torch import nn
 
 from posmlp.layers.cache import share_maps
 from posmlp.metrics import SCORES
-from posmlp.study.settings import Recipe
+from posmlp.study import Recipe
 from posmlp.training.batches import Batches
 from posmlp.training.errors import TrainingError
 from posmlp.training.randomness import derive_seed, seed_globals

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from posmlp.data.image_folder import imagenet_samples
 from posmlp.data.images import Part
 from posmlp.data.subsets import select
-from posmlp.study.settings import Augment, Data
+from posmlp.study import Augment, Data
 from posmlp.training.batches import Batches, Parts, Share, erased
 from posmlp.training.errors import TrainingError
 from posmlp.training.randomness import derive_seed, generator, seed_globals

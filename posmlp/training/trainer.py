@@ -19,8 +19,7 @@ import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.code_version import training_code_digest
 from posmlp.data.sources import DATASETS
 from posmlp.layers.position import Quadratic
-from posmlp.study.run_config import RunConfig
-from posmlp.study.settings import Recipe
+from posmlp.study import Recipe, RunConfig
 from posmlp.training.batches import Parts, Share, memory_batches
 from posmlp.training.distributed import World
 from posmlp.training.errors import TrainingError

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from posmlp.config import read_settings
 from posmlp.slurm import site as module
 from posmlp.slurm.site import Site, training_resources
-from posmlp.study.errors import StudyError
-from posmlp.workflow import read_settings
+from posmlp.study.study_error import StudyError
 
 
 def resources(site: Site, gpus: int = 1, nodes: int = 1, on_gpus: bool = True, main: bool = True):
@@ -126,9 +126,9 @@ def test_a_job_does_not_ask_the_controller_about_limits(monkeypatch):
 
 
 def test_the_command_line_may_give_numbers_as_text():
-    config = {"study": "digits", "tracking": "sync", "slurm": {"cpus": "4", "hours": "0.5"}}
+    config = {"study": "digits", "tracking": "false", "slurm": {"cpus": "4", "hours": "0.5"}}
     settings = read_settings(config)
-    assert (settings.tracking, settings.slurm.cpus, settings.slurm.hours) == ("sync", 4, 0.5)
+    assert (settings.tracking, settings.slurm.cpus, settings.slurm.hours) == (False, 4, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 
 from posmlp.study import Study, StudyError, load_study
+from posmlp.study.yaml_files import dump_yaml
 
 VALUES = {
     "title": "Title",
@@ -42,7 +42,7 @@ class StudyFolder:
     def write(self, name: str = "study") -> Path:
         """Write the study file and its sheet; return the path of the former."""
         path = self.folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(self.values))
+        path.write_text(dump_yaml(self.values))
         (self.folder / f"{name}.tsv").write_text("".join("\t".join(r) + "\n" for r in self.sheet))
         return path
 

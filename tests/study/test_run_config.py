@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.study import Augment, Data, Recipe, RunConfig, StudyError, run_config
-from posmlp.study.files import parse_yaml
+from posmlp.study.yaml_files import parse_yaml
 
 VALUES = {
     "study": "study",

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
+from posmlp.config_readme import config_readme
 from posmlp.study import check_models, load_study
-from posmlp.study.describe import describe
+from posmlp.study.yaml_files import read_mapping
 
 CONFIG = Path(__file__).parents[2] / "config"
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
@@ -15,7 +15,7 @@ STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 def test_the_studies_are_there():
     shipped = {"digits", "fashion", "cifar10", "cifar100", "imagenet_gmlp", "imagenet_posmlp"}
     assert shipped | {"digits_switches", "fashion_full", "fashion_tuning"} == set(STUDIES)
-    assert yaml.safe_load((CONFIG / "config.yaml").read_text())["study"] == "digits"
+    assert read_mapping(CONFIG / "config.yaml")["study"] == "digits"
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -47,6 +47,6 @@ def test_digits_compares_every_unit_over_seeds():
 
 
 def test_readme_describes_the_keys_as_they_are():
-    assert (CONFIG / "README.md").read_text() == describe(), (
-        "config/README.md is stale; renew it: python -m posmlp.study > config/README.md"
+    assert (CONFIG / "README.md").read_text() == config_readme(), (
+        "config/README.md is stale; update it: posmlp docs"
     )

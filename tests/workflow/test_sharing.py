@@ -11,8 +11,8 @@ import pytest
 from checkout import Checkout
 from test_workflow import wait_until_it_trains
 
-from posmlp.study.errors import StudyError
-from posmlp.workflow import read_settings, sharing
+from posmlp.config import read_settings, sharing
+from posmlp.study.study_error import StudyError
 
 pytestmark = pytest.mark.xdist_group("workflow")
 

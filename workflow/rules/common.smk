@@ -12,7 +12,7 @@ from posmlp.slurm.commands import default_account, partition_minutes, runs_of_pa
 from posmlp.slurm.launch import launch
 from posmlp.slurm.site import training_resources
 from posmlp.study import check_models, load_study
-from posmlp.workflow import read_settings, sharing
+from posmlp.config import read_settings, sharing
 
 SETTINGS = read_settings(config)
 STUDY = load_study(SETTINGS.study)

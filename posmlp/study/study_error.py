@@ -1,4 +1,4 @@
-"""StudyError, and pydantic's findings said in a study's own words."""
+"""StudyError, and pydantic's findings in the words of a study file."""
 
 import difflib
 import reprlib
@@ -20,7 +20,7 @@ _PLAINER = {
 
 
 class StudyError(ValueError):
-    """A user's mistake. Each problem says where, what is wrong, what is allowed, what to do."""
+    """A user's mistake; each problem names file and key, what is allowed and what to do."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
@@ -28,7 +28,7 @@ class StudyError(ValueError):
 
 
 class Fault(NamedTuple):
-    """One wrong setting: its key as a path (`("recipe", "lr")`) and what is wrong with it."""
+    """What is wrong with a setting; its key is a path, such as ("recipe", "lr")."""
 
     key: tuple[str | int, ...]
     text: str
@@ -38,24 +38,23 @@ class Fault(NamedTuple):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "lr"? ` for the nearest known name, or nothing when none is near."""
+    """Suggest the nearest known name (`did you mean "lr"? `); empty when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f'did you mean "{near[0]}"? ' if near else ""
 
 
 def setting_error(key: str, message: str) -> PydanticCustomError:
-    """What a validator of a whole section raises to blame the setting `key` of it."""
-    # The text goes in as a value: pydantic would read its braces as places to fill.
+    """Make the error by which the validator of a whole section blames its setting `key`."""
+    # The text is a value because pydantic would read its braces as fields to fill.
     return PydanticCustomError("setting", "{message}", {"key": key, "message": message})
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Every finding of pydantic about `model`, in the order of its fields."""
+    """Convert pydantic's findings about `model`, in the order of its fields."""
     return [_fault(details, model) for details in error.errors(include_url=False)]
 
 
 def _fault(details: dict, model: type[BaseModel]) -> Fault:
-    # A validator over a whole section names the key that it blames in the context.
     blamed = details.get("ctx", {}).get("key")
     key = (*details["loc"], *blamed.split(".")) if blamed else tuple(details["loc"])
     section = _section(model, key[:-1])
@@ -64,7 +63,7 @@ def _fault(details: dict, model: type[BaseModel]) -> Fault:
         hint = did_you_mean(str(key[-1]), known)
         return Fault(key, f"unknown key; {hint}allowed here: {', '.join(known)}")
     field = section.model_fields.get(str(key[-1])) if section and key else None
-    meaning = f"; it is {field.description}" if field and field.description else ""
+    meaning = f" ({field.description})" if field and field.description else ""
     if details["type"] == "missing":
         return Fault(key, f"missing; add it{meaning}")
     message = details["msg"].removeprefix("Value error, ")
@@ -75,9 +74,9 @@ def _fault(details: dict, model: type[BaseModel]) -> Fault:
 
 
 def _section(model: type[BaseModel], key: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model that holds the settings under `key`, or None where there is none."""
-    for part in key:
-        field = model.model_fields.get(str(part))
+    """Find the model of the settings under `key`; None where there is none."""
+    for name in key:
+        field = model.model_fields.get(str(name))
         if field is None or not isinstance(field.annotation, type):
             return None
         if not issubclass(field.annotation, BaseModel):

@@ -6,16 +6,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
-from posmlp.study.errors import setting_error
 from posmlp.study.model_settings import Model
-from posmlp.study.questions import Question
+from posmlp.study.question_settings import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import PathName, Section, Text
+from posmlp.study.study_error import setting_error
 
-# What only one of the two ways of reading images can do.
+# Augmentations that only one of the two readers of images has.
 MEMORY_AUGMENT = ("shift",)
 FOLDER_AUGMENT = ("rand_augment", "color_jitter", "scale", "ratio", "interpolation", "crop_pct")
-
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -23,12 +22,12 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 def _distinct(seeds: list[int]) -> list[int]:
     for seed in seeds:
         if seeds.count(seed) > 1:
-            raise ValueError(f"the seed {seed} stands twice; keep one of the two")
+            raise ValueError(f"the seed {seed} is duplicated; delete one")
     return seeds
 
 
 def settings_apply(config: Any) -> Any:
-    """Refuse settings of data, model and recipe that do not fit together or would do nothing."""
+    """Refuse settings of data, model and recipe that do not fit together or have no effect."""
     source, recipe = DATASETS[config.data.name], config.recipe
     kind = "is held in memory" if source.in_memory else "is read from an image folder"
     if source.in_memory and config.data.max_unreadable:
@@ -43,15 +42,16 @@ def settings_apply(config: Any) -> Any:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)
     if recipe.batch_size % recipe.grad_accum:
-        reason = f"{recipe.batch_size} is no multiple of recipe.grad_accum, {recipe.grad_accum}"
+        reason = f"{recipe.batch_size} is not a multiple of recipe.grad_accum, {recipe.grad_accum}"
         raise setting_error("recipe.batch_size", reason)
     if recipe.batch_size // recipe.grad_accum % 2 and (recipe.mixup or recipe.cutmix):
-        raise setting_error("recipe.batch_size", "Mixup and CutMix need an even number a part")
+        reason = "Mixup and CutMix need an even number of images in a micro-batch"
+        raise setting_error("recipe.batch_size", reason)
     return config
 
 
 class StudyFile(Section):
-    """A study file, its base included."""
+    """A study file merged with its base."""
 
     title: Text = Field(description="one line for tables and figures")
     question: Text = Field(description="what the study is to find out")
@@ -60,29 +60,27 @@ class StudyFile(Section):
         description="another study file in the same folder; this one then holds only differences "
         "(mappings are merged key by key, everything else is replaced)",
     )
-    data: Data = Field(description="which images are trained and tested on")
+    data: Data = Field(description="images to train and test on")
     model: Model = Field(
-        description="name: of a model registered with timm; any other key: an argument of that "
+        description="name: a model registered with timm; any other key: an argument of that "
         "model (gate, groups, softmax, psd, bias, gate_norm, drop_rate, drop_path_rate, ...); "
         "null: the model's default"
     )
-    recipe: Recipe = Field(description="how a network is trained")
+    recipe: Recipe = Field(description="optimisation, schedule and augmentation")
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        description="one run of every variant for each; they are integers from 0"
+        description="integers from 0; one run of every variant for each"
     )
     gpus: int = Field(
         1,
         ge=1,
         le=4096,
-        description="GPUs that train a run together, over all its nodes, a process each (processes "
-        "on CPUs too); no setting of a run: other numbers of GPUs retrain nothing",
+        description="GPUs of a run, over all its nodes, with a process each (processes on CPUs "
+        "too); not part of the run key, so changing it retrains nothing",
     )
-    nodes: int = Field(
-        1, ge=1, description="nodes of a cluster that these GPUs are spread over evenly"
-    )
+    nodes: int = Field(1, ge=1, description="nodes of a cluster that share these GPUs evenly")
     reference: PathName = Field(
-        description="the variant that the others are compared with, where the sheet's column "
-        "`against` names no other"
+        description="the variant that the others are compared with, unless the sheet's column "
+        "`against` names another"
     )
     level: float = Field(
         0.05,
@@ -102,13 +100,13 @@ class StudyFile(Section):
     )
     may_not_learn: list[PathName] = Field(
         [],
-        description="variants that may do no better than guessing; of all others a check demands "
-        "that their loss falls and that they learn something",
+        description="variants that may do no better than guessing; of all others the checks "
+        "demand a falling loss and an accuracy above chance",
     )
     variants: str | None = Field(
         None,
         description="the sheet of variants, a file in the same folder; null: the study's name "
-        "followed by .tsv",
+        "with .tsv",
     )
 
     _settings_apply = model_validator(mode="after")(settings_apply)
@@ -127,7 +125,6 @@ class StudyFile(Section):
     @model_validator(mode="after")
     def _gpus_fit_nodes(self) -> "StudyFile":
         if self.gpus % self.nodes:
-            raise setting_error(
-                "gpus", f"{self.gpus} GPUs cannot be spread over {self.nodes} nodes"
-            )
+            reason = f"{self.gpus} GPUs cannot be spread evenly over {self.nodes} nodes"
+            raise setting_error("gpus", reason)
         return self

@@ -1,4 +1,4 @@
-"""Reading a sheet of variants: tab-separated text, one variant a row, one setting a column."""
+"""The sheet of variants: tab-separated text, one variant a row, one setting a column."""
 
 import re
 from collections import Counter
@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from posmlp.study.data_settings import Data
-from posmlp.study.errors import StudyError, did_you_mean
-from posmlp.study.files import parse_yaml, read_text
 from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import NAME_RULE, is_path_name
+from posmlp.study.study_error import StudyError, did_you_mean
+from posmlp.study.yaml_files import parse_yaml, read_text
 
 NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
 NOTHING = "none"  # under `against`: the variant is compared with no other
@@ -31,7 +31,7 @@ class Variant:
 
 
 def setting_keys() -> list[str]:
-    """Every dotted setting that a column may hold, those of `model` apart."""
+    """List every dotted setting that a column may hold, but for arguments of the model."""
     return [*_leaves("data", Data), "model.name", *_leaves("recipe", Recipe)]
 
 
@@ -47,10 +47,13 @@ def _leaves(prefix: str, section: type[BaseModel]) -> list[str]:
 
 
 def read_sheet(path: Path) -> list[Variant]:
-    """The variants in the order of the sheet; StudyError with everything wrong in it.
+    """Read the variants in the order of the sheet.
 
-    Cells are YAML and are not quoted; an empty one leaves the study file's setting. Blank lines and
-    lines that begin with # are left out.
+    Cells are YAML, unquoted; an empty one leaves the study file's setting. Blank lines and lines
+    that begin with # are skipped.
+
+    Raises:
+        StudyError: holds every mistake in the sheet.
     """
     lines = enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1)
     rows = [(n, line.split("\t")) for n, line in lines if line.strip() and line[0] != "#"]
@@ -75,7 +78,8 @@ def read_sheet(path: Path) -> list[Variant]:
 
 
 def _header_problems(header: list[str]) -> list[str]:
-    problems = [f"row 1: the column {c} stands twice" for c, n in Counter(header).items() if n > 1]
+    counts = Counter(header)
+    problems = [f"row 1: the column {name} is duplicated" for name, n in counts.items() if n > 1]
     problems += [
         f"row 1: the column {name} is missing; allowed columns are variant, claim, against "
         "and settings"
@@ -96,7 +100,7 @@ def _read_row(row: int, header: list[str], cells: list[str]) -> Variant:
     if len(cells) > len(header):
         raise StudyError(
             f"row {row}: {len(cells)} cells for {len(header)} columns; single tabs separate "
-            "cells, and a text must not hold one"
+            "cells, and no text may hold one"
         )
     texts = dict(zip(header, cells, strict=False))
     name, claim, against = (texts.pop(column, "") for column in NAME_COLUMNS)
@@ -126,7 +130,7 @@ def _name_problems(variants: list[Variant]) -> list[str]:
         other = first.setdefault(variant.name.lower(), variant)
         if other is not variant:
             problems.append(
-                f"row {variant.row}, column variant: {variant.name} is the name of row {other.row} "
-                "too (case does not count); give each variant a name of its own"
+                f"row {variant.row}, column variant: {variant.name} duplicates the name in row "
+                f"{other.row} (case does not count); rename one"
             )
     return problems

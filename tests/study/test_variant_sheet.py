@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.study import StudyError, Variant
-from posmlp.study.sheet import read_sheet, setting_keys
+from posmlp.study.variant_sheet import read_sheet, setting_keys
 
 HEADER = "variant\tclaim\tmodel.gate\tmodel.groups\n"
 
@@ -38,7 +38,7 @@ def test_a_row_may_say_what_it_is_compared_with(tmp_path):
         (HEADER, "no variants"),
         ("variant\tmodel.gate\na\tsgu\n", "row 1: the column claim is missing"),
         ("claim\tmodel.gate\na\tsgu\n", "row 1: the column variant is missing"),
-        (HEADER[:-1] + "\tmodel.gate\na\tb\n", "row 1: the column model.gate stands twice"),
+        (HEADER[:-1] + "\tmodel.gate\na\tb\n", "row 1: the column model.gate is duplicated"),
         (
             "variant\tclaim\trecipe.lrr\na\tb\n",
             'column recipe.lrr: no such setting; did you mean "recipe.lr"?',
@@ -60,8 +60,14 @@ def test_a_row_may_say_what_it_is_compared_with(tmp_path):
             HEADER + "a" * 65 + "\tb\tsgu\n",
             "is not a valid name; allowed: letters, digits and _ . - only",
         ),
-        (HEADER + "a\tb\tsgu\na\tb\tqpe\n", "row 3, column variant: a is the name of row 2 too"),
-        (HEADER + "a\tb\tsgu\nA\tb\tqpe\n", "row 3, column variant: A is the name of row 2 too"),
+        (
+            HEADER + "a\tb\tsgu\na\tb\tqpe\n",
+            "variant: a duplicates the name in row 2",
+        ),
+        (
+            HEADER + "a\tb\tsgu\nA\tb\tqpe\n",
+            "variant: A duplicates the name in row 2",
+        ),
     ],
 )
 def test_a_wrong_sheet_is_one_problem_with_row_and_column(tmp_path, text, problem):

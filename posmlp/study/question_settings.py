@@ -1,4 +1,4 @@
-"""A study's questions: contrasts of variants, written down before the runs."""
+"""The questions of a study file: contrasts of variants, written down before the runs."""
 
 import re
 from typing import Annotated, Literal
@@ -8,23 +8,25 @@ from pydantic import AfterValidator, Field
 from posmlp.study.section import Section, Text
 
 CONTRAST_RULE = (
-    "names of variants with + or - between them, spaces around each, as many added as taken away: "
-    "gqpe - sgu, or gqpe_few - sgu_few - gqpe + sgu"
+    "variants with + or - between them, each in spaces, as many added as subtracted: gqpe - sgu, "
+    "or gqpe_few - sgu_few - gqpe + sgu"
 )
 
 
 def terms(contrast: str) -> list[tuple[int, str]]:
-    """Return the signs and names of a contrast, such as [(1, "gqpe"), (-1, "sgu")].
+    """Split a contrast into signs and names: [(1, "gqpe"), (-1, "sgu")].
 
     Raises:
-        ValueError: the text is no contrast.
+        ValueError: not a contrast.
     """
     words = contrast.split()
     if not re.fullmatch(r"\S+( [+-] \S+)+", contrast):
-        raise ValueError(f"{contrast!r} is no contrast; allowed: {CONTRAST_RULE}")
+        raise ValueError(f"{contrast!r} is not a valid contrast; allowed: {CONTRAST_RULE}")
     signs = [1, *(1 if sign == "+" else -1 for sign in words[1::2])]
     if sum(signs):
-        raise ValueError(f"{contrast!r} adds and takes away unequally; allowed: {CONTRAST_RULE}")
+        raise ValueError(
+            f"{contrast!r} does not add as many as it subtracts; allowed: {CONTRAST_RULE}"
+        )
     return list(zip(signs, words[::2], strict=True))
 
 

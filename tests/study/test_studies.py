@@ -1,9 +1,9 @@
 """load_study: what a study is, and that every mistake ends in a StudyError that says where."""
 
 import pytest
-import yaml
 
 from posmlp.study import StudyError, load_study
+from posmlp.study.yaml_files import dump_yaml
 
 
 def test_runs_are_variants_in_order_with_every_seed(folder):
@@ -61,7 +61,7 @@ def ask(*contrasts):
 DELETE = object()
 MISTAKES = [
     ("model.groups", 2**53 + 1, "model.groups: a number beyond 2^53 is not a sensible setting"),
-    ("title", DELETE, "title: missing; add it; it is one line for tables"),
+    ("title", DELETE, "title: missing; add it (one line for tables and figures)"),
     ("title", 5, "title: should be text, found 5"),
     ("titel", "x", 'titel: unknown key; did you mean "title"?'),
     ("data", DELETE, "data: missing"),
@@ -97,15 +97,15 @@ MISTAKES = [
     ("recipe.augment.shft", 1, 'recipe.augment.shft: unknown key; did you mean "shift"?'),
     ("recipe.augment.scale", [0.5, 1], "recipe.augment.scale: has no effect on digits"),
     ("recipe.augment.scale", [1, 0.5], "recipe.augment.scale: the first number must not exceed"),
-    ("recipe.augment.scale", [0.5, 2], "recipe.augment.scale: a share of the image cannot"),
+    ("recipe.augment.scale", [0.5, 2], "recipe.augment.scale: a fraction of the image cannot"),
     ("recipe.augment.ratio", [1], "recipe.augment.ratio.1: missing"),
     ("recipe.augment.rand_augment", "augmix", "recipe.augment.rand_augment: "),
     ("seeds", [], "seeds: List should have at least 1 item"),
-    ("seeds", [0, 1, 0], "seeds: the seed 0 stands twice"),
+    ("seeds", [0, 1, 0], "seeds: the seed 0 is duplicated"),
     ("seeds", [-1], "seeds.0: should be greater than or equal to 0"),
     ("seeds", 3, "seeds: should be a valid list"),
     ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),
-    ("reference", "a/b", "reference: not a usable name; allowed: letters, digits"),
+    ("reference", "a/b", "reference: not a valid name; allowed: letters, digits"),
     ("level", 0, "level: should be greater than 0, found 0"),
     ("level", 0.6, "level: should be less than or equal to 0.5"),
     ("margin", 0, "margin: should be greater than 0"),
@@ -117,16 +117,20 @@ MISTAKES = [
         ask("sgu - gqpe_4"),
         "no variant 'gqpe_4' in the sheet; did you mean",
     ),
-    ("questions", ask("sgu"), "questions.0.contrasts.0: 'sgu' is no contrast; allowed: names of"),
-    ("questions", ask("sgu-gqpe_s4"), "is no contrast"),
-    ("questions", ask("sgu + gqpe_s4"), "adds and takes away unequally"),
+    (
+        "questions",
+        ask("sgu"),
+        "questions.0.contrasts.0: 'sgu' is not a valid contrast; ",
+    ),
+    ("questions", ask("sgu-gqpe_s4"), "is not a valid contrast"),
+    ("questions", ask("sgu + gqpe_s4"), "does not add as many"),
     ("questions", ask(), "questions.0.contrasts: List should have at least 1 item"),
     ("variants", "../a.tsv", "variants: should be the name of a .tsv file in the same folder"),
-    ("variants", "other.tsv", "no such file; in"),
+    ("variants", "other.tsv", "no such file; "),
     ("base", "../a.yaml", "base: should be the name of a .yaml file in the same folder"),
     ("base", 5, "base: should be the name of a .yaml file in the same folder"),
     ("base", "study.yaml", "in a circle: study.yaml -> study.yaml"),
-    ("base", "other.yaml", "no such file; in"),
+    ("base", "other.yaml", "no such file; "),
 ]
 
 
@@ -214,14 +218,14 @@ def test_a_sheet_may_be_shared(folder):
     folder.write("one")
     folder.values["variants"] = "one.tsv"
     folder.values["title"] = "Two"
-    (folder.folder / "two.yaml").write_text(yaml.safe_dump(folder.values))
+    (folder.folder / "two.yaml").write_text(dump_yaml(folder.values))
     assert load_study("two", folder.folder).files[-1].name == "one.tsv"
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("studdy", "no such file; in"),
+        ("studdy", "no such file; "),
         ("a b", "a study cannot be called 'a b'"),
         ("x" * 65, "a study cannot be called"),
         ("", "a study cannot be called '.yaml'"),

@@ -1,4 +1,4 @@
-"""load_study: a study file, its base and its sheet, all checked, as runs."""
+"""Study and load_study: a study file, its bases and its sheet, checked and resolved into runs."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -7,41 +7,48 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from posmlp.study.errors import Fault, StudyError, did_you_mean, faults
-from posmlp.study.files import read_mapping
-from posmlp.study.questions import Question, terms
+from posmlp.study.question_settings import Question, terms
 from posmlp.study.run_config import RunConfig, canonical
 from posmlp.study.section import NAME_RULE, is_path_name
-from posmlp.study.settings import StudyFile
-from posmlp.study.sheet import NOTHING, Variant, read_sheet
+from posmlp.study.study_error import Fault, StudyError, did_you_mean, faults
+from posmlp.study.study_file import StudyFile
+from posmlp.study.variant_sheet import NOTHING, Variant, read_sheet
+from posmlp.study.yaml_files import read_mapping
 
-# What stands in the results folder beside the studies.
+CONFIG_DIR = Path("config/studies")
+# Names in the results folder that are not studies.
 NOT_STUDIES = ("audit", "bench", "figures", "logs", "mlartifacts", "mlflow.db", "runs")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study. Its runs are every variant with every seed."""
+    """A checked study; its runs are all variants with all seeds."""
 
     name: str
     title: str
     question: str
     reference: str
     level: float  # family-wise error rate over the questions
-    margin: float | None  # points of test_top1
+    margin: float | None  # of non-inferiority, in points of test_top1
     questions: tuple[Question, ...]
     may_not_learn: tuple[str, ...]
     seeds: tuple[int, ...]
     gpus: int  # of one run
     nodes: int
     variants: tuple[Variant, ...]
-    files: tuple[Path, ...]  # that it was read from: study file, its bases, sheet last
+    files: tuple[Path, ...]  # study file, its bases, sheet last
     configs: dict[str, RunConfig]  # of every variant, with the first seed
 
     @property
     def data_sets(self) -> list[str]:
-        """The names of the data sets that its runs use, sorted."""
+        """Names of the data sets that its runs use, sorted."""
         return sorted({config.data.name for config in self.configs.values()})
+
+    @property
+    def command_name(self) -> str:
+        """What commands call it: its name where that finds it, or else the path of its file."""
+        path = self.files[0]
+        return self.name if path.parent == CONFIG_DIR else str(path)
 
     def row_contrasts(self) -> list[tuple[str, str]]:
         """Variant and what it is compared with, for each row of the sheet that is compared."""
@@ -56,11 +63,15 @@ class Study:
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]
 
     def other_seeds(self) -> list[RunConfig]:
-        """Those runs that are not of the first seed, which is the one in `configs`."""
+        """All runs but those of the first seed, which are in `configs`."""
         return [run for run in self.runs() if run.seed != self.seeds[0]]
 
     def run(self, variant: str, seed: int) -> RunConfig:
-        """The settings of one run; StudyError when the study has no such variant or seed."""
+        """Settings of one run.
+
+        Raises:
+            StudyError: the study has no such variant or seed.
+        """
         if variant not in self.configs:
             hint = did_you_mean(variant, self.configs)
             allowed = ", ".join(self.configs)
@@ -70,19 +81,20 @@ class Study:
         return self.configs[variant].model_copy(update={"seed": seed})
 
 
-def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studies") -> Study:
-    """Read and check a study; StudyError with every problem found.
+def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) -> Study:
+    """Read and check a study.
 
     Args:
-        name_or_path: name of a study in `config_dir`, or the path of a .yaml file.
-        config_dir: folder of study files.
+        name_or_path: a name in `config_dir`, or the path of a .yaml file.
+
+    Raises:
+        StudyError: holds every mistake found.
     """
     path = _study_path(str(name_or_path), Path(config_dir))
     chain = _with_bases(path)
     merged: dict[str, Any] = {}
     for _, values in reversed(chain):
         merged = _merge(merged, values)
-    files = [file for file, _ in chain]
     problems: list[str] = []
     file, sheet, variants = None, None, []
     try:
@@ -112,13 +124,13 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = "config/studie
         gpus=file.gpus,
         nodes=file.nodes,
         variants=tuple(variants),
-        files=(*files, sheet),
+        files=(*(file for file, _ in chain), sheet),
         configs=configs,
     )
 
 
 def _study_path(name_or_path: str, config_dir: Path) -> Path:
-    """Where the study file is; its name and its neighbours' must be fit for folders."""
+    """Find the study file; its name becomes a folder, on any file system."""
     is_path = "/" in name_or_path or name_or_path.endswith(".yaml")
     path = Path(name_or_path) if is_path else config_dir / f"{name_or_path}.yaml"
     if not path.name.endswith(".yaml"):
@@ -128,7 +140,7 @@ def _study_path(name_or_path: str, config_dir: Path) -> Path:
     if path.stem.lower() in NOT_STUDIES:
         raise StudyError(
             f"{path}: a study cannot be called {path.stem!r}: results/{path.stem.lower()} is not "
-            f"a study's folder; rename the file. Taken: {', '.join(NOT_STUDIES)}"
+            f"a study's folder; rename the file. Reserved: {', '.join(NOT_STUDIES)}"
         )
     for other in path.parent.glob("*.yaml"):
         if other.stem != path.stem and other.stem.lower() == path.stem.lower():
@@ -137,7 +149,7 @@ def _study_path(name_or_path: str, config_dir: Path) -> Path:
 
 
 def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The file and the bases it builds on, nearest first, each with what it holds."""
+    """Read the file and the bases it builds on, nearest first."""
     chain = [(path, read_mapping(path))]
     while (base := chain[-1][1].get("base")) is not None:
         file = chain[-1][0]
@@ -154,22 +166,22 @@ def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _merge(base: Any, changes: Any) -> Any:
-    """Mappings key by key, anything else replaced."""
+    """Merge mappings key by key; anything else is replaced."""
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
     return {**base, **{key: _merge(base.get(key), value) for key, value in changes.items()}}
 
 
 def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
-    """The file that sets the faulty key, or, when none does, the one nearest to setting it."""
+    """The file that sets the faulty key or, where none does, the one nearest to setting it."""
 
     def depth(values: Any) -> int:
-        num_parts = 0
-        for part in fault.key:
-            if not isinstance(values, dict) or part not in values:
+        num_names = 0
+        for name in fault.key:
+            if not isinstance(values, dict) or name not in values:
                 break
-            values, num_parts = values[part], num_parts + 1
-        return num_parts
+            values, num_names = values[name], num_names + 1
+        return num_names
 
     return max(chain, key=lambda entry: depth(entry[1]))[0]
 
@@ -187,7 +199,11 @@ def _sheet_path(path: Path, name: Any) -> Path:
 def _resolve(
     study: str, merged: dict[str, Any], file: StudyFile, sheet: Path, variants: list[Variant]
 ) -> dict[str, RunConfig]:
-    """The settings of every variant with the first seed; StudyError for rows that do not hold."""
+    """Resolve the settings of every variant, with the first seed.
+
+    Raises:
+        StudyError: rows with wrong settings, or with the settings of another.
+    """
     configs: dict[str, RunConfig] = {}
     same: dict[str, Variant] = {}
     problems = []
@@ -196,19 +212,19 @@ def _resolve(
         for key, value in variant.settings.items():
             _set(values, key.split("."), value)
         values |= {"study": study, "variant": variant.name, "seed": file.seeds[0]}
-        place = f"{sheet}, row {variant.row}"
+        where = f"{sheet}, row {variant.row}"
         try:
             config = RunConfig.model_validate(values)
         except ValidationError as error:
             found = faults(error, RunConfig)
-            problems += [f"{place}, {_place_in_row(variant, fault)}" for fault in found]
+            problems += [f"{where}, {_column(variant, fault)}" for fault in found]
             continue
         configs[variant.name] = config
         twin = same.setdefault(str(canonical(config.settings())), variant)
         if twin is not variant:
             problems.append(
-                f"{place}: {variant.name} has the same settings as {twin.name} in row {twin.row}; "
-                "delete one of the two, or change what should differ"
+                f"{where}: {variant.name} has the same settings as {twin.name} in row {twin.row}; "
+                "delete one of them, or change what should differ"
             )
     if problems:
         raise StudyError(problems)
@@ -216,13 +232,13 @@ def _resolve(
 
 
 def _set(values: dict[str, Any], key: list[str], value: Any) -> None:
-    for part in key[:-1]:
-        values = values.setdefault(part, {})
+    for name in key[:-1]:
+        values = values.setdefault(name, {})
     values[key[-1]] = value
 
 
-def _place_in_row(variant: Variant, fault: Fault) -> str:
-    """Name the column when a cell of the row holds the faulty setting."""
+def _column(variant: Variant, fault: Fault) -> str:
+    """Name the column of the faulty setting, or the variant where no cell of the row sets it."""
     key = ".".join(map(str, fault.key))
     for column in variant.settings:
         if f"{key}.".startswith(f"{column}."):
@@ -231,11 +247,11 @@ def _place_in_row(variant: Variant, fault: Fault) -> str:
 
 
 def _check_batches(path: Path, file: StudyFile, configs: dict[str, RunConfig]) -> None:
-    """Refuse batches that the study's GPUs cannot share evenly."""
+    """Refuse batches that the GPUs of a run cannot share evenly."""
     problems = [
-        f"{path}: gpus: the {config.recipe.batch_size} images of a batch of {config.variant}, in "
-        f"{config.recipe.grad_accum} parts each, cannot be shared by {file.gpus} GPUs; change "
-        "gpus or recipe.batch_size"
+        f"{path}: gpus: {file.gpus} GPUs cannot share a batch of {config.recipe.batch_size} images "
+        f"evenly with grad_accum {config.recipe.grad_accum} ({config.variant}); change gpus or "
+        "recipe.batch_size"
         for config in configs.values()
         if config.recipe.batch_size % (config.recipe.grad_accum * file.gpus)
     ]
@@ -256,21 +272,21 @@ def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Varian
     ]
     problems = []
     for variant in variants:
-        place = f"{sheet}, row {variant.row}, column against"
+        where = f"{sheet}, row {variant.row}, column against"
         if variant.against is None or variant.against == NOTHING:
             continue
-        named.append((place, variant.against))
+        named.append((where, variant.against))
         if variant.against == variant.name:
-            problems.append(f"{place}: {variant.name} cannot be compared with itself")
+            problems.append(f"{where}: {variant.name} cannot be compared with itself")
         elif variant.name == file.reference:
             problems.append(
-                f"{place}: {variant.name} is the study's reference, which is compared with no "
-                "other; leave the cell empty"
+                f"{where}: {variant.name} is the study's reference, which is compared with "
+                "nothing; leave the cell empty"
             )
     problems += [
-        f"{place}: no variant {name!r} in the sheet; {did_you_mean(name, names)}"
+        f"{where}: no variant {name!r} in the sheet; {did_you_mean(name, names)}"
         f"allowed: {', '.join(names)}"
-        for place, name in named
+        for where, name in named
         if name not in names
     ]
     if problems:

@@ -1,12 +1,11 @@
-"""Strict YAML: what it reads, what it refuses, and that what is written is read back."""
+"""YAML 1.2: what is read, what is refused, and that what is written is read back."""
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posmlp.study import StudyError
-from posmlp.study.files import dump_yaml, parse_yaml, read_mapping, read_text
+from posmlp.study.yaml_files import dump_yaml, parse_yaml, read_mapping, read_text
 
 
 @pytest.mark.parametrize(
@@ -17,10 +16,8 @@ from posmlp.study.files import dump_yaml, parse_yaml, read_mapping, read_text
         ("2.0", 2.0),
         ("true", True),
         ("off", "off"),  # YAML 1.1 reads False
-        ("no", "no"),
-        ("010", "010"),  # YAML 1.1 reads 8
+        ("010", 10),  # YAML 1.1 reads 8
         ("1:30", "1:30"),  # YAML 1.1 reads 90
-        ("2022-07-14", "2022-07-14"),  # YAML 1.1 reads a date
         ("null", None),
         ("", None),
         ("[8, 16]", [8, 16]),
@@ -35,20 +32,21 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: 1\na: 2", 'line 2, column 1: the key "a" stands twice'),
-        ("a: {b: 1, b: 1}", 'line 1, column 11: the key "b" stands twice'),
+        ("a: 1\na: 2", "line 2, column 1: while constructing a mapping, found duplicate"),
+        ("a: {b: 1, b: 1}", "line 1, column 11: while constructing a mapping, found dup"),
         ("1: a", "a key must be a word, found 1"),
         ("[a]: b", "a key must be a word"),
-        ("a: &x 1\nb: *x", "anchors, aliases and tags are not allowed"),
-        ("!!python/name:os.system", "tags are not allowed"),
-        ("!!int word", "tags are not allowed"),
+        ("b: 0\na: &x 1\nc: *x", "line 2, column 4: anchors, aliases, tags and directives are"),
+        ("!!int word", "tags and directives are not allowed"),
+        ("%YAML 1.1\n---\noff", "tags and directives are not allowed"),
+        ("a: 2022-07-14", "2022-07-14 is read as a date; put text in quotes"),
         ("a: [", "line 1"),
         ("a: b: c", "line 1, column 5"),
         ("a\n---\nb", "single document"),
         ('"\\ud800"', "surrogates"),
         ("9" * 5000, "integer"),
         ("\x00", "not allowed"),
-        ("[" * 3000, "nested too deeply"),
+        ("[" * 500, "nested too deeply"),
     ],
 )
 def test_refused_text_is_a_value_error_that_says_why(text, reason):
@@ -78,9 +76,9 @@ def test_a_file_that_holds_no_mapping_is_named(tmp_path, content, reason):
 
 def test_missing_file_names_its_neighbours_and_folder_is_refused(tmp_path):
     (tmp_path / "fashion.yaml").touch()
-    with pytest.raises(StudyError, match=r"no such file.*fashion\.yaml"):
+    with pytest.raises(StudyError, match=r"no such file; .* has fashion\.yaml"):
         read_text(tmp_path / "fashio.yaml")
-    with pytest.raises(StudyError, match="this is a folder"):
+    with pytest.raises(StudyError, match="a folder; a file is needed"):
         read_text(tmp_path)
 
 
@@ -101,8 +99,7 @@ SCALARS = (
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), SCALARS | st.lists(SCALARS)))
-def test_what_is_written_is_read_back_by_any_yaml_reader(values):
-    text = dump_yaml(values)
-    assert parse_yaml(text) == values
-    # Other programs read run folders with YAML 1.1.
-    assert yaml.safe_load(text) == values
+def test_what_is_written_is_read_back(values):
+    read = parse_yaml(dump_yaml(values))
+    assert read == values
+    assert [type(value) for value in read.values()] == [type(v) for v in values.values()]

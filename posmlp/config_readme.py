@@ -1,69 +1,69 @@
-"""config/README.md: every key of a study file and its sheet, from the fields' descriptions."""
+"""config/README.md: every key of config.yaml, a study file and its sheet, from the descriptions."""
 
 import json
 
 from pydantic import BaseModel
 
+from posmlp.config import Settings
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
-from posmlp.study.questions import Question
+from posmlp.study.question_settings import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
-from posmlp.study.settings import StudyFile
-from posmlp.workflow import Settings
+from posmlp.study.study_file import StudyFile
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m posmlp.study > config/README.md`; change the descriptions in
-posmlp/study/*settings.py and posmlp/workflow.py, and renew it. -->
+<!-- Written by `posmlp docs` from the descriptions in posmlp/config.py, posmlp/study/study_file.py
+and posmlp/study/*_settings.py. -->
 
-`config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is
-trained and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: a
-key that is not listed here, a key that stands twice or a value out of range is an error that names
-file and key, and nothing is written.
+`config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is trained
+and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: an
+unknown key, a duplicate key or a value out of range is an error that names file and key, and
+nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number) without anchors and tags.
 
-A run is one variant with one seed. Its result depends on what stands under `data`, `model` and
-`recipe`, on the seed and on the code that trains; changing a title, a claim, what a variant
-is compared with, a question or a comment retrains nothing.
+A run is one variant with one seed. Its result depends on `data`, `model` and `recipe`, on the seed
+and on the code that trains. Changing a title, a claim, a comparison, a question or a comment
+retrains nothing.
 """
 
 SHEET = f"""\
 ## The sheet of variants
 
-Text with one variant a row, columns separated by single tabs, nothing in quotes. Lines that begin
-with `#` are comments.
+Text with one variant a row and single tabs between columns, without quotes. Lines that begin with
+`#` are comments.
 
 | column | meaning |
 | --- | --- |
-| `variant` | name, unlike all others in more than case: {NAME_RULE} |
+| `variant` | unique name, whatever its case: {NAME_RULE} |
 | `claim` | what the variant tests, in a sentence |
 | `against` | the variant that it is compared with; empty: `reference`; `none`: no other |
-| any setting, such as `model.gate` | what the variant changes; an empty cell leaves the study's |
+| any setting, such as `model.gate` | what the variant changes; empty: the study's value |
 
 A setting is a dotted key of the tables above: `model.groups`, `recipe.lr`, `data.train_fraction`,
-`recipe.augment.shift`. A cell is read as YAML: `4`, `false`, `[8, 16]`, and `null` for "none"
-(under `model`: for the model's default). Two variants with equal settings are an error.
+`recipe.augment.shift`. A cell is YAML: `4`, `false`, `[8, 16]`, and `null` for "none" (under
+`model`: the model's default). Two variants with equal settings are an error.
 """
 
 
-def describe() -> str:
-    """The text of config/README.md."""
+def config_readme() -> str:
+    """Write the text of config/README.md."""
     refused = ", ".join(f"`{key}`" for key in NOT_MODEL_SETTINGS)
     network = StudyFile.model_fields["model"].description
-    parts = [
+    chapters = [
         INTRODUCTION,
         f"## `config.yaml`: how to run\n\n{_table(Settings, '')}",
         f"## The study file\n\n{_table(StudyFile, '')}",
         f"## `questions`: {_meaning(Question)}\n\n{_table(Question, '')}",
         f"## `data`: {_meaning(Data)}\n\n{_table(Data, 'data.')}",
-        f"## `model`: the network\n\n{network}.\n\nIts arguments are checked by building it. "
-        f"These are not settings of it: {refused}.\n",
+        f"## `model`: the network\n\n{network}.\n\nArguments are checked by building the network. "
+        f"These are not settings: {refused}.\n",
         f"## `recipe`: {_meaning(Recipe)}\n\n{_table(Recipe, 'recipe.')}",
         f"## `recipe.augment`: {_meaning(Augment)}\n\n{_table(Augment, 'recipe.augment.')}",
         SHEET,
     ]
-    return "\n".join(parts)
+    return "\n".join(chapters)
 
 
 def _meaning(section: type[BaseModel]) -> str:
@@ -95,7 +95,7 @@ def _default(value: object) -> str:
 
 
 def _allowed(schema: dict) -> str:
-    """Type and range in words, from a field's JSON schema."""
+    """Put type and range of a field's JSON schema in words."""
     if "anyOf" in schema:
         return " or ".join(_allowed(option) for option in schema["anyOf"])
     if "enum" in schema:

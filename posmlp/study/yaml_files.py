@@ -1,0 +1,113 @@
+"""Read a user's text files; read and write YAML 1.2 without duplicate keys, anchors or tags."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from posmlp.study.study_error import StudyError
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse one document of plain values.
+
+    Raises:
+        ValueError: not such a document; says line and column where known.
+    """
+    try:
+        if re.search("[&*!%]", text):
+            _refuse_anchors_and_tags(text)
+        values = _yaml().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"{where}{reason}") from None
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_plain(values)
+    return values
+
+
+def dump_yaml(values: dict[str, Any]) -> str:
+    """Write values in their order, so that parse_yaml gives them back."""
+    text = io.StringIO()
+    _yaml().dump(values, text)
+    return text.getvalue()
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file, without its byte-order mark.
+
+    Raises:
+        StudyError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        names = sorted(file.name for file in path.parent.glob(f"*{path.suffix}"))
+        found = f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has none"
+        raise StudyError(f"{path}: no such file; {found}") from None
+    except IsADirectoryError:
+        raise StudyError(f"{path}: a folder; a file is needed") from None
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: not UTF-8 ({error}); save it in that encoding") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({error})") from None
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of `key: value` lines.
+
+    Raises:
+        StudyError: it cannot be read or holds anything else.
+    """
+    text = read_text(path)
+    try:
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise StudyError(f"{path}, {error}") from None
+    if not isinstance(values, dict):
+        found = "it is empty" if values is None else f"found {type(values).__name__}"
+        raise StudyError(f"{path}: should hold `key: value` lines; {found}")
+    return values
+
+
+def _yaml() -> YAML:
+    # A new one every time: a %YAML line changes how its reader reads the next document.
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.width = 100
+    return yaml
+
+
+def _refuse_anchors_and_tags(text: str) -> None:
+    for event in _yaml().parse(text):
+        facts = [getattr(event, name, None) for name in ("anchor", "tag", "tags", "version")]
+        if isinstance(event, AliasEvent) or any(facts):
+            problem = "anchors, aliases, tags and directives are not allowed"
+            raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+
+
+def _check_plain(value: Any) -> None:
+    """Refuse what JSON could not hold, such as dates, and text that no file can hold."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"a key must be a word, found {key!r}")
+            _check_plain(key)
+            _check_plain(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            _check_plain(entry)
+    elif isinstance(value, str):
+        value.encode()  # "\ud800": a UnicodeEncodeError, which is a ValueError
+    elif not isinstance(value, bool | int | float | None):
+        raise ValueError(f"{value} is read as a {type(value).__name__}; put text in quotes")

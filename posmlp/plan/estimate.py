@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posmlp.plan.calibration import Calibration, fitting
+from posmlp.runs.reading import read_json
 from posmlp.study import Study
-from posmlp.tracking.record import read_metrics
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def variant_estimate(
     study: Study, variant: str, results: Path, calibration: Calibration | None
 ) -> Estimate:
     runs = [study.run(variant, seed) for seed in study.seeds]
-    found = [read_metrics(run.folder(results), run.key) for run in runs]
-    times = [metrics["wall_s"] for metrics in found if metrics]
+    found = {run.key: read_json(run.folder(results) / "metrics.json") for run in runs}
+    times = [metrics["wall_s"] for key, metrics in found.items() if metrics.get("key") == key]
     start_s = calibration.start_s if calibration else 0.0
     seconds, source = None, "not measured"
     if times:

@@ -1,37 +1,27 @@
-"""Where the runs are shown: the tracking address, the MLflow experiment, and how to open them."""
+"""Opening MLflow's store: made or upgraded where it is SQLite, checked to answer, locked."""
 
 from __future__ import annotations
 
 import fcntl
+import getpass
 import hashlib
-import json
-import logging
 import os
 import socket
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from posmlp.tracking.address import (
-    SQL_PORTS,
-    StoreError,
-    brief,
-    masked,
-    resolve_uri,
-    sqlite_path,
-)
-from posmlp.tracking.experiment import find_or_create_experiment
+from posmlp.tracking.address import SQL_PORTS, StoreError, brief, resolve_uri, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-logger = logging.getLogger("posmlp.tracking")
 
 TIMEOUT_S = 5
 # Bounded waits (MLflow's default is 7 retries, minutes a call), no telemetry, no chatter.
@@ -44,86 +34,122 @@ CLIENT_ENV = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-NETWORK_FILESYSTEMS = (
-    *("nfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "panfs", "cifs", "smb"),
-    *("fuse.sshfs", "fuse.glusterfs"),
-)
-REBUILD = "MLflow is only a view: move it away and run again, the view is rebuilt from the files"
+REBUILD = "MLflow is only a view: `posmlp rebuild` makes a new store from the files"
 
 
-class StoreUnavailable(RuntimeError):  # noqa: N818 (it says a state, as KeyboardInterrupt does)
-    """The store cannot be reached or read now; runs are still recorded in their folders."""
+class StoreUnavailable(StoreError):  # noqa: N818 (it says a state)
+    """The store cannot be reached or read now; runs are recorded in their folders all the same."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """What a trainer needs to show its run; `uri` may hold a password, so it is not in the repr."""
+    """An open store.
+
+    Args:
+        uri: may hold a password, so it is not in the repr.
+        results: the folder whose runs it shows.
+    """
 
     uri: str = field(repr=False)
-    experiment_id: str
-    live: bool = True  # False: only `sync` writes, because many writers at once would not be safe
-    host: str = ""  # the one machine that may write; empty: any
+    results: Path
+    client: MlflowClient = field(repr=False)
 
-    @property
-    def is_live_here(self) -> bool:
-        """Whether a training on this machine may write: SQLite is for one machine only."""
-        return self.live and self.host in ("", socket.gethostname())
+    def check(self) -> None:
+        """Raise StoreUnavailable unless the store answers."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception as error:  # MLflow's and its database drivers' are of many kinds
+            raise unavailable(self.uri, error) from None
+
+    def experiment_id(self, name: str) -> str:
+        """The id of an experiment, restored or created where needed.
+
+        One of a store that was moved would write to its old location; it is renamed and replaced.
+        """
+        artifacts, name = self._artifacts(name), self.experiment_name(name)
+        found = self.client.get_experiment_by_name(name)
+        if found and found.lifecycle_stage == "deleted":
+            self.client.restore_experiment(found.experiment_id)
+        if found and sqlite_path(self.uri) and _was_moved(found.artifact_location, artifacts):
+            self.client.rename_experiment(
+                found.experiment_id, f"{name} (of {found.artifact_location})"
+            )
+            found = None
+        return found.experiment_id if found else self._create_experiment(name, artifacts)
+
+    def experiment_name(self, name: str) -> str:
+        """The name itself; on a server, which several people share, after that of the user."""
+        return name if sqlite_path(self.uri) else f"{getpass.getuser()}/{name}"
+
+    def _create_experiment(self, name: str, artifacts: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.create_experiment(name, artifacts)
+        except MlflowException:
+            found = self.client.get_experiment_by_name(name)  # another process was first
+            if not found:
+                raise
+            return found.experiment_id
+
+    def _artifacts(self, name: str) -> str | None:
+        """Beside the store; a tracking server chooses for itself."""
+        if self.uri.startswith("http"):
+            return None
+        database = sqlite_path(self.uri)
+        root = database.parent if database else self.results.absolute()
+        return str(root / "mlartifacts" / name)
 
 
-def write_store(store: Store | None, path: Path) -> None:
-    """Save for the trainers as JSON, readable by the owner only; None: they do not track."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        json.dump(asdict(store) if store else None, file)
-
-
-def read_store(path: Path) -> Store | None:
-    """What `write_store` saved."""
-    values = json.loads(path.read_text())
-    return Store(**values) if values else None
-
-
-def init_store(
-    study: str, description: str = "", *, results: Path = Path("results"), uri: str | None = None
-) -> Store:
-    """Create or upgrade the store and the experiment named `study`; call it before any trainer.
-
-    Processes that open a new store at once ruin it, so trainers never create anything.
-    StoreError: the address is wrong.  StoreUnavailable: it is right but nothing answers.
-    """
-    uri = resolve_uri(results, uri)
-    database = sqlite_path(uri)
-    try:
-        bound_mlflow()
-        with _one_at_a_time(database.parent if database else results):
-            if database:
-                _create_or_upgrade(database)
-            client = _open_while_others_do(uri)
-            experiment_id = find_or_create_experiment(client, study, description, uri, results)
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # MLflow's and its database drivers' are of many kinds
-        raise unavailable(uri, error) from None
-    live = not (database and _on_network(database))
-    return Store(uri, experiment_id, live, socket.gethostname() if database else "")
+def _was_moved(old: str, new: str) -> bool:
+    return old != new and Path(old).parts[-2:] == Path(new).parts[-2:]
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let the processes of this machine open a new store one after the other."""
-    digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+def open_store(results: Path, uri: str | None = None) -> Iterator[Store]:
+    """Open the store, made or upgraded where needed, for one process of this machine at a time.
+
+    Processes that open a new store at once ruin it, and two syncs of a folder would create two
+    runs.
+
+    Raises:
+        StoreError: the address is wrong.
+        StoreUnavailable: it is right, but nothing answers.
+    """
+    uri = resolve_uri(results, uri)
+    database = sqlite_path(uri)
+    with _one_at_a_time(str(database.parent) if database else uri):
+        try:
+            set_client_environment()
+            if database:
+                _create_or_upgrade(database)
+            client = _open_while_others_do(uri)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            raise unavailable(uri, error) from None
+        yield Store(uri, results, client)
+
+
+@contextmanager
+def _one_at_a_time(name: str) -> Iterator[None]:
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"posmlp-{os.getuid()}-{digest}.lock"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another process that writes to MLflow", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
     finally:
         os.close(file)
 
 
 def _open_while_others_do(uri: str) -> MlflowClient:
-    """Open a store that processes elsewhere may be making: in PostgreSQL all but one of them fail
-    on its first tables, and find them there a moment later.
+    """Open a store that other machines may be creating: in PostgreSQL all but one of them fail on
+    its first tables, and find them there a moment later.
     """
     for pause in (0.5, 1, 2, 4):
         try:
@@ -135,60 +161,33 @@ def _open_while_others_do(uri: str) -> MlflowClient:
     return open_client(uri)
 
 
-def move_away(results: Path) -> Path | None:
-    """Set the SQLite store of `results` and its artifacts aside; returns where the store is then.
-
-    StoreError: the store is a server's, which is not ours to empty.
-    """
-    uri = resolve_uri(results)
-    database = sqlite_path(uri)
-    if not database:
-        raise StoreError(
-            f"{masked(uri)} is not a file of ours. To rebuild a study there, delete its experiment "
-            "in the UI, `mlflow gc` it, and run: python -m posmlp.tracking sync"
-        )
-    mark = time.strftime("%Y%m%d-%H%M%S")
-    artifacts = database.parent / "mlartifacts"
-    if artifacts.exists():
-        artifacts.rename(artifacts.with_name(f"mlartifacts.{mark}"))
-    if not database.exists():
-        return None
-    return database.rename(database.with_name(f"{database.name}.{mark}"))
-
-
-def open_client(uri: str, experiment_id: str | None = None) -> MlflowClient:
-    """A client of an existing store, checked to answer and to hold `experiment_id`."""
-    bound_mlflow()
+def open_client(uri: str) -> MlflowClient:
+    """A client of an existing store, checked to answer."""
     _check_reachable(uri)
     try:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        if experiment_id is None:
-            client.search_experiments(max_results=1)
-        else:
-            client.get_experiment(experiment_id)
+        client.search_experiments(max_results=1)
     except Exception as error:
         raise unavailable(uri, error) from None
     return client
 
 
-def bound_mlflow() -> None:
+def set_client_environment() -> None:
     """Set CLIENT_ENV where the user has not; some of it counts when mlflow is imported."""
     for name, value in CLIENT_ENV.items():
         os.environ.setdefault(name, value)
 
 
 def unavailable(uri: str, error: Exception) -> StoreUnavailable:
-    """What to raise where an error of MLflow or its drivers means that the store is not well."""
+    """Describe an error of MLflow or its drivers that means trouble with the store."""
     return StoreUnavailable(brief(f"{uri}: {type(error).__name__}: {error}"))
 
 
 def _check_reachable(uri: str) -> None:
     """Fail at once where MLflow would create a second store or retry for minutes."""
     if database := sqlite_path(uri):
-        if not database.exists():
-            raise StoreUnavailable(f"there is no MLflow store at {database}")
         if not _schema_version(database):
             raise StoreUnavailable(f"{database} is not an intact MLflow store. {REBUILD}")
         return
@@ -202,7 +201,7 @@ def _check_reachable(uri: str) -> None:
 
 
 def _schema_version(database: Path) -> str | None:
-    """The migration that a SQLite store stands at; None if it is no store or a broken one."""
+    """The migration that a SQLite store is at; None if it is damaged or not a store."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", 20, uri=True)) as connection:
             row = connection.execute("select version_num from alembic_version").fetchone()
@@ -241,20 +240,3 @@ def _newest_schema_version() -> str | None:
     from mlflow.store import db_migrations
 
     return ScriptDirectory(str(Path(db_migrations.__file__).parent)).get_current_head()
-
-
-def _on_network(database: Path, mounts: Path = Path("/proc/mounts")) -> bool:
-    """Whether SQLite lies where locks of several hosts cannot be trusted; says what follows."""
-    if not mounts.exists():
-        return False
-    kinds = {Path(line.split()[1]): line.split()[2] for line in mounts.read_text().splitlines()}
-    kind = next((kinds[folder] for folder in database.resolve().parents if folder in kinds), "")
-    if not kind.startswith(NETWORK_FILESYSTEMS):
-        return False
-    logger.warning(
-        "%s lies on %s, where SQLite allows one writer only: runs appear in MLflow when the study "
-        "ends. To watch them live, set MLFLOW_TRACKING_URI to a tracking server.",
-        database,
-        kind,
-    )
-    return True

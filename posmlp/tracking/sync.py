@@ -2,48 +2,103 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import os
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from posmlp.tracking.record import read_config
-from posmlp.tracking.store import StoreUnavailable, init_store, move_away
-from posmlp.tracking.study import sync
+from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
+from posmlp.tracking.store import StoreUnavailable, open_store
+from posmlp.tracking.study_sync import Report, sync
 
 
-def sync_results(results: Path, studies: Sequence[str] = (), every_s: float | None = None) -> None:
-    """Sync once; with `every_s` repeatedly, and then an unavailable store is waited for."""
-    while True:
+def sync_results(
+    results: Path,
+    names: Sequence[str] = (),
+    every_s: float | None = None,
+    stop: threading.Event | None = None,
+    after: Callable[[list[Report]], None] = lambda reports: None,
+) -> None:
+    """Sync the studies with runs in `results`, or those that are named.
+
+    Args:
+        every_s: repeat until `stop`, waiting for a store that does not answer; None: sync once.
+        after: called with the reports of every round.
+
+    Raises:
+        StoreError: no usable address, or no runs of a study that is named.
+        StoreUnavailable: the store does not answer, and nothing is repeated.
+    """
+    stop, said = stop or threading.Event(), []
+    while not stop.is_set():
         try:
-            sync_once(results, studies)
+            reports = sync_once(results, names)
+            lines = [line for report in reports for line in report.lines()]
         except StoreUnavailable as error:
             if every_s is None:
                 raise
-            print(f"{error}; trying again in {every_s:g} s", file=sys.stderr, flush=True)
+            reports = []
+            lines = [f"MLflow does not answer, trying again every {every_s:g} s: {error}"]
+        for line in lines:
+            if line not in said:  # a round that changes nothing says nothing
+                print(line, flush=True)
+        said = lines
+        after(reports)
         if every_s is None:
             return
-        time.sleep(every_s)
+        stop.wait(every_s)
 
 
-def sync_once(results: Path, names: Sequence[str] = ()) -> None:
-    """Sync the folders of each study that has any, or of the named ones, with its experiment."""
-    studies = defaultdict(list)
-    for folder in sorted(results.glob("runs/*/*/seed*")):
-        if (folder / "config.yaml").exists():
-            studies[read_config(folder)["study"]].append(folder)
-    for study, folders in studies.items():
-        if names and study not in names:
-            continue
-        store = init_store(study, results=results)
-        report = sync(folders, store, results / study)
-        print(f"{study}: {json.dumps(report)}", flush=True)
+def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) -> list[Report]:
+    """Sync each study once.
+
+    Raises:
+        StoreError, StoreUnavailable: as sync_results does.
+    """
+    studies = find_studies(results, names)
+    with open_store(results, uri) as store:
+        return [sync(study, store) for study in studies]
+
+
+def find_studies(results: Path, names: Sequence[str] = ()) -> list[str]:
+    """Names of the studies that have a folder under runs/; `names` may be paths of study files.
+
+    Raises:
+        StoreError: one of `names` has none.
+    """
+    found = sorted(p.name for p in results.glob("runs/*") if p.is_dir() and p.name[0] != ".")
+    chosen = [Path(name).stem if name.endswith(".yaml") else name for name in names]
+    for name in chosen:
+        if name not in found:
+            there = f"there are runs of {', '.join(found)}" if found else "there are none"
+            raise StoreError(f"{results}/runs holds no runs of a study {name!r}; {there}")
+    return chosen or found
 
 
 def rebuild(results: Path) -> None:
-    """Set the store aside and make it anew from the run folders alone."""
-    if old := move_away(results):
-        print(f"The old store is kept as {old}", flush=True)
-    sync_once(results)
+    """Build a store from the run folders alone, beside the old one, and swap it in last.
+
+    Raises:
+        StoreError: the store is on a server, where deleting is left to its owner.
+        StoreUnavailable: it cannot be built; the old one is untouched.
+    """
+    uri = resolve_uri(results)
+    database = sqlite_path(uri)
+    if not database:
+        raise StoreError(
+            f"{masked(uri)} is not a SQLite file. To rebuild a study on a server, delete its two "
+            "experiments in the UI, remove them by `mlflow gc`, and run `posmlp sync`"
+        )
+    new = database.with_name(f"{database.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        for report in sync_once(results, uri=f"sqlite:///{new}"):
+            print("\n".join(report.lines()), flush=True)
+        if database.exists():
+            old = database.with_name(f"{database.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+            os.link(database, old)
+            print(f"The old store is kept as {old}", flush=True)
+        new.replace(database)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,31 +1,32 @@
-"""`make ui`: MLflow's own server on this machine, light, and stopped cleanly."""
+"""`posmlp ui`: MLflow's own server on this machine, light, kept in sync, and stopped cleanly."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, NoReturn
 
-from posmlp.tracking import view
 from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
-from posmlp.tracking.store import StoreUnavailable
-from posmlp.tracking.study import COMPARE_TAG
+from posmlp.tracking.store import StoreUnavailable, open_store
+from posmlp.tracking.study_sync import Report
+from posmlp.tracking.sync import sync_results
 
 HOST = "127.0.0.1"
 FIRST_PORT, NUM_PORTS = 5000, 20
 START_S, ANSWER_S, STOP_S = 120, 10, 10
+SYNC_S = 30  # between syncs
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even where no store does
 SERVER_ENV = {
@@ -39,38 +40,66 @@ SQLITE, DATABASE = (1, 80), (2, 25)
 
 
 def serve(results: Path, port: int | None = None, host: str | None = None) -> None:
-    """Show the store of `results` until interrupted.
+    """Show the store of `results`, kept in sync with the run folders, until interrupted.
 
     Args:
         port: None takes the next free one.
-        host: name or address of this machine by which others reach it; None: it alone does.
+        host: name or address of this machine by which others reach it; None: this machine alone.
 
-    StoreError: port taken, or no such host.  StoreUnavailable: no store, or the server does not
-    start.
+    Raises:
+        StoreError: the port is taken, or the host is unknown.
+        StoreUnavailable: the server does not start.
     """
     uri = resolve_uri(results)
     if uri.startswith("http"):
-        print(f"The runs are on a tracking server: open {masked(uri)}", flush=True)
-        return
-    database = sqlite_path(uri)
-    if database and not database.exists():
-        raise StoreUnavailable(
-            f"there is no MLflow store at {database}: run `make reproduce` first"
+        print(
+            f"The runs are on a tracking server: open {masked(uri)}. To keep it up to date: "
+            f"posmlp sync --every {SYNC_S}",
+            flush=True,
         )
+        return
     address = host or HOST
     port = _free_port(port, address)
     print(f"Starting MLflow on {masked(uri)} ...", flush=True)
     with _stopped_by_signals(), tempfile.TemporaryFile("w+") as output:
+        with open_store(results):  # made or upgraded before the server looks for it
+            pass
         server = _start(uri, results, address, port, output)
         try:
             root = f"http://{address}:{port}"
-            _announce(_wait_until_up(server, root, output), root)
-            server.wait()
-            raise StoreUnavailable(f"mlflow server ended by itself:\n{_tail(output)}")
+            _wait_until_up(server, root, output)
+            print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
+            with _kept_in_sync(results, root):
+                server.wait()
+            raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
         except KeyboardInterrupt:
             print("Stopped.", flush=True)
         finally:
             _stop(server)
+
+
+@contextmanager
+def _kept_in_sync(results: Path, root: str) -> Iterator[None]:
+    """Sync every SYNC_S in a thread, and print addresses of studies when they appear."""
+    stop, announced = threading.Event(), set()
+
+    def announce(reports: list[Report]) -> None:
+        for report in reports:
+            new = {title: path for title, path in report.links.items() if path not in announced}
+            if new:
+                print(f"  {report.study}", flush=True)
+            for title, path in new.items():
+                print(f"    {title}: {root}/{path}", flush=True)
+            announced.update(new.values())
+
+    arguments = {"every_s": SYNC_S, "stop": stop, "after": announce}
+    thread = threading.Thread(target=sync_results, args=(results,), kwargs=arguments, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(STOP_S)
 
 
 def _free_port(port: int | None, host: str = HOST) -> int:
@@ -122,37 +151,19 @@ def _start(uri: str, results: Path, host: str, port: int, output: IO[str]) -> su
     )
 
 
-def _wait_until_up(
-    server: subprocess.Popen[str], root: str, output: IO[str]
-) -> list[dict[str, Any]]:
-    """The experiments that the server shows, once a real call to it succeeds."""
+def _wait_until_up(server: subprocess.Popen[str], root: str, output: IO[str]) -> None:
+    """Wait until a real call to the server succeeds."""
     request = urllib.request.Request(
-        f"{root}{PROBE}",
-        data=json.dumps({"max_results": 100, "order_by": ["name"]}).encode(),
-        headers={"Content-Type": "application/json"},
+        f"{root}{PROBE}", b'{"max_results": 1}', {"Content-Type": "application/json"}
     )
     deadline = time.monotonic() + START_S
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            with DIRECT.open(request, timeout=ANSWER_S) as answer:
-                return json.load(answer).get("experiments", [])
+            with DIRECT.open(request, timeout=ANSWER_S):
+                return
         except OSError:
             time.sleep(0.2)
     raise StoreUnavailable(f"mlflow server did not start:\n{_tail(output)}")
-
-
-def _announce(experiments: list[dict[str, Any]], root: str) -> None:
-    print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
-    for experiment in experiments:
-        if experiment["experiment_id"] == "0":  # MLflow's own, always there
-            continue
-        tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
-        print(f"  {experiment['name']}", flush=True)
-        for key in view.MODES:
-            page = view.view_path(experiment["experiment_id"], key)
-            print(f"    variants, {key}: {root}/{page}", flush=True)
-        if compare := tags.get(COMPARE_TAG):
-            print(f"    best seed of each variant, compared: {root}/{compare}", flush=True)
 
 
 def _tail(output: IO[str], num_lines: int = 15) -> str:

@@ -1,0 +1,197 @@
+"""The network of a study's chosen run: an MLflow model, registered under the alias `best`.
+
+The model is a graph (torch.export, "pt2"): loading it runs no code of ours and no pickle. Its input
+is pixels as they are in a file, 0 to 255, so whoever serves it needs nothing but the images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posmlp.runs.reading import read_json
+from posmlp.tracking.address import brief
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from posmlp.tracking.store import Store
+    from posmlp.tracking.study_sync import StudyFiles
+
+ALIAS = "best"
+LONGEST_CARD = 5000  # characters that MLflow takes
+NAME = "model"  # of the folder in the run's, and of the model in MLflow
+WEIGHTS = "model.safetensors"
+EXAMPLE_IMAGES = 2  # one would fix the batch at one image
+
+
+def register(
+    store: Store, experiment_id: str, study: StudyFiles, run_ids: Mapping[Path, str]
+) -> str:
+    """Point the alias `best` of the study's registered model to the chosen run's network.
+
+    Args:
+        run_ids: MLflow's run of each folder.
+
+    Returns:
+        What the registry holds now, or why it holds nothing, in words.
+    """
+    client, folder = store.client, study.choice()
+    name = store.experiment_name(study.name).replace("/", ".").replace(":", ".")
+    reason = "" if folder in run_ids else _reason(study)
+    if not reason:
+        try:
+            if not ensure_model(folder):
+                reason = "No model is registered: the chosen run has no weights in its folder."
+        except Exception as error:
+            reason = f"No model is registered: {folder} cannot be exported: {brief(error)}"
+    if reason:
+        _remove_alias(client, name)
+        return reason
+    choice = study.comparison["choice"]
+    card = (study.folder / "model_card.md").read_text(encoding="utf-8")[:LONGEST_CARD]
+    source = _logged_model(client, experiment_id, run_ids[folder], folder, choice["variant"])
+    registered = _version(client, name, source, run_ids[folder], choice, card)
+    number = str(registered.version)
+    if client.get_registered_model(name).aliases.get(ALIAS) != number:
+        client.set_registered_model_alias(name, ALIAS, number)
+    chosen = f"{choice['variant']}, seed {choice['seed']}"
+    return f"Registered model {name} version {number} ({ALIAS}): {chosen}"
+
+
+def _reason(study: StudyFiles) -> str:
+    if study.choice():
+        return "No model is registered: the chosen run is not among those shown."
+    return study.comparison.get("reason") or "No model is registered: there are no results yet."
+
+
+def _remove_alias(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):  # there was none
+        client.delete_registered_model_alias(name, ALIAS)
+
+
+def _logged_model(
+    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, variant: str
+) -> str:
+    """The location of the run's MLflow model, sent unless it is there already."""
+    from mlflow.entities import LoggedModelOutput
+
+    digest = weights_digest(folder)
+    logged = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    for model in logged:
+        if model.status == "READY" and model.tags.get("weights") == digest:
+            return model.artifact_location
+        if model.status != "READY":  # sent in part
+            client.delete_logged_model(model.model_id)
+    tags = {"weights": digest, "variant": variant}
+    model = client.create_logged_model(
+        experiment_id, NAME, run_id, tags=tags, model_type="classifier"
+    )
+    client.log_model_artifacts(model.model_id, str(folder / NAME))
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    client.finalize_logged_model(model.model_id, "READY")
+    return model.artifact_location
+
+
+def _version(
+    client: MlflowClient,
+    name: str,
+    source: str,
+    run_id: str,
+    choice: Mapping[str, Any],
+    card: str,
+) -> ModelVersion:
+    """The registered version of a model, with its card.
+
+    Its source is a location and not models:/<id>, which MLflow would look up in the store of the
+    environment instead of the client's.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.create_registered_model(name)
+    except MlflowException:
+        model = client.get_registered_model(name)  # raises unless it is there
+    if model.description != card:
+        client.update_registered_model(name, description=card)
+    found = [v for v in client.search_model_versions(f"name = '{name}'") if v.source == source]
+    if not found:
+        tags = {"variant": choice["variant"], "seed": str(choice["seed"])}
+        tags |= {"run_key": choice["key"], "chosen_by": "validation top-1, see the description"}
+        return client.create_model_version(name, source, run_id, tags, description=card)
+    if found[0].description != card:
+        client.update_model_version(name, found[0].version, description=card)
+    return found[0]
+
+
+def weights_digest(run_folder: Path) -> str:
+    """16 hex digits of the SHA-256 of a run's weights."""
+    return hashlib.sha256((run_folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+
+
+def ensure_model(run_folder: Path) -> Path | None:
+    """Export a run's network to `model/` in its folder, unless it is there already.
+
+    None where the folder has no weights (a run whose large files were removed).
+    """
+    if not (run_folder / WEIGHTS).exists():
+        return None
+    folder, digest = run_folder / NAME, weights_digest(run_folder)
+    mark = folder / "weights.sha256"
+    if mark.exists() and mark.read_text() == digest:
+        return folder
+    with tempfile.TemporaryDirectory(dir=run_folder, prefix=".model") as parent:
+        made = Path(parent) / NAME
+        _export(run_folder, made)
+        (made / mark.name).write_text(digest)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.rename(folder)
+    return folder
+
+
+def _export(run_folder: Path, folder: Path) -> None:
+    import mlflow.pytorch
+    import numpy as np
+    import timm
+    import torch
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+    from torchvision.transforms import Normalize
+
+    from posmlp.analysis.networks import load_weights
+    from posmlp.study import RunConfig
+
+    metrics = read_json(run_folder / "metrics.json")
+    arguments = RunConfig.read(run_folder / "config.yaml").model_arguments()
+    network = timm.create_model(**arguments)
+    network.load_state_dict(load_weights(run_folder))
+    normalise = Normalize(metrics["pixel_mean"], metrics["pixel_std"])
+    model = torch.nn.Sequential(normalise, network).eval()
+    shape = (arguments["in_chans"], arguments["img_size"], arguments["img_size"])
+    example = np.linspace(0, 255, EXAMPLE_IMAGES * int(np.prod(shape)), dtype=np.float32)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, arguments["num_classes"]))]),
+    )
+    with warnings.catch_warnings(), torch.inference_mode(False):
+        warnings.simplefilter("ignore")  # of MLflow and torch about each other
+        logging.getLogger("torch.export").setLevel(logging.ERROR)
+        mlflow.pytorch.save_model(
+            model,
+            str(folder),
+            signature=signature,
+            input_example=example.reshape(EXAMPLE_IMAGES, *shape),
+            serialization_format="pt2",
+            pip_requirements=[f"{name}=={version(name)}" for name in ("torch", "numpy", "mlflow")],
+        )

@@ -1,0 +1,311 @@
+"""What MLflow is told of a run, read from its folder: status, params, tags, metrics.
+
+mlflow is not imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from posmlp.code_version import PACKAGE, code_digest
+from posmlp.markup import escaped, printable
+from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS, SPEED
+from posmlp.runs.reading import milliseconds, read_bytes, read_history, read_json, read_metrics
+from posmlp.study.files import read_mapping
+from posmlp.tracking.address import masked
+
+# test_top1 and the like are series by epoch, whose last point is the final value. These are not;
+# the last point of the speed's series is its median over epochs, as in the tables.
+FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), SPEED.name)
+# Of an epoch. MLflow's pages draw the metric that they meet first; an epoch that has the last one
+# is complete.
+FIRST_COLUMN, LAST_COLUMN = "test_top1", EPOCH_COLUMNS[-1]
+_ORDER = (FIRST_COLUMN, *(n for n in EPOCH_COLUMNS if n not in ("epoch", "time", FIRST_COLUMN)))
+FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
+DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with
+TAGS = (
+    *("posmlp.run", DIGEST_TAG, "run_key", "current", "study", "variant", "seed", "gate", "groups"),
+    *("backbone", "data", "claim", "host", "command", "error", *FACTS),
+    *("mlflow.source.git.commit", "mlflow.note.content"),
+)
+FILES = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "error.json")
+FILES += ("requirements.txt", "figures/*.png")
+SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
+LONGEST_TAG = 8000
+
+
+class Mark(NamedTuple):
+    """Identifies a row of history.csv: an epoch may be done twice, after an interruption."""
+
+    epoch: int
+    time_ms: int
+
+
+class Line(NamedTuple):
+    """Metrics of one moment: a row of history.csv, or those of the finished run.
+
+    MLflow stores an equal name, value, time and epoch once: sending a line again adds nothing.
+    """
+
+    mark: Mark
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a study's file says that its run folders do not: order of the sheet, claims, seeds."""
+
+    name: str
+    claims: dict[str, str] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+
+    def variant_name(self, variant: str) -> str:
+        """Number a variant by its row of the sheet, so that names sort by it: "07 gqpe_s4"."""
+        rows = list(self.claims)
+        if variant not in rows:
+            return variant
+        return f"{rows.index(variant) + 1:0{len(str(len(rows)))}} {variant}"
+
+    def run_name(self, variant: str, seed: int) -> str:
+        width = len(str(max((seed, *self.seeds))))
+        return f"{self.variant_name(variant)} seed {seed:0{width}}"
+
+
+@dataclass(frozen=True)
+class RunPayload:
+    """Everything that MLflow shows of a run, but its files.
+
+    Args:
+        cell: "study/variant/seed0/", what all trainings of a variant and seed have in common.
+        identity: the cell and the run's key.
+        status: MLflow's; end_ms is None while it is RUNNING.
+        history: a line an epoch.
+        final: metrics of the finished run, else None.
+        datasets: split, digest and number of images of the data, once the run has finished.
+    """
+
+    cell: str
+    identity: str
+    name: str
+    status: str
+    start_ms: int | None
+    end_ms: int | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    history: list[Line]
+    final: Line | None
+    datasets: list[tuple[str, str, int]]
+    data: dict[str, Any]
+
+
+def cell_of(folder: Path) -> str:
+    """The cell of <results>/runs/<study>/<variant>/seed<k>."""
+    return "/".join(folder.absolute().parts[-3:]) + "/"
+
+
+def files_digest(folder: Path, study: StudyFacts, *, alive: bool) -> str:
+    """Digest everything that `read_run` and the artifacts depend on, without parsing it.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    digest = hashlib.sha256(f"{_code()} {cell_of(folder)} {alive} {study}".encode())
+    for path in run_files(folder):
+        digest.update(f"\n{path.relative_to(folder)} ".encode())
+        digest.update(hashlib.sha256(read_bytes(path)).digest())
+    return digest.hexdigest()[:16]
+
+
+def run_files(folder: Path) -> Iterator[Path]:
+    """The files of a run that MLflow shows; broken links count as files."""
+    for name in FILES:
+        if "*" in name:
+            yield from sorted(folder.glob(name))
+        elif os.path.lexists(folder / name):
+            yield folder / name
+
+
+def read_run(folder: Path, study: StudyFacts, *, alive: bool) -> RunPayload:
+    """Read a run folder.
+
+    Args:
+        alive: whether a process trains in it now.
+
+    Raises:
+        ValueError: a file is damaged; the message names it.
+    """
+    config = read_config(folder)
+    provenance, error = (read_json(folder / f"{name}.json") for name in ("provenance", "error"))
+    history = read_lines(folder / "history.csv")
+    metrics = read_finished(folder, config["key"], history)
+    variant, seed, cell = config["variant"], config["seed"], cell_of(folder)
+    started_at = provenance.get("first_started_at") or provenance.get("started_at")
+    if metrics:
+        status, end_ms = "FINISHED", milliseconds(metrics["finished_at"])
+    elif alive:
+        status, end_ms = "RUNNING", None
+    elif error:
+        status, end_ms = "FAILED", milliseconds(error["time"])
+    else:
+        last = provenance.get("started_at")
+        stopped = history[-1].mark.time_ms if history else last and milliseconds(last)
+        status, end_ms = "KILLED", stopped
+    claim = study.claims.get(variant)
+    return RunPayload(
+        cell=cell,
+        identity=f"{cell}{config['key']}",
+        name=study.run_name(variant, seed),
+        status=status,
+        start_ms=milliseconds(started_at) if started_at else None,
+        end_ms=end_ms,
+        params=run_params(config),
+        tags=run_tags(cell, config, provenance, claim, error.get("error")),
+        history=history,
+        final=_final_line(metrics) if metrics else None,
+        datasets=_datasets(metrics),
+        data=config["data"],
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved settings and the key of a run.
+
+    Raises:
+        ValueError: the file is missing, damaged or of another folder.
+    """
+    config = read_mapping(folder / "config.yaml")
+    missing = {"study", "variant", "seed", "key", "data", "model", "recipe"} - config.keys()
+    if missing:
+        raise ValueError(f"config.yaml: lacks {', '.join(sorted(missing))}")
+    cell = "{study}/{variant}/seed{seed}/".format(**config)
+    if cell != cell_of(folder):
+        raise ValueError(f"config.yaml: is of another folder, {cell}")
+    return config
+
+
+def read_finished(folder: Path, key: str, history: list[Line]) -> dict[str, Any]:
+    """The metrics of a finished run; empty while it is unfinished.
+
+    Raises:
+        ValueError: they are damaged, of another training, or history.csv does not belong to them.
+    """
+    if not os.path.lexists(folder / "metrics.json"):
+        return {}
+    metrics = read_metrics(folder / "metrics.json")
+    if metrics["key"] != key:
+        raise ValueError(f"metrics.json: its key is {metrics['key']}, that of config.yaml {key}")
+    if metrics["epochs"] != len(history):
+        raise ValueError(f"history.csv: has {len(history)} of {metrics['epochs']} epochs")
+    return metrics
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The rows of a history.csv; none where there is no file yet."""
+    return [
+        Line(
+            Mark(int(row["epoch"]), round(row["time"] * 1000)),
+            {name: row[name] for name in _ORDER if row.get(name) is not None},
+        )
+        for row in (read_history(path) if os.path.lexists(path) else [])
+    ]
+
+
+def run_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Every setting under its dotted name; what is not a string is written as JSON.
+
+    Names and the key are tags: MLflow's pages draw the first params that differ.
+    """
+    params = {}
+    for name, value in values.items():
+        if not prefix and name in ("study", "variant", "key"):
+            continue
+        if isinstance(value, Mapping) and value:
+            params |= run_params(value, f"{prefix}{name}.")
+        else:
+            params[prefix + name] = _text(value)
+    return params
+
+
+def run_tags(
+    cell: str,
+    config: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    claim: str | None,
+    error: str | None,
+) -> dict[str, str]:
+    """What runs are filtered and grouped by, and their note; an unknown fact has no tag."""
+    model = config["model"]
+    tags = {
+        "posmlp.run": f"{cell}{config['key']}",
+        "run_key": config["key"],
+        "current": "true",
+        **{name: config[name] for name in ("study", "variant", "seed")},
+        **{name: model.get(name) for name in ("gate", "groups")},
+        "backbone": model["name"],
+        "data": config["data"]["name"],
+        "claim": claim,
+        "host": provenance.get("hostname"),
+        "command": repeat_command(config),
+        "error": error,
+        **{name: provenance.get(name) for name in FACTS},
+        "mlflow.source.git.commit": provenance.get("git_commit"),  # the UI's column Version
+    }
+    known = {name: printable(_text(value)) for name, value in tags.items() if value is not None}
+    known["mlflow.note.content"] = masked(run_note(config, provenance, claim, error))
+    return {name: masked(value)[:LONGEST_TAG] for name, value in known.items()}
+
+
+def run_note(
+    config: Mapping[str, Any], provenance: Mapping[str, Any], claim: str | None, error: str | None
+) -> str:
+    """A run's page in Markdown: what it tests and how to repeat it."""
+    parts = [f"{config['variant']}, seed {config['seed']}, of the study {config['study']}."]
+    if claim:
+        parts.append(escaped(claim))
+    if error:
+        parts.append(f"Failed: {escaped(error)}")
+    commit = provenance.get("git_commit")
+    lines = [f"git checkout {commit}"] if commit else []
+    parts.append("To repeat this run:")
+    parts.append("\n".join(f"    {line}" for line in [*lines, repeat_command(config)]))
+    if not commit:
+        parts.append("The commit is unknown: the code was not in a git repository.")
+    elif provenance.get("git_dirty"):
+        parts.append(
+            "The tree had uncommitted changes, so that commit alone may not repeat the run. "
+            f"Digest of the training code: {provenance.get('code_version')}."
+        )
+    parts.append("Versions: requirements.txt. Machine and start: provenance.json. See Artifacts.")
+    return "\n\n".join(parts)
+
+
+def repeat_command(config: Mapping[str, Any]) -> str:
+    return "posmlp train {study} --variant {variant} --seed {seed}".format(**config)
+
+
+def _final_line(metrics: Mapping[str, Any]) -> Line:
+    values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
+    return Line(Mark(metrics["epochs"], milliseconds(metrics["finished_at"])), values)
+
+
+def _datasets(metrics: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    digests = metrics.get("digests", {})
+    return [(split, digest, metrics[f"num_{split}"]) for split, digest in digests.items()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1 and 1.0 are one setting with one key, and a param never changes
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@cache
+def _code() -> str:
+    return code_digest(PACKAGE, ("tracking",))

@@ -1,0 +1,228 @@
+"""Bring the two MLflow experiments of a study to what its files say.
+
+`<study>` holds the trainings, `<study> variants` a run for every variant with its statistics over
+seeds. Both have a description, saved views and links; the chosen variant is in the model registry.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posmlp.markup import escaped
+from posmlp.runs.reading import milliseconds, read_json
+from posmlp.tracking import chosen_model, saved_views
+from posmlp.tracking.address import masked
+from posmlp.tracking.run_payload import StudyFacts, cell_of
+from posmlp.tracking.run_sync import SyncedRuns, all_runs, sync_runs
+from posmlp.tracking.store import Store, unavailable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LONGEST_NOTE = 19_000  # MLflow takes 20,000 characters
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sync found and did.
+
+    Args:
+        problems: of the study's own files.
+        registry: what the model registry holds, in words.
+        links: pages of the study by title, after the server's address.
+    """
+
+    study: str
+    runs: SyncedRuns
+    problems: list[str]
+    registry: str
+    links: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "runs": len(self.runs.ids),
+            "finished": self.runs.statuses.count("FINISHED"),
+            "running": self.runs.statuses.count("RUNNING"),
+            "sent": self.runs.num_sent,
+            "failed": len(self.runs.problems),
+        }
+
+    def lines(self) -> list[str]:
+        count = self.counts()
+        rest = [f"{count['running']} running"] if count["running"] else []
+        rest += [f"{count['failed']} not synced"] if count["failed"] else []
+        shown = ", ".join([f"{count['runs']} runs, {count['finished']} finished", *rest])
+        problems = [f"{folder}: not synced: {why}" for folder, why in self.runs.problems.items()]
+        return [*problems, *self.problems, f"{self.study}: {shown}. {self.registry}"]
+
+
+def sync(name: str, store: Store) -> Report:
+    """Make MLflow say what the files of a study say; what it has already is not sent again.
+
+    Raises:
+        StoreUnavailable: the store does not answer, or cannot take more.
+    """
+    from mlflow.exceptions import MlflowException
+
+    study = StudyFiles(name, store.results)
+    try:
+        trainings = store.experiment_id(name)
+        runs = sync_runs(store, trainings, study.run_folders(), study.facts())
+        variants = store.experiment_id(f"{name} variants")
+        sync_variants(store.client, variants, study)
+        links = publish(store.client, trainings, variants, study, runs)
+        registry = chosen_model.register(store, trainings, study, runs.ids)
+    except MlflowException as error:
+        raise unavailable(store.uri, error) from None
+    return Report(name, runs, study.problems, registry, links)
+
+
+class StudyFiles:
+    """The files of a study: runs/<study>/ and <study>/ in a results folder."""
+
+    def __init__(self, name: str, results: Path) -> None:
+        self.name, self.results, self.folder = name, results, results / name
+        self.problems: list[str] = []
+        self.study, self.comparison = self.read("study"), self.read("comparison")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """What a JSON file of the study says; a damaged one is a problem."""
+        path = self.folder / f"{name}.json"
+        try:
+            return read_json(path)
+        except ValueError as error:
+            self.problems.append(f"{self.folder}: not shown: {error}")
+            return {}
+
+    def facts(self) -> StudyFacts:
+        entries = self.study.get("variants", [])
+        claims = {entry["name"]: entry["claim"] for entry in entries}
+        return StudyFacts(self.name, claims, tuple(self.study.get("seeds", [])))
+
+    def run_folders(self) -> list[Path]:
+        found = sorted((self.results / "runs" / self.name).glob("*/seed*"))
+        files = ("config.yaml", "metrics.json")
+        return [f for f in found if any(os.path.lexists(f / name) for name in files)]
+
+    def choice(self) -> Path | None:
+        """The folder of the chosen run."""
+        choice = self.comparison.get("choice")
+        return choice and self.run_folder(choice["variant"], choice["seed"])
+
+    def run_folder(self, variant: str, seed: int) -> Path:
+        return self.results / "runs" / self.name / variant / f"seed{seed}"
+
+    def words(self, name: str) -> str:
+        """Title or question, escaped."""
+        return escaped(self.study.get(name) or self.comparison.get(name) or self.name)
+
+    def table(self) -> str:
+        """The main table in Markdown, without its title."""
+        path = self.folder / "tables/main.md"
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return text[text.find("\n|") + 1 :]
+
+
+def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -> None:
+    """A run for every variant with its statistics; one that has changed is replaced."""
+    from mlflow.entities import Metric
+
+    old = list(all_runs(client, experiment_id))
+    for entry in study.comparison.get("variants", []):
+        name, metrics = study.facts().variant_name(entry["variant"]), variant_metrics(entry)
+        tags = variant_tags(entry, study)
+        kept = [run for run in old if _is_same(run, name, metrics, tags)][:1]
+        if kept:
+            old.remove(kept[0])
+        elif metrics and entry["finished_at"]:
+            end_ms = milliseconds(entry["finished_at"])
+            run_id = client.create_run(experiment_id, end_ms, tags, name).info.run_id
+            values = [Metric(key, value, end_ms, 0) for key, value in metrics.items()]
+            client.log_batch(run_id, metrics=values)
+            client.set_terminated(run_id, "FINISHED", end_ms)
+    for run in old:
+        client.delete_run(run.info.run_id)
+
+
+def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Means under the metric's name, spread and interval beside it; numeric groups as an axis."""
+    values = {"test_top1": entry["mean"], "val_top1": entry["val_mean"]}
+    values |= {f"test_top1_{name}": entry[name] for name in ("std", "low", "high")}
+    values |= {"val_top1_std": entry["val_std"]}
+    names = ("n", "num_seeds", "params", "token_mixing_params", "macs", "difference")
+    values |= {name: entry[name] for name in names}
+    values["groups"] = int(entry["groups"]) if str(entry["groups"]).isdigit() else None
+    return {name: round(float(v), 4) for name, v in values.items() if v is not None}
+
+
+def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
+    note = "No seed has finished."
+    if entry["mean"] is not None:
+        note = f"Top-1 on the test images: {entry['mean']:.2f} %"
+        if entry["std"] is not None:
+            level = study.comparison["level"]
+            note += (
+                f", standard deviation {entry['std']:.2f}, {level:.0%} Student-t interval "
+                f"{entry['low']:.2f} to {entry['high']:.2f}"
+            )
+        note += f"; n = {entry['n']} of {entry['num_seeds']} seeds."
+    return {
+        "study": study.name,
+        **{name: str(entry[name]) for name in ("variant", "gate", "groups", "claim")},
+        "mlflow.note.content": f"{escaped(str(entry['claim']))}\n\n{note}",
+    }
+
+
+def _is_same(run, name: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> bool:
+    shown = run.data.metrics, run.info.run_name, run.info.status
+    return shown == (metrics, name, "FINISHED") and tags.items() <= run.data.tags.items()
+
+
+def publish(
+    client: MlflowClient, trainings: str, variants: str, study: StudyFiles, runs: SyncedRuns
+) -> dict[str, str]:
+    """Set saved views and descriptions of both experiments, where they have changed.
+
+    Returns:
+        The study's pages by title, after the server's address.
+    """
+    entries = study.comparison.get("variants", [])
+    best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in entries]
+    ids = [runs.ids[folder] for folder in best if folder in runs.ids]
+    links = {}
+    if entries:
+        for key in saved_views.MODES:
+            links[f"Variants, {key}"] = saved_views.view_path(variants, key)
+    links["Trainings, charts"] = saved_views.view_path(trainings, "charts")
+    if ids:
+        links["Best seed of each variant, compared"] = saved_views.compare_path(trainings, ids)
+    names = sorted({cell_of(folder).split("/")[1] for folder in runs.ids})
+    validation = any(entry["val_mean"] is not None for entry in entries)
+    common = {
+        "mlflow.note.content": masked(study_note(study, links)),
+        "mlflow.experimentKind": "custom_model_development",
+    }
+    for experiment_id, views in (
+        (trainings, saved_views.of_trainings(names, validation=validation)),
+        (variants, saved_views.of_variants(validation=validation)),
+    ):
+        before = client.get_experiment(experiment_id).tags
+        for key, value in (common | views).items():
+            if before.get(key) != value:
+                client.set_experiment_tag(experiment_id, key, value)
+    return links
+
+
+def study_note(study: StudyFiles, links: Mapping[str, str]) -> str:
+    """What both experiments say of the study, in Markdown."""
+    pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
+    table = study.table() or "The main table follows when all runs have finished."
+    head = [f"## {study.words('title')}", study.words("question"), pages]
+    note = "\n\n".join([*head, table, study.comparison.get("reason", "")])
+    if len(note) > LONGEST_NOTE:
+        note = "\n\n".join([*head, f"The main table is long: see {study.folder}/tables/main.md"])
+    return note[:LONGEST_NOTE]

@@ -180,7 +180,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, damaged or of another folder.
     """
-    config = read_mapping(folder / "config.yaml")
+    try:
+        config = read_mapping(folder / "config.yaml")
+    except ValueError as error:
+        raise ValueError(str(error).replace(f"{folder}/", "")) from None
     missing = {"study", "variant", "seed", "key", "data", "model", "recipe"} - config.keys()
     if missing:
         raise ValueError(f"config.yaml: lacks {', '.join(sorted(missing))}")

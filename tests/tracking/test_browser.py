@@ -1,4 +1,7 @@
-"""The pages as a reader sees them, in a real Chromium, from a store that was just built."""
+"""The pages as a reader sees them, in a real Chromium, from a store that was just synced.
+
+POSMLP_PICTURES=docs/images keeps screenshots for the docs.
+"""
 
 import json
 import os
@@ -14,65 +17,81 @@ import pytest
 from browser import Browser
 
 import posmlp
-from posmlp.tracking import view
+from posmlp.tracking import saved_views
 
 ROOT = Path(posmlp.__file__).parents[1]
+PAGES = {
+    "charts": "Variants, charts",
+    "table": "Variants, table",
+    "trainings": "Trainings, charts",
+    "compare": "Best seed of each variant, compared",
+}
 
 
 def test_the_installed_mlflow_is_one_that_the_views_were_tried_with():
-    """The format of a saved view is not documented. For another version: run the tests below,
-    look at the pages, then add it to view.TRIED."""
-    assert version("mlflow") in view.TRIED
+    """The format of a saved view is not documented. For another version: run the test below,
+    look at the pages, then add it to saved_views.TRIED."""
+    assert version("mlflow") in saved_views.TRIED
 
 
 @pytest.fixture
-def pages(study_results, sync_study, unused_port, needs):
-    """Addresses that `make ui` prints, by what they show, while it runs; and the comparison."""
+def pages(study_shown, unused_port, needs):
+    """Addresses that `posmlp ui` prints, by what they show, while it runs; and the comparison."""
     needs(shutil.which("chromium") is not None, "chromium")
-    sync_study(study_results)
-    command = [sys.executable, "-m", "posmlp.tracking", "ui", "--port", str(unused_port)]
-    ui = subprocess.Popen(
-        [*command, "--results", study_results],
+    command = [sys.executable, "-m", "posmlp", "ui", "--port", str(unused_port)]
+    process = subprocess.Popen(
+        [*command, "--results", study_shown],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )
-    lines = []
-    while not lines or "compared" not in lines[-1]:
-        lines.append(ui.stdout.readline())
-        assert lines[-1], lines
-    text = "".join(lines).partition("  small\n")[2]  # the session's store has another one
-    found = {key: re.search(rf"variants, {key}: (\S+)", text)[1] for key in view.MODES}
-    found["compare"] = re.search(r"compared: (\S+)", text)[1]
-    yield found, json.loads((study_results / "small/comparison.json").read_text())
-    ui.send_signal(signal.SIGTERM)
-    assert ui.communicate()[0] == "Stopped.\n"
+    text = ""
+    while PAGES["compare"] not in text:
+        text += (line := process.stdout.readline())
+        assert line, text
+    found = {name: re.search(rf"    {title}: (\S+)", text)[1] for name, title in PAGES.items()}
+    yield found, json.loads((study_shown / "small/comparison.json").read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[0] == "Stopped.\n"
 
 
-def test_pages_show_variants_charts_and_the_figures_of_the_tables(pages):
+def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
     addresses, comparison = pages
-    means = [f"{entry['mean']:.2f}" for entry in comparison["variants"]]
+    entries = comparison["variants"]
+    means = [f"{entry['mean']:.2f}" for entry in entries]
     with Browser() as browser:
         browser.open(addresses["charts"])
         shown = browser.wait_for(
-            *("Group: sgu", "Group: gqpe_s4", "Comparison of variants"),
-            *("params_m vs. final/top1", "groups vs. final/top1", "test_top1", "train_loss"),
-            "A | tiny <i>study</i>",
-            *means,  # at the bars
+            *("1 sgu", "2 gqpe_s4", "Means over seeds", "params vs. test_top1"),
+            *("groups vs. test_top1", "A | tiny <i>study</i>", *means),
         )
-        assert "6 matching runs" in shown
-        assert [shown.count(f"\n{entry['mean']:.2f} ± ") for entry in comparison["variants"]]
+        assert "2 matching runs" in shown
+        picture(browser, "charts")
 
         browser.open(addresses["table"])
-        shown = browser.wait_for("Group: sgu", "Group: gqpe_s4", "summary/n", "final/top1")
-        for entry in comparison["variants"]:
-            for number in (entry["mean"], entry["low"], entry["high"]):
+        shown = browser.wait_for("1 sgu", "test_top1_low", "test_top1_high", "n", *means)
+        for entry in entries:
+            for number in (entry["low"], entry["high"]):
                 assert re.search(rf"\b{number:.2f}"[:-1], shown), number
+        picture(browser, "table")
+
+        browser.open(addresses["trainings"])
+        shown = browser.wait_for("Group: sgu", "Group: gqpe_s4", "test_top1", "train_loss")
+        assert "4 matching runs" in shown
+        picture(browser, "trainings")
 
         browser.open(addresses["compare"])
         shown = browser.wait_for(
             *("Comparing 2 Runs from 1 Experiment", "1 sgu seed", "2 gqpe_s4 seed"),
-            *("Parallel Coordinates Plot", "model.gate", "final/top1"),
+            *("Parallel Coordinates Plot", "model.gate", "test_top1"),
         )
         assert "gqpe" in shown
+        picture(browser, "compare")
+
+
+def picture(browser, name):
+    folder = os.environ.get("POSMLP_PICTURES")
+    if folder:
+        browser.tidy()
+        browser.screenshot(Path(folder) / f"mlflow-{name}.png")

@@ -1,24 +1,22 @@
-"""A real MLflow server that dies, is slow, is full or answers with errors while a run trains.
+"""A real MLflow server that dies, is full or answers with errors while runs are synced.
 
-Each time the training is what it is without tracking and waits for nothing; there is one line at
-most; and when the server is well, it shows after `sync` exactly what the files say.
+When it is well again, the next sync shows exactly what the files say; no fault costs more than a
+line.
 """
 
+import getpass
 import os
 import re
-import signal
 import threading
-import time
 from collections import Counter
 from itertools import cycle
 
 import pytest
-from faulty import HANG_S, PAGE, Proxy, Server
-from scene import NUM_EPOCHS, Scene, figures, train, until
+from conftest import RunFolder, Shown
+from faulty import PAGE, Proxy, Server
 
-from posmlp.runs.watch import Watch
-from posmlp.tracking import StoreUnavailable, live
-from posmlp.tracking.store import CLIENT_ENV
+from posmlp.tracking.store import StoreUnavailable
+from posmlp.tracking.sync import sync_once, sync_results
 
 
 @pytest.fixture(scope="module")
@@ -38,158 +36,102 @@ def proxy(server):
         proxy.shutdown()
 
 
-@pytest.fixture(scope="module")
-def untracked(make_config, tmp_path_factory):
-    """The figures of the run without tracking."""
-    config, results = make_config(recipe=dict(epochs=NUM_EPOCHS)), tmp_path_factory.mktemp("none")
-    train(config, results, Watch(10))
-    return figures(config.folder(results))
-
-
 @pytest.fixture
-def scene(make_config, server, results, request, tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "LAST_WORD_S", HANG_S)  # enough on any machine
+def runs(results, request, server):
+    """Two finished runs of a study of the test's own."""
     study = re.sub(r"\W+", "-", request.node.name)
-    config = make_config(recipe=dict(epochs=NUM_EPOCHS)).model_copy(update=dict(study=study))
-    yield Scene(config, results, server, tmp_path / "errors")
+    yield [RunFolder(results, study, "sgu", seed).finish(5) for seed in range(2)]
     server.clear()
 
 
-def test_a_slow_server_is_given_up_when_the_training_has_ended(
-    scene, proxy, untracked, monkeypatch
-):
-    """First it takes a second for each answer, then longer than anybody waits."""
-    monkeypatch.setattr(live, "LAST_WORD_S", 1)
-    monkeypatch.setitem(CLIENT_ENV, "MLFLOW_HTTP_REQUEST_TIMEOUT", str(10 * HANG_S))
-    training_is_over = threading.Event()
-
-    def take_a_second(path, forward):
-        time.sleep(1)
-        return forward()
-
-    def take_long(path, forward):
-        training_is_over.wait()
-        return forward()
-
-    def slow_down():
-        scene.wait_for_epochs(1)
-        proxy.misbehave(take_a_second)
-
-    def slow_down_more():
-        scene.wait_for_epochs(2)
-        proxy.misbehave(take_long)
-
-    after = {1: slow_down, 2: slow_down_more, 3: lambda: until(lambda: proxy.num_faulty)}
-    trained, ended = scene.train(proxy.address, after)
-    assert (trained, ended) == (untracked, -signal.SIGALRM)
-    assert scene.warning() == ""
-    training_is_over.set()
-    proxy.misbehave(None)
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
+def sync(results, address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    (report,) = sync_once(results)
+    return report
 
 
-def test_a_server_that_answers_with_errors_alone(scene, proxy, untracked):
+def assert_shown(runs, server):
+    """Every point once, and the files."""
+    name = f"{getpass.getuser()}/{runs[0].names['study']}"
+    shown = Shown(None, name, server.address)
+    assert len(shown.runs) == len(runs)
+    for run in shown.runs:
+        assert run.info.status == "FINISHED"
+        for metric in ("test_top1", "lr", "epoch_s"):
+            assert [step for step, *_ in shown.points(run, metric)] == list(range(5))
+        files = {file.path for file in shown.client.list_artifacts(run.info.run_id)}
+        assert files == {"config.yaml", "history.csv", "metrics.json", "provenance.json"}
+
+
+def test_a_server_that_answers_with_errors_alone(runs, results, proxy, server, monkeypatch):
     """A page of several lines each time, and the wish to be left alone for an hour."""
     statuses = cycle([429, 507, 500, 503])  # MLflow's client shows the page of 507
-
-    def break_down():
-        scene.wait_for_epochs(1)
-        proxy.misbehave(lambda path, forward: (next(statuses), PAGE))
-
-    trained, ended = scene.train(
-        proxy.address, {1: break_down, 2: lambda: until(lambda: proxy.num_faulty)}
-    )
-    assert (trained, ended) == (untracked, 0)
-    assert "error" in scene.warning()
-    with pytest.raises(StoreUnavailable) as error:
-        scene.sync()
-    assert "\n" not in str(error.value)
+    proxy.misbehave(lambda path, forward: (next(statuses), PAGE))
+    for _ in range(4):
+        with pytest.raises(StoreUnavailable) as error:
+            sync(results, proxy.address, monkeypatch)
+        assert "\n" not in str(error.value)
     proxy.misbehave(None)
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
+    assert sync(results, proxy.address, monkeypatch).runs.problems == {}
+    assert_shown(runs, server)
 
 
-class Moody:
-    """Does what it is asked, but answers with an error every other time; not so the first batches.
+def test_a_server_that_answers_with_errors_now_and_then(
+    runs, results, proxy, server, monkeypatch
+):
+    """It does what it is asked and then says that it failed, every third time of each kind."""
+    asked = Counter()
 
-    So a client that tries again makes everything twice.
-    """
-
-    def __init__(self):
-        self.asked = Counter()
-
-    def __call__(self, path, forward):
+    def moody(path, forward):
         name = path.partition("?")[0]
-        self.asked[name] += 1
-        if name.endswith("log-batch") and self.asked[name] <= 4:
-            return 500, PAGE
+        asked[name] += 1
         answer = forward()
-        return (500, PAGE) if self.asked[name] % 2 else answer
+        return answer if asked[name] % 3 else (500, PAGE)
 
-
-def test_a_server_that_answers_with_errors_now_and_then(scene, proxy, untracked):
-    def is_complete():
-        scene.wait_for_epochs(2)
-        assert ("current", "true") in scene.shown()["tags"]
-
-    proxy.misbehave(Moody())
-    trained, ended = scene.train(proxy.address, {2: is_complete}, keep_weights=True)
-    assert (trained, ended) == (untracked, 0)
-    points, expected = scene.points()
-    assert points == expected
-    assert scene.warning()
-    scene.sync()  # makes two models
+    proxy.misbehave(moody)
+    for _ in range(3):
+        try:
+            sync(results, proxy.address, monkeypatch)
+        except StoreUnavailable as error:
+            assert "\n" not in str(error)
     proxy.misbehave(None)
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
+    assert sync(results, proxy.address, monkeypatch).runs.problems == {}
+    assert_shown(runs, server)
 
 
-@pytest.mark.parametrize("place", ["database", "artifacts"])
-def test_a_full_server(scene, server, untracked, place, caplog):
+@pytest.mark.parametrize("location", ["database", "artifacts"])
+def test_a_full_server(runs, results, server, location, monkeypatch):
     if not server.can_be_full:
         missing = "mounting a small file system needs root"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-
-    def fill():
-        scene.wait_for_epochs(1)
-        server.fill(place)
-
-    def is_still_shown():
-        until(scene.warning) if place == "database" else scene.wait_for_epochs(2)
-
-    trained, ended = scene.train(server.address, {1: fill, 2: is_still_shown})
-    assert (trained, ended) == (untracked, 0)
-    assert scene.warning()
-    if place == "database":
-        with pytest.raises(StoreUnavailable, match="503"):
-            scene.sync()
+    server.fill(location)
+    if location == "database":
+        with pytest.raises(StoreUnavailable) as error:
+            sync(results, server.address, monkeypatch)
+        assert "\n" not in str(error.value)
     else:
-        points, expected = scene.points()
-        assert points == expected
-        assert [status for _, status, *_ in scene.shown()["runs"]] == ["FINISHED"]
-        assert scene.sync()["failed"] == 1
-    assert all("\n" not in record.getMessage() for record in caplog.records)
+        problems = sync(results, server.address, monkeypatch).runs.problems
+        assert set(problems) == {run.path for run in runs}
+        assert not any("\n" in reason for reason in problems.values())
     server.clear()
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
+    assert sync(results, server.address, monkeypatch).runs.problems == {}
+    assert_shown(runs, server)
 
 
-def test_a_server_that_dies_and_comes_back_is_shown_the_rest_while_training_runs(
-    scene, server, untracked
-):
-    def die():
-        scene.wait_for_epochs(1)
-        server.kill()
+def test_a_server_that_dies_and_comes_back(runs, results, server, monkeypatch, capsys):
+    """A repeated sync goes on by itself."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    server.kill()
+    stop, found = threading.Event(), []
 
-    def come_back():
-        until(scene.warning)
-        server.start()
-        scene.wait_for_epochs(2)
+    def after(reports):
+        found.append(len(reports))
+        if found == [0]:
+            server.start()
+        if reports:
+            stop.set()
 
-    trained, ended = scene.train(server.address, {1: die, 2: come_back})
-    assert (trained, ended) == (untracked, 0)
-    points, expected = scene.points()
-    assert points == expected  # before any sync
-    assert scene.sync()["failed"] == 0
-    scene.check_all_is_shown()
+    sync_results(results, every_s=0.01, stop=stop, after=after)
+    assert found == [0, 1]
+    assert capsys.readouterr().out.count("MLflow does not answer") == 1
+    assert_shown(runs, server)

@@ -1,35 +1,30 @@
-import logging
+"""Opening a store: new, old, damaged, moved, absent."""
+
 import shutil
-import socket
 import sqlite3
-import stat
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import Shown
 
-from posmlp.tracking import Store, StoreUnavailable, init_store, mirror, read_store, write_store
-from posmlp.tracking.store import _on_network
+from posmlp.tracking.store import Store, StoreUnavailable, open_store
+from posmlp.tracking.sync import sync_once
 
 
-def test_experiment_is_made_once_with_its_description(store, client, results):
-    assert init_store("digits", results=results) == store
-    experiment = client.get_experiment(store.experiment_id)
-    assert experiment.name == "digits"
-    assert experiment.tags["mlflow.note.content"] == "Which gate?"
-    assert experiment.artifact_location == str(results / "mlartifacts" / "digits")
-    other = init_store("fashion", results=results)
-    assert (other.uri, other.experiment_id) != (store.uri, store.experiment_id)
+def schema_version(results):
+    with closing(sqlite3.connect(results / "mlflow.db")) as database:
+        return database.execute("select version_num from alembic_version").fetchone()[0]
 
 
 @pytest.mark.parametrize("name", ["a b", "a+b", "ü日本", "a'b,c;d", "$HOME", "[x]{y}", "a&b=c@d"])
-def test_odd_but_good_paths_hold_store_and_artifacts(tmp_path, blank_database, new_run, name):
-    results = tmp_path / name
-    results.mkdir()
-    shutil.copy(blank_database, results / "mlflow.db")
-    run_id = mirror(new_run().finish().path, init_store("digits", results=results))
-    assert (results / "mlartifacts/digits" / run_id / "artifacts/metrics.json").exists()
-    assert {path.name for path in results.iterdir()} == {"mlflow.db", "mlartifacts"}
+def test_odd_but_good_paths_hold_store_and_artifacts(results, new_run, name):
+    new_run().finish()
+    moved = results.rename(results.with_name(name))
+    sync_once(moved)
+    run_id = Shown(moved).runs[0].info.run_id
+    assert (moved / "mlartifacts/digits" / run_id / "artifacts/metrics.json").exists()
+    assert {path.name for path in moved.iterdir()} == {"mlflow.db", "mlartifacts", "runs"}
 
 
 def make_old(database):
@@ -47,7 +42,8 @@ def make_old(database):
 def test_store_of_an_older_mlflow_is_upgraded(results):
     make_old(results / "mlflow.db")
     before = schema_version(results)
-    assert init_store("digits", results=results).experiment_id
+    with open_store(results) as store:
+        store.check()
     assert schema_version(results) != before
     assert [path.name for path in results.iterdir()] == ["mlflow.db"]
 
@@ -66,104 +62,67 @@ def test_interrupted_migration_leaves_what_was_there(results, monkeypatch, is_ol
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mlflow.db.upgrade.callback", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        init_store("digits", results=results)
+    with pytest.raises(KeyboardInterrupt), open_store(results):
+        pass
     assert {path.name: path.read_bytes() for path in results.iterdir()} == before
 
 
-def test_store_of_a_newer_mlflow_is_left_as_it_is(results):
+def change(results, statement):
     with closing(sqlite3.connect(results / "mlflow.db")) as database:
-        database.execute("update alembic_version set version_num = 'future'")
+        database.execute(statement)
         database.commit()
-    before = (results / "mlflow.db").read_bytes()
-    with pytest.raises(StoreUnavailable, match=r"not of this MLflow \(.*future.* move it"):
-        init_store("digits", results=results)
-    assert (results / "mlflow.db").read_bytes() == before
+
+
+DAMAGE = {
+    "newer": ("update alembic_version set version_num = 'future'", "not of this MLflow .*future"),
+    "half migrated": ("delete from alembic_version", "not an intact"),
+    "empty": (b"", "not an intact"),
+    "corrupt": (b"no database" * 1000, "not an intact"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_store_that_cannot_be_used_is_reported_and_not_touched(results, case):
+    how, message = DAMAGE[case]
+    database = results / "mlflow.db"
+    database.write_bytes(how) if isinstance(how, bytes) else change(results, how)
+    before = database.read_bytes()
+    with pytest.raises(StoreUnavailable, match=f"{message}.*posmlp rebuild"), open_store(results):
+        pass
+    assert database.read_bytes() == before
     assert [path.name for path in results.iterdir()] == ["mlflow.db"]
 
 
-def schema_version(results):
-    with closing(sqlite3.connect(results / "mlflow.db")) as database:
-        return database.execute("select version_num from alembic_version").fetchone()[0]
-
-
-@pytest.mark.parametrize("content", [b"", b"no database" * 1000], ids=["empty", "corrupt"])
-def test_broken_file_is_reported_and_not_touched(tmp_path, monkeypatch, content):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "mlflow.db").write_bytes(content)
-    with pytest.raises(StoreUnavailable, match=r"mlflow\.db is not an intact .* move it away"):
-        init_store("digits", results=tmp_path)
-    assert (tmp_path / "mlflow.db").read_bytes() == content
-
-
-def test_half_migrated_file_is_reported(results):
-    with closing(sqlite3.connect(results / "mlflow.db")) as database:
-        database.execute("delete from alembic_version")
-        database.commit()
-    with pytest.raises(StoreUnavailable, match="not an intact"):
-        init_store("digits", results=results)
-
-
-def test_folder_that_cannot_be_made_is_reported(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreUnavailable, match="file"):
-        init_store("digits", uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(StoreUnavailable, match="file"), open_store(tmp_path / "file/results"):
+        pass
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_server_that_is_down_is_reported_without_password(tmp_path, scheme):
-    uri = f"{scheme}://anna:secret@127.0.0.1:{unused_port()}/x"
-    with pytest.raises(StoreUnavailable) as error:
-        init_store("digits", results=tmp_path, uri=uri)
-    assert "refused" in str(error.value)
+def test_a_server_that_is_down_is_reported_without_password(tmp_path, unused_port, scheme):
+    uri = f"{scheme}://anna:secret@127.0.0.1:{unused_port}/x"
+    with pytest.raises(StoreUnavailable, match="refused") as error, open_store(tmp_path, uri):
+        pass
     assert "secret" not in str(error.value)
+    assert "secret" not in repr(Store(uri, tmp_path, None))
 
 
-def unused_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def test_a_deleted_experiment_is_restored(sync, new_run):
+    new_run().finish()
+    _, shown = sync()
+    shown.client.delete_experiment(shown.id)
+    _, again = sync()
+    assert again.id == shown.id
+    assert shown.client.get_experiment(shown.id).lifecycle_stage == "active"
 
 
-def test_deleted_experiment_is_restored(store, client, results):
-    client.delete_experiment(store.experiment_id)
-    assert init_store("digits", results=results) == store
-    assert client.get_experiment(store.experiment_id).lifecycle_stage == "active"
-
-
-def test_moved_store_does_not_write_to_its_old_place(store, results, new_run):
-    run = new_run().finish()
-    mirror(run.path, store)
-    moved = results.rename(results.with_name("moved"))
-    store = init_store("digits", results=moved)
-    run_id = mirror(moved / run.path.relative_to(results), store)
-    assert (moved / "mlartifacts/digits" / run_id / "artifacts/config.yaml").exists()
-    assert not results.exists()
-    assert init_store("digits", results=moved) == store
-
-
-def test_store_file_is_private_and_comes_back(tmp_path):
-    path = tmp_path / "store.json"
-    path.touch(mode=0o644)
-    store = Store("postgresql://anna:secret@db/x", "3", live=False)
-    write_store(store, path)
-    assert read_store(path) == store
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    write_store(None, path)
-    assert read_store(path) is None
-
-
-def test_password_is_not_in_the_repr():
-    assert "secret" not in repr(Store("postgresql://anna:secret@db/x", "3"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "is_network"), [("nfs4", True), ("lustre", True), ("fuse.sshfs", True), ("xfs", False)]
-)
-def test_sqlite_on_a_network_file_system_is_recognised(tmp_path, caplog, kind, is_network):
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"disk / ext4 rw 0 0\nserver:/x {tmp_path} {kind} rw 0 0\n")
-    with caplog.at_level(logging.WARNING):
-        assert _on_network(tmp_path / "results" / "mlflow.db", mounts) is is_network
-    assert ("set MLFLOW_TRACKING_URI to a tracking server" in caplog.text) is is_network
-    assert not _on_network(Path("/elsewhere/mlflow.db"), mounts)
+def test_a_moved_store_does_not_write_to_its_old_location(sync, new_run, results):
+    new_run().finish()
+    sync()
+    moved = results.with_name("moved")
+    shutil.copytree(results, moved)
+    for _ in range(2):
+        sync_once(moved)
+    (run,) = Shown(moved).runs
+    assert (moved / "mlartifacts/digits" / run.info.run_id / "artifacts/config.yaml").exists()

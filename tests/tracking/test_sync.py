@@ -1,0 +1,82 @@
+"""The commands `posmlp sync` and `posmlp rebuild`."""
+
+import shutil
+import threading
+
+import pytest
+from conftest import Shown
+
+from posmlp.cli import FAILED, main
+from posmlp.tracking.sync import sync_results
+
+
+def test_sync_says_what_it_found_of_every_study(results, new_run, capsys):
+    new_run(seed=0).finish()
+    new_run(seed=1).write_history(1)
+    damaged = new_run(study="fashion").finish()
+    (damaged.path / "config.yaml").write_text("")
+    assert main(["sync", "--results", str(results)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "digits: 2 runs, 1 finished. No model is registered: there are no results yet.",
+        f"{damaged.path}: not synced: config.yaml: should hold `key: value` lines; it is empty",
+        "fashion: 0 runs, 0 finished, 1 not synced. "
+        "No model is registered: there are no results yet.",
+    ]
+
+
+def test_sync_of_named_studies_leaves_others_alone(results, new_run):
+    new_run().finish()
+    new_run(study="fashion").finish()
+    assert main(["sync", "config/studies/fashion.yaml", "--results", str(results)]) == 0
+    assert Shown(results, "fashion").runs
+    assert not Shown(results, "fashion").client.get_experiment_by_name("digits")
+
+
+def test_sync_of_a_study_without_runs_names_those_that_have_some(results, new_run, capsys):
+    new_run().finish()
+    assert main(["sync", "digit", "--results", str(results)]) == FAILED
+    assert "no runs of a study 'digit'; there are runs of digits" in capsys.readouterr().err
+
+
+def test_sync_once_says_when_the_store_does_not_answer(results, new_run, capsys, monkeypatch):
+    new_run().finish()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@127.0.0.1:9")
+    assert main(["sync", "--results", str(results)]) == FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "refused" in line
+    assert "secret" not in line
+
+
+def test_repeated_sync_waits_for_a_store_and_says_each_thing_once(
+    results, new_run, capsys, monkeypatch
+):
+    new_run().finish()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    stop, rounds = threading.Event(), []
+
+    def after(reports):
+        rounds.append(len(reports))
+        if len(rounds) == 2:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{results}/mlflow.db")
+        if len(rounds) == 4:
+            stop.set()
+
+    sync_results(results, every_s=0.01, stop=stop, after=after)
+    assert rounds == [0, 0, 1, 1]
+    away, shown = capsys.readouterr().out.splitlines()
+    assert away.startswith("MLflow does not answer, trying again every 0.01 s: http://127.0.0.1:9")
+    assert shown.startswith("digits: 1 runs, 1 finished.")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_rebuild_makes_a_store_and_keeps_the_old_one(results, new_run, capsys, there):
+    new_run().finish()
+    if not there:
+        shutil.move(results / "mlflow.db", results / "moved.db")
+    assert main(["rebuild", "--results", str(results)]) == 0
+    kept = list(results.glob("mlflow.db.*"))
+    assert len(kept) == there
+    assert ("The old store is kept as" in capsys.readouterr().out) == there
+    copy = results / "copy.db"  # this process may have a file of the old name open
+    shutil.copy(results / "mlflow.db", copy)
+    assert len(Shown(results, uri=f"sqlite:///{copy}").runs) == 1

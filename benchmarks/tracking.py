@@ -21,7 +21,7 @@ variant: sgu
 seed: {seed}
 data: {{name: digits, validation: 0.1}}
 model: {{name: gmlp_posgu_xs1_8, gate: sgu}}
-recipe: {{epochs: {epochs}, batch_size: 32, lr: 1e-2, weight_decay: 0.05}}
+recipe: {{batch_size: 32, lr: 1e-2, weight_decay: 0.05}}
 key: '{seed:016x}'
 """
 END = "2026-11-22T10:01:00+00:00"
@@ -33,7 +33,7 @@ def write_run(results: Path, seed: int, epochs: int) -> None:
     """Write the files that MLflow shows of a run."""
     folder = results / f"runs/invented/sgu/seed{seed}"
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(CONFIG.format(seed=seed, epochs=epochs))
+    (folder / "config.yaml").write_text(CONFIG.format(seed=seed))
     rows = ([epoch, 1.8e9 + epoch, *[0.5] * (len(EPOCH_COLUMNS) - 2)] for epoch in range(epochs))
     text = "".join(",".join(map(str, row)) + "\n" for row in (EPOCH_COLUMNS, *rows))
     (folder / "history.csv").write_text(text)

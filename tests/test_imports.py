@@ -20,7 +20,7 @@ NEEDED = {
     ("posmlp", "show", "digits"): TABLES,
     ("posmlp", "docs"): TABLES,
     ("posmlp.study",): set(),
-    ("posmlp.tracking", "--help"): set(),
+    ("posmlp", "sync", "--results", "no-results"): set(),
     ("posmlp.released", "--help"): NETWORKS,
     ("posmlp.faults", "--help"): NETWORKS,
 }
@@ -32,7 +32,6 @@ SCRIPTS = {
     "comparison": TABLES,
     "describe": set(),
     "figures": TABLES | {"matplotlib"},
-    "models": set(),
     "network_figures": TABLES | {"matplotlib"},
     "pages": TABLES,
     "plan": {"pandas"},

@@ -11,12 +11,8 @@ from typing import Any
 import pandas as pd
 
 from posmlp.analysis.questions import answer
-<<<<<<< HEAD
 from posmlp.analysis.statistics import LEVEL, rule_of, summarise
-=======
-from posmlp.analysis.statistics import LEVEL, summarise
 from posmlp.markup import escaped
->>>>>>> 34053f9 (Tracking: one mechanism, sync; runs that have not changed are skipped by a digest of their files)
 from posmlp.study import Study
 
 RULE = (

@@ -18,7 +18,7 @@ from posmlp.code_version import PACKAGE, code_digest
 from posmlp.markup import escaped, printable
 from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS, SPEED
 from posmlp.runs.reading import milliseconds, read_bytes, read_history, read_json, read_metrics
-from posmlp.study.files import read_mapping
+from posmlp.study.run_config import recorded_values
 from posmlp.tracking.address import masked
 
 # test_top1 and the like are series by epoch, whose last point is the final value. These are not;
@@ -181,12 +181,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         ValueError: the file is missing, damaged or of another folder.
     """
     try:
-        config = read_mapping(folder / "config.yaml")
+        config = recorded_values(folder / "config.yaml")
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "")) from None
-    missing = {"study", "variant", "seed", "key", "data", "model", "recipe"} - config.keys()
-    if missing:
-        raise ValueError(f"config.yaml: lacks {', '.join(sorted(missing))}")
     cell = "{study}/{variant}/seed{seed}/".format(**config)
     if cell != cell_of(folder):
         raise ValueError(f"config.yaml: is of another folder, {cell}")

@@ -35,6 +35,7 @@ def sync_results(
         try:
             reports = sync_once(results, names)
             lines = [line for report in reports for line in report.lines()]
+            lines = lines or [f"{results}/runs holds no runs"]
         except StoreUnavailable as error:
             if every_s is None:
                 raise
@@ -57,6 +58,8 @@ def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) 
         StoreError, StoreUnavailable: as sync_results does.
     """
     studies = find_studies(results, names)
+    if not studies:
+        return []  # and no store is created
     with open_store(results, uri) as store:
         return [sync(study, store) for study in studies]
 
@@ -80,7 +83,7 @@ def rebuild(results: Path) -> None:
     """Build a store from the run folders alone, beside the old one, and swap it in last.
 
     Raises:
-        StoreError: the store is on a server, where deleting is left to its owner.
+        StoreError: there are no runs, or the store is on a server, where its owner deletes.
         StoreUnavailable: it cannot be built; the old one is untouched.
     """
     uri = resolve_uri(results)
@@ -90,6 +93,8 @@ def rebuild(results: Path) -> None:
             f"{masked(uri)} is not a SQLite file. To rebuild a study on a server, delete its two "
             "experiments in the UI, remove them by `mlflow gc`, and run `posmlp sync`"
         )
+    if not find_studies(results):
+        raise StoreError(f"{results}/runs holds no runs to rebuild the store from")
     new = database.with_name(f"{database.name}.new")
     new.unlink(missing_ok=True)
     try:

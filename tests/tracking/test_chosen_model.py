@@ -85,9 +85,7 @@ def test_a_model_is_exported_once_for_its_weights(trained, tmp_path):
     ("weights", "message"),
     [(None, "has no weights in its folder"), (b"damaged", "cannot be exported: ")],
 )
-def test_a_network_that_cannot_be_registered_fails_nothing(
-    study_results, choice, weights, message
-):
+def test_a_network_that_cannot_be_registered_fails_nothing(study_results, choice, weights, message):
     sync_once(study_results)
     folder = study_results / "runs/small" / choice["variant"] / f"seed{choice['seed']}"
     (folder / "model.safetensors").unlink()

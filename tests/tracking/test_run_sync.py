@@ -140,9 +140,7 @@ def test_a_run_under_way_grows(sync, new_run, alive):
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
-def test_an_unfinished_run_is_closed_as_its_files_say_and_can_go_on(
-    sync, new_run, alive, status
-):
+def test_an_unfinished_run_is_closed_as_its_files_say_and_can_go_on(sync, new_run, alive, status):
     run = new_run().write_history(1)
     if status == "FAILED":
         run.fail("diverged & <b>bold</b>\x00")

@@ -38,6 +38,13 @@ def test_sync_of_a_study_without_runs_names_those_that_have_some(results, new_ru
     assert "no runs of a study 'digit'; there are runs of digits" in capsys.readouterr().err
 
 
+def test_nothing_is_made_of_a_folder_without_runs(tmp_path, capsys):
+    assert main(["sync", "--results", str(tmp_path)]) == 0
+    assert "holds no runs" in capsys.readouterr().out
+    assert main(["rebuild", "--results", str(tmp_path)]) == FAILED
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_sync_once_says_when_the_store_does_not_answer(results, new_run, capsys, monkeypatch):
     new_run().finish()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@127.0.0.1:9")

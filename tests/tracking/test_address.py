@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from posmlp.tracking import StoreError
-from posmlp.tracking.address import LONGEST_REASON, brief, masked, resolve_uri
+from posmlp.tracking.address import LONGEST_REASON, StoreError, brief, masked, resolve_uri
 
 
 @pytest.fixture(autouse=True)

@@ -23,21 +23,14 @@ def train(arguments: Namespace) -> None:
     import torch
 
     from posmlp.runs.execute import execute
-    from posmlp.runs.watch import TIME_LIMIT, Watch
-    from posmlp.slurm.requeue import requeue
+    from posmlp.runs.watch import Watch
     from posmlp.training.distributed import join_world, leave_world
-    from posmlp.training.engine import Interrupted
 
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["posmlp", *sys.argv[1:]])
     with Watch(arguments.checkpoint_minutes) as watch:
         world = join_world(arguments.device)
-        try:
-            metrics = execute(config, arguments.results, arguments.data_root, world, command, watch)
-        except Interrupted:
-            if world.first and watch.signal == TIME_LIMIT:
-                requeue()
-            raise
+        metrics = execute(config, arguments.results, arguments.data_root, world, command, watch)
         leave_world(world)
     if not world.first:
         return

@@ -1,6 +1,4 @@
-"""How runs become Slurm jobs: what a site asks for, how a run's processes start, what is checked
-before the first submission, and how a job goes on after its time limit.
+"""Runs as Slurm jobs: what a site requests, what is checked before the first submission, signals.
 
-Snakemake's executor plugin submits and watches; this package says with which resources, and keeps
-away what a submission cannot mend.
+Snakemake's executor plugin submits and watches the jobs.
 """

@@ -1,16 +1,23 @@
-"""Slurm's own commands, asked with a time limit; none of them runs where Slurm is not installed."""
+"""Slurm's own commands, each with a time limit."""
 
 import getpass
 import math
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
+from typing import NamedTuple
 
-PATIENCE_S = 60  # a busy controller may take long; a dead one must not hang us
+PATIENCE_S = 60  # a busy controller is slow; a dead one must not hang us
+
+NOT_INSTALLED = (
+    "start `snakemake --profile slurm` on a machine that submits jobs to Slurm (a login node), or "
+    "load the module that provides its commands. Without a cluster, leave out `--profile slurm`"
+)
 
 
 class SlurmError(ValueError):
-    """Slurm cannot be asked, or refuses."""
+    """Slurm does not answer, or refuses."""
 
 
 def installed() -> bool:
@@ -19,17 +26,21 @@ def installed() -> bool:
 
 
 def ask(*command: str) -> str:
-    """Return what a command of Slurm's prints.
+    """The output of one of Slurm's commands.
 
     Raises:
-        SlurmError: it failed, or gave no answer in PATIENCE_S.
+        SlurmError: it is not installed, failed, or did not answer within PATIENCE_S.
     """
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
+    except FileNotFoundError:
+        raise SlurmError(f"{command[0]} is not on PATH: {NOT_INSTALLED}") from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]} gave no answer in {PATIENCE_S} s; is Slurm up?") from None
+        raise SlurmError(
+            f"{command[0]} did not answer within {PATIENCE_S} s; is Slurm up?"
+        ) from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         raise SlurmError(f"{command[0]}: {said}")
@@ -37,7 +48,7 @@ def ask(*command: str) -> str:
 
 
 def sinfo(columns: str, partition: str | None = None, *options: str) -> list[str]:
-    """Lines of sinfo, each once, about the partitions named; without a name about all.
+    """Distinct lines of sinfo about the partitions named, or about all.
 
     Args:
         columns: in sinfo's notation, such as %P|%l.
@@ -48,7 +59,7 @@ def sinfo(columns: str, partition: str | None = None, *options: str) -> list[str
 
 
 def partition_minutes(partition: str | None) -> int | None:
-    """The shortest time limit of the partitions named; None where there is none or no Slurm."""
+    """The shortest time limit of the partitions named; None without a limit or without Slurm."""
     if not installed():
         return None
     limits = [minutes for _, minutes in partitions(partition) if minutes is not None]
@@ -56,7 +67,7 @@ def partition_minutes(partition: str | None) -> int | None:
 
 
 def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
-    """Partitions and their time limits in minutes: those named, or the default one.
+    """The partitions named, or the default one, with their time limits in minutes.
 
     Names that the cluster lacks are left out.
     """
@@ -71,27 +82,27 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
 
 
 def gpus_and_shards(partition: str | None) -> list[tuple[int, int]]:
-    """The GPUs of each node of the partitions named, and the shards that they are cut into."""
+    """Number of GPUs and of shards of each node of the partitions named."""
     found = [node.split("|")[1] for node in sinfo("%N|%G", partition, "--Node")]
     return [(_count("gpu", gres), _count("shard", gres)) for gres in found]
 
 
 def _count(kind: str, gres: str) -> int:
-    """How many of a kind sinfo's column %G names: gpu:h200:4(S:0-1),shard:h200:16(S:0-1)."""
+    """Read one number from sinfo's column %G: gpu:h200:4(S:0-1),shard:h200:16(S:0-1)."""
     return sum(int(number) for number in re.findall(rf"\b{kind}:(?:[^:,(]+:)?(\d+)", gres))
 
 
 def runs_of_partition(
     partition: str | None, gpus: int, on_gpus: bool, most_jobs: int, runs_per_gpu: int = 1
 ) -> tuple[int, str]:
-    """How many runs a partition holds at once, other users apart, and what limits them.
+    """How many runs an empty partition holds at once, and what limits them.
 
     Args:
         gpus: of one run.
-        on_gpus: whether runs ask for GPUs; if not, jobs alone limit them.
-        most_jobs: that may be in the queue.
+        on_gpus: whether runs request GPUs; if not, only the number of jobs limits them.
+        most_jobs: in the queue at once.
     """
-    jobs = f"{most_jobs} jobs in the queue at most"
+    jobs = f"at most {most_jobs} jobs in the queue"
     if not on_gpus or not installed():
         return most_jobs, jobs
     nodes = gpus_and_shards(partition)
@@ -100,21 +111,21 @@ def runs_of_partition(
     if runs_per_gpu > 1:
         shards = math.ceil(shards_of_gpu(nodes) / runs_per_gpu) or 1
         room = sum(number * (cut // number // shards) for number, cut in nodes if number)
-        each = f", {runs_per_gpu} runs on each at most"
+        each = f", at most {runs_per_gpu} runs on each"
     where = f"{total} GPUs in partition {partition or '(default)'}{each}"
     return max(1, min(most_jobs, room)), f"{where}; {jobs}"
 
 
 def shards_of_gpu(nodes: list[tuple[int, int]]) -> int:
-    """Into how many shards a GPU of these nodes is cut: the most, where nodes differ.
+    """Shards per GPU; the largest number where nodes differ.
 
-    A share of those is on no node less than the same share of a GPU.
+    A fraction of that many shards is at least the same fraction of a GPU on every node.
     """
     return max((shards // gpus for gpus, shards in nodes if gpus), default=0)
 
 
 def minutes_of(limit: str) -> int | None:
-    """Slurm's notation of a time, [days-][[hours:]minutes:]seconds, in minutes; None: no limit."""
+    """Minutes of Slurm's [days-][[hours:]minutes:]seconds; None: no limit."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
     if not found:
         return None
@@ -123,9 +134,9 @@ def minutes_of(limit: str) -> int | None:
 
 
 def default_account() -> str | None:
-    """The account that pays for the user's jobs by default; None without accounting.
+    """The account charged for the user's jobs by default; None without accounting.
 
-    Snakemake's plugin asks for it in a way that fails, and warns of that.
+    Snakemake's plugin looks it up by a command that fails, and warns of that.
     """
     user = getpass.getuser()
     command = "sacctmgr", "--noheader", "--parsable2", "show", "user", user
@@ -137,7 +148,36 @@ def default_account() -> str | None:
         return None
 
 
-def my_jobs() -> dict[str, str]:
-    """The folders of the user's jobs that wait or run, by their numbers."""
-    lines = ask("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%Z")
-    return dict(line.split("|", 1) for line in lines.splitlines())
+class Job(NamedTuple):
+    """A job of the user's that waits, runs or ends."""
+
+    number: str
+    state: str
+    name: str
+    comment: str
+
+
+def my_jobs() -> list[Job]:
+    """The user's jobs in the queue."""
+    lines = ask("squeue", "--noheader", "--me", "--format=%i|%T|%j|%k").splitlines()
+    return [Job(*line.split("|", 3)) for line in lines]
+
+
+def memory_used(jobs: Iterable[str]) -> tuple[float, str] | None:
+    """The largest memory in GB that a process of these jobs has used, and the job's name.
+
+    None where the cluster keeps no account of it.
+    """
+    columns = "--format=JobName,MaxRSS", "--units=M"
+    try:
+        lines = ask("sacct", "--noheader", "--parsable2", *columns, f"--jobs={','.join(jobs)}")
+    except SlurmError:
+        return None
+    most, name, found = 0.0, "", ""
+    for line in lines.splitlines():  # a job, then its steps
+        step, _, used = line.rpartition("|")
+        if not used:
+            name = step
+        elif float(used.rstrip("M")) > most:
+            most, found = float(used.rstrip("M")), name
+    return (most / 1000, found) if found else None

@@ -1,23 +1,26 @@
-"""Whether Slurm would take the jobs of a workflow, found out before the first is submitted."""
+"""Ask Slurm whether it would take a workflow's jobs, before the first is submitted."""
 
 from collections.abc import Iterable
 from typing import Any
 
+from snakemake_executor_plugin_slurm.accounts import validate_account
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
+from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
+from snakemake_interface_common.exceptions import WorkflowError
 
 from posmlp.slurm.commands import SlurmError, ask, partitions, sinfo
 
-NOT_NOW = "Requested node configuration is not available"  # said of nodes that are down, too
+NOT_NOW = "Requested node configuration is not available"  # also where nodes are down
 UNUSABLE = ("down", "drain", "fail", "maint", "unk", "power", "no_respond", "reboot", "reserved")
 
 
-def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
-    """Ask Slurm about one job of every rule, with the request that the plugin will send.
+def try_submissions(jobs: Iterable[Any], executor: Any) -> None:
+    """Try one job of every rule, with the request that the plugin will send.
 
     Args:
         jobs: Snakemake's jobs that would be submitted.
-        settings: of the executor plugin.
+        executor: the plugin's.
 
     Raises:
         SlurmError: Slurm refuses; the message names rule, request and what the cluster has.
@@ -25,6 +28,12 @@ def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
     for rule, job in {job.rule.name: job for job in jobs}.items():
         partition = job.resources.get("slurm_partition")
         account = job.resources.get("slurm_account")
+        try:
+            validate_slurm_extra(job)
+            if account:
+                validate_account(account, executor.logger)
+        except WorkflowError as error:
+            raise SlurmError(f"slurm/site.yaml: {error}") from None
         request = {
             "run_uuid": "trial",
             "slurm_logfile": "/dev/null",
@@ -33,6 +42,7 @@ def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
             "partition": f"-p {partition}" if partition else "",
             "workdir": None,
         }
+        settings = executor.workflow.executor_settings
         command = get_submit_command(job, request, settings) + set_gres_string(job)
         try:
             ask("sh", "-c", f"{command} --test-only --wrap true")
@@ -45,14 +55,14 @@ def try_submissions(jobs: Iterable[Any], settings: Any) -> None:
 
 def refusal(rule: str, command: str, said: str, partition: str | None) -> str:
     """The message for a request that Slurm would not take."""
-    asked = command.split("--comment", 1)[1].split(" ", 2)[2].strip()
+    requested = command.split("--comment", 1)[1].split(" ", 2)[2].strip()
     if partition and not partitions(partition):
         there = [f"partitions of this cluster: {', '.join(sinfo('%R'))}"]
     else:
         found = sinfo("%R: %D nodes, %c CPUs, %m MB, %G, limit %l", partition)
-        there = [f"there is: {line}" for line in found]
+        there = [f"available: {line}" for line in found]
     change = "change slurm/site.yaml, or the command line: --config slurm=..., --set-resources "
-    lines = [f"asked for: {asked}", *there, f"{change}{rule}:<name>=<value>"]
+    lines = [f"requested: {requested}", *there, f"{change}{rule}:<name>=<value>"]
     return "\n  ".join([f"Slurm would refuse the jobs of rule {rule}: {said}", *lines])
 
 

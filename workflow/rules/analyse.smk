@@ -16,14 +16,7 @@ rule collect:
         here=touch(f"{MARKS}.collected"),
     log:
         f"{LOGS}/collect.log",
-    benchmark:
-        f"{LOGS}/collect.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         study=SETTINGS.study,
         results=RESULTS,
@@ -42,14 +35,7 @@ rule tables:
         multiext(f"{HERE}/tables/main", csv=".csv", md=".md", tex=".tex"),
     log:
         f"{LOGS}/tables.log",
-    benchmark:
-        f"{LOGS}/tables.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         reference=STUDY.reference,
         better={"level": STUDY.level, "smallest_difference": STUDY.margin},
@@ -70,14 +56,7 @@ rule comparison:
         card=f"{HERE}/model_card.md",
     log:
         f"{LOGS}/comparison.log",
-    benchmark:
-        f"{LOGS}/comparison.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
         study=SETTINGS.study,
         words=WORDS,
@@ -97,14 +76,7 @@ rule project_figures:
         figure_files("project", f"{RESULTS}/figures"),
     log:
         f"{RESULTS}/logs/project_figures.log",
-    benchmark:
-        f"{RESULTS}/logs/project_figures.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         code=[analysis_code_digest(), training_code_digest()],
     message:
@@ -121,14 +93,7 @@ rule figures:
         figure_files("runs", f"{HERE}/figures"),
     log:
         f"{LOGS}/figures.log",
-    benchmark:
-        f"{LOGS}/figures.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         reference=STUDY.reference,
         # to compare with, where the data are the same
@@ -151,15 +116,8 @@ rule network_figures:
         granularity=f"{HERE}/granularity.csv",
     log:
         f"{LOGS}/network_figures.log",
-    benchmark:
-        f"{LOGS}/network_figures.benchmark.tsv"
     priority: 1  # what takes longest goes first
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=4000,
-        runtime=60,
-        gpu=0,
     params:
         study=SETTINGS.study,
         results=RESULTS,
@@ -178,15 +136,8 @@ rule run_figures:
         touch(f"{MARKS}.figures"),
     log:
         f"{LOGS}/run_figures.log",
-    benchmark:
-        f"{LOGS}/run_figures.benchmark.tsv"
     priority: 1
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=4000,
-        runtime=60,
-        gpu=0,
     params:
         study=SETTINGS.study,
         results=RESULTS,

@@ -12,14 +12,7 @@ rule audit:
         html=report_page("audit", f"{RESULTS}/audit/audit.html"),
     log:
         f"{RESULTS}/logs/audit.log",
-    benchmark:
-        f"{RESULTS}/logs/audit.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         results=RESULTS,
         runs=lambda wildcards: digests_of_runs(),

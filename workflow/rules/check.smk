@@ -11,14 +11,7 @@ rule checks:
         page=report_page("checks"),
     log:
         f"{LOGS}/checks.log",
-    benchmark:
-        f"{LOGS}/checks.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         study=SETTINGS.study,
         may_not_learn=STUDY.may_not_learn,

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
-from posmlp.runs.gpus import on_gpus, visible_gpus
-from posmlp.slurm.commands import default_account, partition_minutes, runs_of_partition
-from posmlp.slurm.launch import launch
-from posmlp.slurm.site import training_resources
+from posmlp.config import read_settings
 from posmlp.study import check_models, load_study
-from posmlp.config import read_settings, sharing
+from posmlp.workflow.allocation import allocate, job_minutes, runs_at_once
 
 SETTINGS = read_settings(config)
 STUDY = load_study(SETTINGS.study)
@@ -33,28 +30,9 @@ RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
-ON_GPUS = SETTINGS.device != "cpu"
-RUNS_PER_GPU = sharing(SETTINGS, STUDY.gpus)
-SITE = SETTINGS.slurm and SETTINGS.slurm.shared_by(RUNS_PER_GPU)  # with `--profile slurm`
-if SITE and not SITE.account and workflow.is_main_process:
-    SITE = SITE.model_copy(update={"account": default_account()})
-# The interpreter that has posmlp, also where PATH does not know it.
-POSMLP = launch(sys.executable, STUDY.gpus, STUDY.nodes, SITE)
-CPUS = SITE.cpus if SITE else 1  # of every process of a training
-TRAINING_RESOURCES = {"mem_mb": 4000}
-if SITE:
-    TRAINING_RESOURCES = training_resources(
-        SITE, STUDY.gpus, STUDY.nodes, ON_GPUS, workflow.is_main_process, RUNS_PER_GPU
-    )
-# GPUs of this machine, where no cluster gives them out; every run gets as many of the cores.
-GPUS = visible_gpus() if ON_GPUS and not SITE else []
-if GPUS:
-    ROOM = max(1, len(GPUS) * RUNS_PER_GPU // STUDY.gpus)  # for runs
-    CPUS = max(1, workflow.cores // (ROOM * STUDY.gpus))
-    TRAINING_RESOURCES["gpu_places"] = 1
-    workflow.register_resource("gpu_places", ROOM)
-    POSMLP = on_gpus(sys.executable, STUDY.gpus, RUNS_PER_GPU) + POSMLP
-THREADS = 1 if SITE else CPUS * STUDY.gpus  # a cluster reads cpus_per_task
+RUN = allocate(SETTINGS, STUDY.gpus, STUDY.nodes, workflow.cores, workflow.is_main_process)
+if RUN.slots:
+    workflow.register_resource("gpu_slots", RUN.slots)
 
 
 wildcard_constraints:
@@ -111,18 +89,6 @@ def report_page(name, path=None):
 def run_of(wildcards):
     """The settings of a training."""
     return STUDY.run(wildcards.variant, int(wildcards.seed))
-
-
-def runs_at_once():
-    """How many runs train side by side at most, and what limits them."""
-    if SITE:
-        return runs_of_partition(SITE.partition, STUDY.gpus, ON_GPUS, workflow.nodes, RUNS_PER_GPU)
-    at_once, where = max(1, workflow.cores // THREADS), f"{workflow.cores} cores"
-    if GPUS:
-        at_once = min(at_once, ROOM)
-        each = f", {RUNS_PER_GPU} runs on each at most" if RUNS_PER_GPU > 1 else ""
-        where = f"{len(GPUS)} GPUs{each}; {where}"
-    return at_once, f"{where} of this machine"
 
 
 def address_digest():

@@ -10,16 +10,16 @@ rule calibrate:
         update(f"{HERE}/calibration.csv"),
     log:
         f"{LOGS}/calibrate.log",
-    threads: THREADS
+    threads: RUN.threads
     resources:
-        **TRAINING_RESOURCES,
+        **RUN.resources,
     params:
         speeds={config.variant: config.speed_key for config in STUDY.configs.values()},
     message:
         "Measuring how fast the variants of {STUDY.name} train"
     shell:
-        "{POSMLP} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
-        " --data-root {SETTINGS.data_root:q} --threads {CPUS} > {log:q} 2> >(tee -a {log:q} >&2)"
+        "{RUN.command} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
+        " --data-root {SETTINGS.data_root:q} --threads {RUN.cpus} > {log:q} 2> >(tee -a {log:q} >&2)"
 
 
 rule plan:
@@ -30,8 +30,10 @@ rule plan:
         study=SETTINGS.study,
         results=RESULTS,
         calibration=rules.calibrate.output[0],
-        at_once=lambda wildcards: runs_at_once(),
-        runs_per_gpu=RUNS_PER_GPU if SITE or GPUS else 1,
-        limit=lambda wildcards: partition_minutes(SITE.partition) if SITE else None,
+        at_once=lambda wildcards: runs_at_once(
+            RUN, SETTINGS.slurm, STUDY.gpus, workflow.cores, workflow.nodes
+        ),
+        runs_per_gpu=RUN.runs_per_gpu,
+        limit=lambda wildcards: job_minutes(SETTINGS.slurm),
     script:
         "../scripts/plan.py"

@@ -17,14 +17,7 @@ rule pages:
         tex=f"{HERE}/results.tex",
     log:
         f"{LOGS}/pages.log",
-    benchmark:
-        f"{LOGS}/pages.benchmark.tsv"
     localrule: True
-    resources:
-        cpus=1,
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
     params:
         study=SETTINGS.study,
         words=WORDS,

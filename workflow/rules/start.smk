@@ -1,23 +1,26 @@
-# What happens before the first job. With something to train, the data are checked and MLflow's
-# experiment is made (posmlp/preparation.py says why no rule does so). On a Slurm cluster, Slurm is
-# asked whether it would take what is to be submitted, and jobs that an earlier start left behind are
-# cancelled; and inside a job Slurm's signals reach the trainer.
+# What surrounds the jobs: posmlp/workflow/session.py locks the study, checks its data and, on a Slurm
+# cluster, its requests; at the end it says what has failed. Why no rule checks the data:
+# posmlp/preparation.py.
 
-import subprocess
+if workflow.is_main_process:
+    from posmlp.workflow.session import Session
+    from posmlp.workflow.terminal import shorten
 
-if SITE and not workflow.is_main_process:
-    from posmlp.slurm.forward import forward_signals
+    SESSION = Session(workflow, SETTINGS, STUDY)
+    shorten(workflow)
+elif SETTINGS.slurm:
+    from posmlp.slurm.signals import forward_signals
 
     forward_signals()
 
 
 onstart:
-    if {job.rule.name for job in workflow.dag.needrun_jobs()} & {"train", "calibrate"}:
-        command = [sys.executable, "-m", "posmlp", "prepare", SETTINGS.study]
-        command += ["--results", RESULTS, "--data-root", SETTINGS.data_root]
-        if subprocess.run(command).returncode:
-            raise WorkflowError("Nothing has been started: see the error above.")
-    if workflow.executor_plugin.name == "slurm":
-        from posmlp.slurm.start import before_submitting
+    SESSION.start()
 
-        before_submitting(workflow, f"'{STUDY_FILE}'")
+
+onsuccess:
+    SESSION.end()
+
+
+onerror:
+    SESSION.end()

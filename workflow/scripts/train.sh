@@ -1,32 +1,40 @@
-# train.sh ATTEMPT LOG COMMAND...: run a training and log it. What it says to people also goes to
-# the terminal.
+# train.sh LOG COMMAND...: run a training and log it; its errors and progress also go to the terminal.
 #
-# Stopped by a signal, it leaves with the status 75 and goes on when it is started again: here, at
-# most twice, where the signal was for it alone; not where this shell got it too, because then all is
-# to leave (Ctrl-C, Slurm's warning). One that ended by its own fault, with the status 2, would do so
-# again: later attempts, which are for lost machines, do not repeat it. Its log is kept beside the log,
-# which Snakemake deletes before every attempt.
+# Stopped by a signal, a training exits with status 75 and continues when it is started again: here,
+# at most twice, where it alone was signalled; later, where this shell was too (Ctrl-C, Slurm's
+# warning before the time limit, which puts the job back into the queue). The shell speaks for a
+# trainer that cannot: one that was killed, or stopped before it could handle a signal.
 
-attempt=$1 log=$2
-shift 2
-at_fault=${log%.log}.failed
+log=$1
+shift
+: "${log:?}"
+note() { echo "$*" | tee -a "$log" >&2; }
 
-if [ "$attempt" -gt 1 ] && [ -e "$at_fault" ]; then
-  cp "$at_fault" "$log"
-  echo 'error: not tried again before the next start: it ended by its own fault, see above' >&2
-  exit 2
-fi
+signalled=
+for name in INT TERM USR1; do
+  # shellcheck disable=SC2064 # the name as it is now
+  trap "signalled=$name" $name
+done
+echo "$(date '+%F %T') on $(hostname)${SLURM_JOB_ID:+, Slurm job $SLURM_JOB_ID}" > "$log"
 
-rm -f "$at_fault"
-: > "$log"
-leaving=
-trap 'leaving=yes' INT TERM USR1
 for _ in 1 2 3; do
   "$@" >> "$log" 2> >(trap '' INT TERM USR1; exec tee -a "$log" >&2)
   status=$?
-  if [ $status -ne 75 ] || [ -n "$leaving" ]; then
-    break
-  fi
+  case $status in
+    130 | 138 | 143) # INT, USR1 or TERM in the seconds before the trainer handles them
+      note "stopped by SIG$(kill -l $status) before training began"
+      status=75
+      ;;
+    137) note 'lost: killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)' ;;
+    2) echo 'failed: not retried, the run itself failed; see the error above' >> "$log" ;;
+  esac
+  [ $status -eq 75 ] && [ -z "$signalled" ] || break
 done
-[ $status -ne 2 ] || cp "$log" "$at_fault"
+
+if [ $status -eq 75 ] && [ "$signalled" = USR1 ] && [ -n "$SLURM_JOB_ID" ]; then
+  # The job keeps its number, so Snakemake goes on waiting for it. Where the cluster refuses, the
+  # status 75 makes Snakemake submit it anew (`retries`).
+  echo "the time limit is near: job $SLURM_JOB_ID goes back into the queue" >> "$log"
+  scontrol requeue "$SLURM_JOB_ID" || note "warning: job $SLURM_JOB_ID was not put back"
+fi
 exit $status

@@ -1,4 +1,4 @@
-"""What the workflow's scripts share: the log of a job, and warnings."""
+"""The log of a job that is a script, and warnings."""
 
 import signal
 import sys

@@ -1,0 +1,152 @@
+"""Snakemake's Slurm executor with readable job names, and without the faults that were met.
+
+Written for version 2.8 of snakemake-executor-plugin-slurm. The jobs of a study are named
+study/variant/seed<k> and carry the results folder as their comment, so that a later start finds
+those that an earlier one left behind.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import snakemake_executor_plugin_slurm as plugin
+from snakemake_executor_plugin_slurm.job_status_query import get_min_job_age
+
+from posmlp.slurm.commands import Job, SlurmError, ask, memory_used, my_jobs
+from posmlp.slurm.trial import try_submissions
+
+LONGEST_PAUSE_S = 180  # between two status queries of the plugin
+PATIENCE_S = 120.0  # for cancelled jobs to write a checkpoint and leave
+
+
+class StudyExecutor(plugin.Executor):
+    """The plugin's executor, adapted by `adapt`."""
+
+    study: str
+    results: str  # absolute
+    submitted: list[str]  # numbers of jobs
+
+    def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
+        self.submitted.append(job_info.external_jobid)
+        print(f"Slurm job {job_info.external_jobid}: {name_of(job_info.job, self.study)}")
+        super().report_job_submission(job_info, register_job)
+
+    def report_job_error(self, job_info: Any, msg: str | None = None, **details: Any) -> None:
+        """Use up the attempts of a run that failed by itself: it would only fail again."""
+        job = job_info.job
+        if failed_by_itself(job):
+            job.attempt = job.restart_times + 1
+        super().report_job_error(job_info, msg, **details)
+
+    def left(self) -> list[Job]:
+        """Jobs of this study and results folder that wait or run."""
+        return [
+            job
+            for job in my_jobs()
+            if job.name.split("/")[0] == self.study
+            and job.comment == self.results
+            and job.state != "COMPLETING"
+        ]
+
+    def cancel_left(self) -> list[Job]:
+        """Cancel jobs of this study that are in the queue, and wait until they have left it.
+
+        A training that is cancelled writes a checkpoint, from which its next job continues.
+
+        Returns:
+            The jobs that were cancelled.
+
+        Raises:
+            SlurmError: Slurm does not answer, or jobs are still there after PATIENCE_S.
+        """
+        found = self.left()
+        if found:
+            ask("scancel", *(job.number for job in found))
+        numbers = {job.number for job in found}
+        end = time.monotonic() + PATIENCE_S
+        while still := numbers & {job.number for job in my_jobs()}:
+            if time.monotonic() > end:
+                raise SlurmError(
+                    f"these jobs of the study are still in the queue: {' '.join(sorted(still))}. "
+                    "Look at them with squeue and cancel them with scancel"
+                )
+            time.sleep(1.0)
+        return found
+
+    def memory_line(self) -> str | None:
+        """Requested and used main memory, so that the next start can request less or more."""
+        used = memory_used(self.submitted) if self.submitted else None
+        if used is None:
+            return None
+        return f"Memory: at most {used[0]:.1f} GB used, by job {used[1]}"
+
+
+def adapt(workflow: Any, study: str, results: Path) -> StudyExecutor:
+    """Turn the plugin's executor of a workflow into a StudyExecutor."""
+    executor = workflow.scheduler._executor
+    executor.__class__ = StudyExecutor
+    executor.study, executor.results, executor.submitted = study, str(results.absolute()), []
+    executor.slurm_logdir = results.absolute() / "logs/slurm"
+    # The plugin gives all jobs one name, a random one, and queries by it.
+    plugin.query_job_status_squeue = lambda name: (
+        "squeue --me --states=all --noheader --format=%i|%T"
+    )
+    command = plugin.get_submit_command
+
+    def named(job: Any, params: dict[str, Any], *arguments: Any, **options: Any) -> str:
+        names = {"run_uuid": name_of(job, study), "comment_str": executor.results}
+        return command(job, params | names, *arguments, **options)
+
+    plugin.get_submit_command = named
+    # The plugin would turn to sacct when the controller is away for a moment, and forget all its
+    # jobs where there is no accounting.
+    plugin.is_query_tool_available = lambda tool: False
+    return executor
+
+
+def before_submitting(executor: StudyExecutor, jobs: list[Any]) -> None:
+    """Have Slurm check the requests, and cancel what an earlier start left behind.
+
+    Args:
+        jobs: Snakemake's jobs that will be submitted.
+
+    Raises:
+        SlurmError: Slurm would refuse a job, or jobs of an earlier start do not end.
+    """
+    warn_of_short_memory()
+    try_submissions(jobs, executor)
+    if found := executor.cancel_left():
+        jobs_text = f"{len(found)} job{'s' * (len(found) > 1)}"
+        print(f"Cancelled {jobs_text} of an earlier start; they continue from their checkpoints")
+
+
+def warn_of_short_memory() -> None:
+    """Warn where the controller forgets finished jobs before the plugin asks for them."""
+    age = get_min_job_age()
+    if age is not None and age <= LONGEST_PAUSE_S:
+        print(
+            f"warning: this cluster forgets finished jobs after {age} s (MinJobAge), and Snakemake "
+            f"asks only every {LONGEST_PAUSE_S} s at times: it may wait for ever for a finished "
+            "job. Ask for a MinJobAge of 300; until then, interrupt and start again",
+            file=sys.stderr,
+        )
+
+
+def name_of(job: Any, study: str) -> str:
+    """The name of a job in squeue, sacct and Slurm's mail."""
+    if job.rule.name == "train":
+        return f"{study}/{job.wildcards.variant}/seed{job.wildcards.seed}"
+    return f"{study}/{job.rule.name}"
+
+
+def failed_by_itself(job: Any) -> bool:
+    """Whether a job's log ends with the note of train.sh that its run failed by itself."""
+    for path in job.log:
+        try:
+            lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        if lines and lines[-1].startswith("failed: "):
+            return True
+    return False

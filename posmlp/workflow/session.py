@@ -1,0 +1,135 @@
+"""Session: one start of a study, from its lock and the check of its data to the summary at the end."""
+
+import atexit
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from posmlp.config import Settings
+from posmlp.runs.lock import FolderInUse, FolderLock
+from posmlp.study import Study
+
+# Rules that write nothing of a study's: they run beside a start of it.
+WITHOUT_A_STUDY = {"audit", "project_figures"}
+
+
+class StudyLock(FolderLock):
+    """Lets one Snakemake at a time work on a study in a results folder.
+
+    Snakemake's own lock does not: any Snakemake that ends in a checkout removes all locks in it.
+    """
+
+    def in_use(self, holder: dict[str, Any]) -> FolderInUse:
+        who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+        return FolderInUse(
+            f"the study is running already: {who} works on {self.path.parent}. Wait for it, or "
+            "stop it (Ctrl-C in its terminal, or kill -INT); its runs leave checkpoints"
+        )
+
+
+class Session:
+    """What a start of a study does before its first job and after its last."""
+
+    def __init__(self, workflow: Any, settings: Settings, study: Study) -> None:
+        self.workflow, self.settings, self.study = workflow, settings, study
+        self.results = Path(settings.results)
+        self.stopping = False
+        self.executor = None  # of Slurm, once it is adapted
+
+    def start(self) -> None:
+        """Lock the study, check its data and, on a cluster, its requests.
+
+        Ends Snakemake with a message where the study is running already, data are missing, or Slurm
+        would refuse.
+        """
+        jobs = list(self.workflow.dag.needrun_jobs())
+        rules = {job.rule.name for job in jobs}
+        try:
+            if rules - WITHOUT_A_STUDY:
+                self.lock()
+            if rules & {"train", "calibrate"}:
+                self.prepare()
+            if self.workflow.executor_plugin.name == "slurm":
+                from posmlp.slurm.executor import adapt, before_submitting
+
+                self.executor = adapt(self.workflow, self.study.name, self.results)
+                before_submitting(self.executor, [job for job in jobs if not job.is_local])
+        except ValueError as error:
+            sys.exit(f"error: {error}\nNothing has been started.")
+        signal.signal(signal.SIGINT, self.interrupt)
+
+    def lock(self) -> None:
+        folder = self.results / "runs" / self.study.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{folder}: cannot be written: {error.strerror}") from None
+        lock = StudyLock(folder)
+        lock.__enter__()
+        atexit.register(lock.__exit__, None, None, None)
+
+    def prepare(self) -> None:
+        command = [sys.executable, "-m", "posmlp", "prepare", self.settings.study]
+        command += ["--results", str(self.results), "--data-root", self.settings.data_root]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise ValueError(done.stderr.strip().removeprefix("error: "))
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Handle Ctrl-C: stop once, however often it is pressed."""
+        if self.stopping:
+            print("Still stopping; wait for it.", file=sys.stderr)
+            return
+        self.stopping = True
+        print("\nStopping: press Ctrl-C once and wait, runs write checkpoints.", file=sys.stderr)
+        if self.workflow.local_exec:  # a second SIGINT would end trainers at once, this does not
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.terminate()
+        raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """Report failed jobs, how many runs have finished, and jobs that are still in the queue."""
+        lines = sorted(failure(job.rule.name, job.log) for job in self.workflow.scheduler.failed)
+        runs = self.study.runs()
+        done = sum((run.folder(self.results) / "metrics.json").exists() for run in runs)
+        lines.append(f"{self.study.name}: {done} of {len(runs)} runs finished")
+        if self.executor:
+            lines += self.report_of_slurm()
+        print("\n".join(lines), file=sys.stderr)
+
+    def report_of_slurm(self) -> list[str]:
+        """Memory used; after Ctrl-C, jobs that could not be cancelled."""
+        lines = [self.executor.memory_line()]
+        if self.stopping:
+            try:
+                self.executor.cancel_left()
+            except ValueError as error:
+                lines.append(f"warning: {error}")
+        return [line for line in lines if line]
+
+
+def failure(rule: str, logs: Sequence[str]) -> str:
+    """One line on a job that has failed: what, why, and where its log is."""
+    if not logs:
+        return f"failed: {rule}"
+    log = Path(logs[0])
+    return f"failed: {log.stem}: {reason(log)} (log: {log})"
+
+
+def reason(log: Path) -> str:
+    """The error that a log reports: its last line of that kind, or else its last line."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "no log was written"
+    lines = [line for line in lines if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["the log is empty"])[-1].removeprefix("error: ")

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 
 import pytest
 
 # The suite runs a process per core; more threads than cores make small tensors ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell ignores SIGINT for what it starts in the background, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Without a GPU Triton's interpreter runs the kernels; it must know before it is first imported.
 if not shutil.which("nvidia-smi"):
     os.environ["TRITON_INTERPRET"] = "1"
@@ -15,7 +18,7 @@ if not shutil.which("nvidia-smi"):
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[[bool, str], None]:
-    """Return a check for a part that the machine may lack: a skip, and in CI a failure."""
+    """A check for a program that the machine may lack: skips, but fails in CI."""
 
     def check(present: bool, package: str) -> None:
         if not present:

@@ -1,4 +1,4 @@
-"""The cluster as tests see it: its jobs, what a user does to them, what breaks."""
+"""The cluster of the tests: its jobs, what a user does to them, what breaks."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from checkout import Checkout
 LAB = Path(os.environ.get("SLURM_LAB", "/nowhere"))
 # A status check 2 s after a submission; on a real cluster the profile asks later.
 SOON = "--slurm-init-seconds-before-status-checks", "2"
-SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal to the last bit
+SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal bit for bit
 
 
 def command(*words: str) -> str:
@@ -42,7 +42,7 @@ class Submission:
         self.checkout, self.study = checkout, study
         self.arguments = (
             *("--profile", "slurm", *SOON, *arguments),
-            *("--config", f"study={study}", "tracking=none", f"slurm={json.dumps(SITE | site)}"),
+            *("--config", f"study={study}", "tracking=false", f"slurm={json.dumps(SITE | site)}"),
         )
         self.start()
 
@@ -60,11 +60,15 @@ class Submission:
             raise AssertionError(f"still there after {seconds} s:\n{self.output}") from None
         return self.process.returncode
 
+    def submitted(self) -> int:
+        """The number of jobs that the start has submitted."""
+        return len(re.findall(r"^Slurm job \d+: ", self.output, re.MULTILINE))
+
     def jobs(self) -> dict[str, str]:
         """Numbers and states of this checkout's jobs that wait or run."""
         lines = command("squeue", "--noheader", "--format=%i|%T|%Z").splitlines()
         jobs = [line.split("|") for line in lines]
-        return {job: state for job, state, place in jobs if Path(place) == self.checkout.path}
+        return {job: state for job, state, folder in jobs if Path(folder) == self.checkout.path}
 
     def trainer(self, seconds: float = 240) -> psutil.Process:
         """The training process of a run that has taken its first steps."""
@@ -97,7 +101,7 @@ class Submission:
         return found[0].parent
 
     def metrics(self, variant: str = "sgu", seed: int = 0) -> dict[str, Any]:
-        """The final figures of a run."""
+        """The final metrics of a run."""
         path = f"results/runs/{self.study}/{variant}/seed{seed}/metrics.json"
         return json.loads((self.checkout.path / path).read_text())
 

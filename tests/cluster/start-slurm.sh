@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Start a real Slurm of four nodes on this machine, without systemd: two with CPUs, two with four
-# pretended GPUs each, three partitions, pre-emption, accounting. Needs root and Debian's packages
+# simulated GPUs each, four partitions, pre-emption, accounting that enforces accounts and QOS. Needs
+# root and Debian's packages
 #   slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core
-# State lies in the folder $1; stop-slurm.sh stops it. Nothing of a real cluster is touched.
+# Its state is in the folder $1; stop-slurm.sh stops it. A real cluster's files are not touched.
 set -euo pipefail
 lab=$1
 etc=$lab/etc run=$lab/run
@@ -25,8 +26,8 @@ for file in slurm.conf gres.conf cgroup.conf slurmdbd.conf; do
     fail "/etc/slurm/$file belongs to another cluster"
   fi
 done
-[ ! -d "$run" ] || bash "$(dirname "$0")/stop-slurm.sh" "$lab" # left over from a crash
-rm -rf "$run"
+[ ! -d "$run" ] || fail "$run is left over from another cluster: stop-slurm.sh stops it"
+
 mkdir -p "$etc" "$run"/{log,state,dev,munge,mysql} "$run"/spool-{n1,n2,g1,g2}
 chmod 755 "$run" "$run/munge"
 
@@ -86,6 +87,8 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort=16819
 AccountingStoragePass=$run/munge.socket
 AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=associations,limits,qos
+AccountingStoreFlags=job_comment
 NodeName=n[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16821-16822] CPUs=8 RealMemory=32000
 NodeName=g[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16823-16824] CPUs=8 RealMemory=32000 Gres=gpu:h200:4,shard:16
 PartitionName=cpu Nodes=n[1-2] Default=YES DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
@@ -137,17 +140,23 @@ grep -q "[[:space:]]$here\b" /etc/hosts || echo "127.0.0.1 $here" >> /etc/hosts
 munged --socket="$run/munge.socket" --key-file="$run/munge/munge.key" \
   --log-file="$run/munge/munged.log" --pid-file="$run/munged.pid" --seed-file="$run/munge/seed"
 wait_for 5 munged test -S "$run/munge.socket"
-# An empty folder is enough for a database without users.
-setsid mariadbd --no-defaults --user=root --datadir="$run/mysql" --skip-grant-tables \
-  --bind-address=127.0.0.1 --port=13306 --socket="$run/mysql.sock" --pid-file="$run/mysql.pid" \
-  --innodb-buffer-pool-size=64M --innodb-log-file-size=16M --innodb-flush-log-at-trx-commit=0 \
-  --innodb-lock-wait-timeout=900 --performance-schema=off > "$run/log/mysql.log" 2>&1 < /dev/null &
+# Slurm's limits are stored procedures, for which the database needs its system tables.
+database=(mariadbd --no-defaults --user=root "--datadir=$run/mysql" --skip-grant-tables
+  --innodb-buffer-pool-size=64M --innodb-log-file-size=16M)
+mkdir "$run/mysql/mysql"
+{ echo 'use mysql;' && cat /usr/share/mysql/mysql_system_tables.sql; } |
+  "${database[@]}" --bootstrap > "$run/log/mysql.log" 2>&1
+setsid "${database[@]}" --bind-address=127.0.0.1 --port=13306 --socket="$run/mysql.sock" \
+  --pid-file="$run/mysql.pid" --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=900 \
+  --performance-schema=off >> "$run/log/mysql.log" 2>&1 < /dev/null &
 wait_for 30 mariadbd bash -c 'exec 3<>/dev/tcp/127.0.0.1/13306'
 slurmdbd
 wait_for 30 slurmdbd sacctmgr -n show cluster
 sacctmgr -i -Q add cluster lab > /dev/null 2>&1 || true
 sacctmgr -i -Q add account lab_acct Cluster=lab Description=test Organization=test > /dev/null
 sacctmgr -i -Q add user root Account=lab_acct DefaultAccount=lab_acct > /dev/null 2>&1 || true
+sacctmgr -i -Q modify user root set DefaultAccount=lab_acct > /dev/null
+sacctmgr -i -Q add qos scarce > /dev/null # nobody may use it
 slurmctld
 wait_for 30 slurmctld scontrol ping
 for node in n1 n2 g1 g2; do slurmd -N $node; done

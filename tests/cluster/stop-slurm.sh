@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Stop what start-slurm.sh has started in the folder $1, and take its links out of /etc/slurm.
-lab=$1
+# stop-slurm.sh LAB [PID]: stop what start-slurm.sh started in the folder LAB, what runs on that cluster
+# and whatever else has SLURM_LAB=LAB in its environment, once the process PID has ended.
+lab=$1 owner=${2:-}
 run=$lab/run
+while [ -n "$owner" ] && kill -0 "$owner" 2> /dev/null; do sleep 0.5; done
+[ -d "$lab" ] || exit 0
 unset SLURM_CONF
 [ ! -f "$run/slurmctld.pid" ] || timeout 10 scancel --user=root 2> /dev/null
 
@@ -23,8 +26,11 @@ stop "$run/slurmctld.pid" 10
 stop "$run/slurmdbd.pid" 10
 stop "$run/mysql.pid" 10
 stop "$run/munged.pid" 5
-# What steps that were killed have left behind.
-pkill -9 -f 'slurmstepd: \[' 2> /dev/null
+# Tests that were ended, studies that they started, steps of jobs.
+for environment in $(grep -lsz "^SLURM_LAB=$lab\$" /proc/[0-9]*/environ); do
+  process=${environment#/proc/}
+  kill -9 "${process%/environ}" 2> /dev/null
+done
 for controller in memory freezer; do
   for node in n1 n2 g1 g2; do
     folder=/sys/fs/cgroup/$controller/slurm_$node
@@ -34,4 +40,4 @@ done
 for file in slurm.conf gres.conf cgroup.conf slurmdbd.conf; do
   [ "$(readlink /etc/slurm/$file)" != "$lab/etc/$file" ] || rm -f /etc/slurm/$file
 done
-exit 0
+rm -rf "$lab"

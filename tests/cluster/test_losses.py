@@ -35,8 +35,6 @@ def test_a_second_start_takes_over_from_one_that_was_killed(submit):
     trainer = run.trainer()
     run.process.kill()
     run.process.communicate()
-    unlocked = run.checkout.snakemake("--unlock", study="long")
-    assert unlocked.returncode == 0, unlocked.stdout
     assert trainer.is_running(), "the job goes on without its Snakemake"
     (orphan,) = run.jobs()
     run.start()
@@ -48,13 +46,25 @@ def test_a_second_start_takes_over_from_one_that_was_killed(submit):
     assert metrics["epochs"] == 10
 
 
+def test_a_second_start_is_refused_and_cancels_nothing(submit):
+    run = submit(*TRAIN, study="long")
+    job = run.job_under_way()
+    second = submit(*TRAIN, study="long")
+    assert second.wait(60) == 1
+    assert f"the study is running already: process {run.process.pid}" in second.output
+    assert "Cancelled" not in second.output
+    planned = run.checkout.snakemake("--dry-run", study="long")  # a look takes no lock
+    assert planned.returncode == 0, planned.stdout
+    assert run.jobs() == {job: "RUNNING"}
+    assert run.wait(400) == 0, run.output
+    assert run.metrics()["num_starts"] == 1
+
+
 def test_jobs_of_another_study_are_left_alone(submit):
     other = submit(*TRAIN, study="long")
     other.trainer()
     other.process.kill()
     other.process.communicate()
-    run = submit(*TRAIN, "--unlock")
-    assert run.wait(60) == 0, run.output
     run = submit(*TRAIN)
     assert run.wait(400) == 0, run.output
     assert "Cancelled" not in run.output
@@ -72,7 +82,7 @@ def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
     wait_for(lambda: run.jobs().get(job) != "RUNNING", 60, "pre-emption")
     assert run.wait(450) == 0, run.output
     assert run.metrics()["num_starts"] == 2
-    assert run.output.count("has been submitted") == 1, "one job"
+    assert run.submitted() == 1, run.output
     # SIGTERM reached the trainer: only a signal leaves a checkpoint within an epoch.
     log = (run.checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
     assert re.search(r"going on at epoch \d+, step [1-9]", log), log

@@ -58,12 +58,27 @@ def test_runs_that_share_a_gpu_are_bounded_by_shards(monkeypatch, runs_per_gpu, 
     assert commands.gpus_and_shards("gpu") == [(4, 16), (8, 16), (0, 0)]
     number, limited_by = runs_of_partition("gpu", 1, True, 50, runs_per_gpu)
     assert number == at_once
-    assert ("on each at most" in limited_by) == (runs_per_gpu > 1)
+    assert ("runs on each" in limited_by) == (runs_per_gpu > 1)
 
 
-def test_a_command_that_fails_or_hangs_is_said_in_a_line(monkeypatch):
+def test_a_command_that_fails_hangs_or_is_missing_is_one_line(monkeypatch):
     with pytest.raises(SlurmError, match="sh: no such partition"):
         ask("sh", "-c", "echo no such partition >&2; exit 1")
     monkeypatch.setattr(commands, "PATIENCE_S", 0.1)
-    with pytest.raises(SlurmError, match=r"sleep gave no answer in 0.1 s"):
+    with pytest.raises(SlurmError, match=r"sleep did not answer within 0.1 s"):
         ask("sleep", "10")
+    with pytest.raises(SlurmError, match=r"squeue8 is not on PATH: .*leave out `--profile slurm`"):
+        ask("squeue8")
+
+
+@pytest.mark.parametrize(
+    ("printed", "found"),
+    [
+        ("s/a/seed0|\nbatch|80.5M\npython|900.25M\ns/b/seed0|\npython|1100M\n", (1.1, "s/b/seed0")),
+        ("s/a/seed0|\nbatch|\n", None),
+        ("", None),
+    ],
+)
+def test_the_largest_memory_is_found_with_its_job(monkeypatch, printed, found):
+    monkeypatch.setattr(commands, "ask", lambda *command: printed)
+    assert commands.memory_used(["1", "2"]) == found

@@ -11,8 +11,8 @@ from posmlp.slurm.site import Site, training_resources
 from posmlp.study.study_error import StudyError
 
 
-def resources(site: Site, gpus: int = 1, nodes: int = 1, on_gpus: bool = True, main: bool = True):
-    return training_resources(site, gpus, nodes, on_gpus, main)
+def resources(site: Site, gpus=1, nodes=1, on_gpus=True, runs_per_gpu=1, submits=True):
+    return training_resources(site, gpus, nodes, on_gpus, runs_per_gpu, submits)
 
 
 @pytest.fixture(autouse=True)
@@ -71,33 +71,26 @@ def shards(monkeypatch):
 @pytest.mark.parametrize(("runs_per_gpu", "asked"), [(2, 4), (3, 3), (8, 1)])
 def test_a_run_that_shares_a_gpu_asks_for_its_part(shards, runs_per_gpu, asked):
     shards(32)
-    site = Site(cpus=8, mem_gb=32).shared_by(runs_per_gpu)
-    request = training_resources(site, 1, 1, True, True, runs_per_gpu)
+    request = resources(Site(cpus=8, mem_gb=32), runs_per_gpu=runs_per_gpu)
     assert request["gres"] == f"shard:{asked}"
     assert request["cpus_per_task"] == 8 // runs_per_gpu
     assert request["mem_mb"] == pytest.approx(32000 / runs_per_gpu, abs=1)
-    assert "gres" not in training_resources(site, 1, 1, False, True)
 
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(0, r"has no GPUs that are cut into shards.*runs_per_gpu=1"), (8, "cuts a GPU into 2 shards")],
+    [(0, r"has no GPUs with shards.*runs_per_gpu=1"), (8, "has 2 shards per GPU")],
 )
 def test_more_runs_than_shards_are_refused_before_they_wait_for_ever(shards, number, said):
     shards(number)
     with pytest.raises(StudyError, match=said):
-        training_resources(Site(partition="gpu"), 1, 1, True, True, 4)
+        resources(Site(partition="gpu"), runs_per_gpu=4)
 
 
 def test_shards_have_no_type(shards):
     shards(32)
     with pytest.raises(StudyError, match=r"slurm.gpu_type: h200 .* constraint"):
-        training_resources(Site(gpu_type="h200"), 1, 1, True, True, 4)
-
-
-def test_a_job_does_not_ask_the_controller_about_shards(monkeypatch):
-    monkeypatch.setattr(module, "gpus_and_shards", lambda partition: pytest.fail("asked"))
-    training_resources(Site(), 1, 1, True, False, 4)
+        resources(Site(gpu_type="h200"), runs_per_gpu=4)
 
 
 def test_names_that_are_null_are_left_to_the_cluster():
@@ -116,13 +109,35 @@ def test_the_time_grows_by_attempt_up_to_the_partitions_limit(limit, hours, atte
 
 
 def test_more_time_than_the_partition_allows_is_refused(limit):
-    with pytest.raises(StudyError, match=r"slurm.hours: 3 h are more than the 2 h .* null"):
+    with pytest.raises(StudyError, match=r"slurm.hours: 3 h exceed the 2 h .* null"):
         resources(Site(hours=3.0))
 
 
-def test_a_job_does_not_ask_the_controller_about_limits(monkeypatch):
-    monkeypatch.setattr(module, "partition_minutes", lambda partition: pytest.fail("asked"))
-    resources(Site(), main=False)
+@pytest.mark.parametrize("name", ["partition_minutes", "gpus_and_shards"])
+def test_a_process_inside_a_job_does_not_ask_the_controller(monkeypatch, name):
+    monkeypatch.setattr(module, name, lambda partition: pytest.fail("asked"))
+    resources(Site(), runs_per_gpu=4, submits=False)
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        (Site(hours=0.05), r"job of 180 s \(slurm.hours\) .* must be below 120"),
+        (Site(partition="p", warning_s=7150), r"of 7200 s \(partition p\) .* below 7140"),
+    ],
+)
+def test_a_warning_that_leaves_no_time_to_train_is_refused(limit, site, said):
+    with pytest.raises(StudyError, match=said):
+        resources(site)
+    resources(site.model_copy(update={"warning_s": 119}))
+
+
+def test_options_without_a_resource_are_quoted_beside_the_signal():
+    site = Site(reservation="r 1", exclude="n[7-9]", mail="me@lab.org", extra="--nice=100 -H")
+    assert resources(site)["slurm_extra"] == (
+        "--signal=USR1@120 --reservation='r 1' --exclude='n[7-9]' --mail-user=me@lab.org "
+        "--mail-type=END,FAIL --nice=100 -H"
+    )
 
 
 def test_the_command_line_may_give_numbers_as_text():
@@ -133,7 +148,12 @@ def test_the_command_line_may_give_numbers_as_text():
 
 @pytest.mark.parametrize(
     ("key", "value", "said"),
-    [("cpus", 0, "slurm.cpus"), ("gpus", 1, "slurm.gpus"), ("mem_gb", "much", "slurm.mem_gb")],
+    [
+        ("cpus", 0, "slurm.cpus"),
+        ("gpus", 1, "slurm.gpus"),
+        ("mem_gb", "much", "slurm.mem_gb"),
+        ("extra", "--signal=TERM@60", "slurm.extra: must not set --signal"),
+    ],
 )
 def test_a_wrong_key_is_named(key, value, said):
     with pytest.raises(StudyError, match=said):

@@ -1,4 +1,4 @@
-"""The shell around a training: what is started again, what is not, and what the log says."""
+"""The shell around a training: what is started again, what is not, and what its log says."""
 
 import contextlib
 import os
@@ -20,10 +20,12 @@ class Shell:
         self.folder, self.log, self.count = folder, folder / "run.log", folder / "count"
         self.started = []
 
-    def start(self, lines: str, attempt: int = 1) -> subprocess.Popen[str]:
+    def start(self, lines: str, **variables: str) -> subprocess.Popen[str]:
         command = f"echo >> {self.count}; n=$(wc -l < {self.count}); {lines}"
         process = subprocess.Popen(
-            ["bash", SCRIPT, str(attempt), self.log, "bash", "-c", command],
+            ["bash", SCRIPT, self.log, "bash", "-c", command],
+            env=os.environ | {"SLURM_JOB_ID": ""} | variables,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -31,11 +33,18 @@ class Shell:
         self.started.append(process)
         return process
 
-    def run(self, lines: str, attempt: int = 1) -> tuple[int, str]:
-        """Return the exit status and what stands on the terminal."""
-        process = self.start(lines, attempt)
+    def run(self, lines: str, **variables: str) -> tuple[int, str]:
+        """Exit status and terminal output of a run."""
+        process = self.start(lines, **variables)
         _, errors = process.communicate(timeout=60)
         return process.returncode, errors
+
+    @property
+    def logged(self) -> list[str]:
+        """The log without its first line, which names time and machine."""
+        first, *lines = self.log.read_text().splitlines()
+        assert " on " in first
+        return lines
 
     @property
     def num_starts(self) -> int:
@@ -55,7 +64,7 @@ def test_a_run_that_alone_was_stopped_is_started_again(shell):
     status, errors = shell.run("echo start $n; echo said $n >&2; [ $n -eq 3 ] || exit 75")
     assert (status, shell.num_starts) == (0, 3)
     assert errors.splitlines() == ["said 1", "said 2", "said 3"]
-    assert set(shell.log.read_text().splitlines()) == {
+    assert set(shell.logged) == {
         *(f"{word} {n}" for word in ("start", "said") for n in (1, 2, 3))
     }
 
@@ -83,23 +92,42 @@ def test_a_run_that_ends_well_has_ended_well_whatever_the_shell_was_told(shell):
     assert (status, shell.num_starts) == (0, 1)
 
 
-def test_own_fault_is_not_tried_again_but_by_the_next_start(shell):
-    lines = "echo error: diverged >&2; exit 2"
-    assert shell.run(lines) == (2, "error: diverged\n")
-    shell.log.unlink()  # as Snakemake does
-    status, errors = shell.run(lines, attempt=2)
-    assert (status, shell.num_starts) == (2, 1)
-    assert errors == (
-        "error: not tried again before the next start: it ended by its own fault, see above\n"
-    )
-    assert shell.log.read_text() == "error: diverged\n"
-    shell.run(lines)
-    assert shell.num_starts == 2
-    assert shell.log.read_text() == "error: diverged\n"
+@pytest.mark.parametrize("name", ["INT", "TERM", "USR1"])
+def test_a_signal_before_the_trainer_listens_is_not_lost(shell, name):
+    """Alone, it is started again; with the shell, it leaves to be run again."""
+    status, errors = shell.run(f"[ $n -gt 1 ] || kill -{name} $$")
+    assert (status, shell.num_starts) == (0, 2)
+    assert errors.endswith(f"stopped by SIG{name} before training began\n")  # bash says its own
+    status, _ = shell.run(f"kill -{name} $PPID; kill -{name} $$")
+    assert (status, shell.num_starts) == (75, 3)
+    assert shell.logged == [f"stopped by SIG{name} before training began"]
 
 
-@pytest.mark.parametrize("before", ["exit 1", "kill -KILL $$", "exit 75"])
-def test_a_lost_run_is_tried_again(shell, before):
-    shell.run("exit 2")
-    shell.run(before)
-    assert shell.run("exit 0", attempt=2) == (0, "")
+@pytest.mark.parametrize("before", ["exit 75", "kill -USR1 $$"])
+def test_slurms_warning_puts_the_job_back(shell, before):
+    scontrol = shell.folder / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\necho $* >> {shell.folder}/asked\nexit $REFUSED\n")
+    scontrol.chmod(0o755)
+    variables = {"PATH": f"{shell.folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    lines = f"kill -USR1 $PPID; {before}"
+    status, errors = shell.run(lines, REFUSED="0", **variables)
+    assert status == 75
+    assert "warning" not in errors
+    assert (shell.folder / "asked").read_text() == "requeue 42\n"
+    _, errors = shell.run(lines, REFUSED="1", **variables)
+    assert errors.endswith("warning: job 42 was not put back into the queue\n")
+
+
+def test_a_run_that_failed_by_itself_is_marked_in_its_log(shell):
+    assert shell.run("echo error: diverged >&2; exit 2") == (2, "error: diverged\n")
+    note = "failed: not retried, the run itself failed; see the error above"
+    assert sorted(shell.logged) == ["error: diverged", note]
+    shell.run("exit 1")
+    assert shell.logged == []
+
+
+def test_a_killed_run_says_what_may_have_killed_it(shell):
+    status, errors = shell.run("kill -KILL $$")
+    assert status == 137
+    assert shell.logged == [errors.splitlines()[-1]]
+    assert shell.logged[0].startswith("lost: killed by SIGKILL.")

@@ -35,6 +35,6 @@ if [ $status -eq 75 ] && [ "$signalled" = USR1 ] && [ -n "$SLURM_JOB_ID" ]; then
   # The job keeps its number, so Snakemake goes on waiting for it. Where the cluster refuses, the
   # status 75 makes Snakemake submit it anew (`retries`).
   echo "the time limit is near: job $SLURM_JOB_ID goes back into the queue" >> "$log"
-  scontrol requeue "$SLURM_JOB_ID" || note "warning: job $SLURM_JOB_ID was not put back"
+  scontrol requeue "$SLURM_JOB_ID" || note "warning: job $SLURM_JOB_ID was not put back into the queue"
 fi
 exit $status

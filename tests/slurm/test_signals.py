@@ -1,4 +1,4 @@
-"""Signals sent to one process reach what it has started, two below, whoever handles them."""
+"""Signals sent to one process reach its grandchildren, whoever handles them."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ time.sleep(30)
 """
 MASTER = """
 import signal, subprocess, sys
-from posmlp.slurm.forward import forward_signals
+from posmlp.slurm.signals import forward_signals
 forward_signals()
 signal.signal(signal.SIGTERM, lambda number, frame: None)  # as Snakemake does, later
 shell = "trap '' TERM USR1; {} -c '{}'".format(sys.executable, sys.argv[1])
@@ -26,7 +26,7 @@ sys.exit(subprocess.call(["bash", "-c", shell]))
 
 @pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
 def test_a_signal_reaches_the_trainer(name):
-    trainer = TRAINER.replace("\n", "\n").replace("'", '"')
+    trainer = TRAINER.replace("'", '"')
     process = subprocess.Popen(
         [sys.executable, "-c", MASTER, trainer], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""Checkout: a copy of the project for a test, in which the workflow runs as a user runs it."""
+"""Checkout: a copy of the project in which a test runs the workflow as a user does."""
 
 import os
 import shutil
@@ -23,10 +23,15 @@ SHEET = "variant\tclaim\tmodel.gate\tmodel.groups\nsgu\tThe reference\t\t\ngqpe\
 
 
 class Checkout:
-    """A copy of the project with a study of two short runs, and `snakemake` in it."""
+    """A copy of the project with a study of two short runs.
 
-    def __init__(self, path: Path, fresh: bool = True) -> None:
-        self.path = path
+    Args:
+        fresh: whether to make the copy; if not, it is at `path` already.
+        results: name of the results folder.
+    """
+
+    def __init__(self, path: Path, fresh: bool = True, results: str = "results") -> None:
+        self.path, self.results = path, path / results
         if not fresh:
             return
         path.mkdir(parents=True)
@@ -37,13 +42,14 @@ class Checkout:
                 shutil.copytree(source, path / part, ignore=skip)
             else:
                 shutil.copy(source, path / part)
+        self.edit("config/config.yaml", "results: results", f'results: "{results}"')
         (path / "config/studies/tiny.yaml").write_text(STUDY)
         (path / "config/studies/tiny.tsv").write_text(SHEET)
 
     def snakemake(
         self, *arguments: str, study: str = "tiny", **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command in this checkout, with its own posmlp; output is kept together."""
+        """Run the command in this checkout, with its own posmlp; stdout holds stderr too."""
         process = self.start(*arguments, study=study, **variables)
         output, _ = process.communicate(timeout=500)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
@@ -71,7 +77,7 @@ class Checkout:
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """Dry run: how many jobs of each rule would run."""
+        """How many jobs of each rule would run, by a dry run."""
         done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         lines = (

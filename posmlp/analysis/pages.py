@@ -106,7 +106,7 @@ def runs_page(runs: pd.DataFrame, logs: Path) -> str:
     rows = [
         {
             "run": f"[{row.variant} seed {row.seed}](#{anchor(row)})",
-            "top-1 (%)": f"{row.top1:.2f}",
+            "top-1 (%)": f"{row.test_top1:.2f}",
             "training loss": f"{row.train_loss:.3f}",
             "epochs": f"{row.epochs}",
             "images/s": f"{row.images_per_s:,.0f}",

@@ -1,4 +1,4 @@
-"""Session: one start of a study, from its lock and the check of its data to the summary at the end."""
+"""Session: one start of a study, from its lock to the summary at the end."""
 
 import atexit
 import contextlib

@@ -1,4 +1,4 @@
-"""A checkout of its own for every test, and one in which the study has run."""
+"""A checkout of its own for every test, and one in which a study has run."""
 
 from pathlib import Path
 
@@ -11,10 +11,14 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the tiny study has run; tests must leave it as it was."""
-    checkout = Checkout(tmp_path_factory.mktemp("finished") / "checkout")
-    done = checkout.snakemake()
+    """A checkout in which every rule has run for the tiny study; tests must leave it as it was.
+
+    Its folders have names that an unquoted shell command would break.
+    """
+    folder = tmp_path_factory.mktemp("finished") / "résultats d'été 数据"
+    checkout = Checkout(folder / "checkout", results="Zoë's results")
+    done = checkout.snakemake("all", "calibrate", "audit")
     assert done.returncode == 0, done.stdout
     return checkout

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from posmlp.study.errors import StudyError
+from posmlp.config import read_settings, sharing
+from posmlp.study.study_error import StudyError
 from posmlp.workflow import allocation as module
-from posmlp.workflow import read_settings
-from posmlp.workflow.allocation import allocate, launch, runs_at_once, sharing
+from posmlp.workflow.allocation import allocate, launch, runs_at_once
 
 SITE = {"cpus": 6, "mem_gb": 32, "account": "lab"}
 

@@ -1,5 +1,6 @@
-"""Runs that share the GPUs of a machine: how many at once, on which. The GPUs are pretended: torch
-sees none of them, so that runs train on the CPU.
+"""Runs on the GPUs of a machine: how many at once, on which.
+
+The GPUs exist only in CUDA_VISIBLE_DEVICES: torch finds none, so runs train on the CPU.
 """
 
 import json
@@ -8,78 +9,17 @@ import signal
 
 import psutil
 import pytest
-from checkout import Checkout
-from test_workflow import wait_until_it_trains
-
-from posmlp.config import read_settings, sharing
-from posmlp.study.study_error import StudyError
-
-pytestmark = pytest.mark.xdist_group("workflow")
+from test_starts import wait_until_it_trains
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A checkout whose four runs have trained on two GPUs, and what was said; not to be changed."""
-    folder = tmp_path_factory.mktemp("trained")
-    checkout = Checkout(folder / "checkout")
+def test_no_more_runs_train_at_once_than_there_is_room_for(checkout, tmp_path):
     checkout.edit("config/studies/tiny.yaml", "seeds: [0]", "seeds: [0, 1]")
-    variables = {"CUDA_VISIBLE_DEVICES": "5,6", "TMPDIR": str(folder)}
-    study = checkout.start("--until", "train", cores="3", **variables)
+    variables = {"CUDA_VISIBLE_DEVICES": "5,6", "TMPDIR": str(tmp_path)}
+    study = checkout.start("--until", "train", "--printshellcmds", cores="4", **variables)
     output, _ = study.communicate(timeout=300)
     assert study.returncode == 0, output
-    return checkout, output
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, "two"])
-def test_runs_per_gpu_is_a_whole_number_from_one_on(value):
-    with pytest.raises(StudyError, match=r"config.yaml or --config: runs_per_gpu"):
-        read_settings({"study": "digits", "runs_per_gpu": value})
-
-
-def test_only_runs_of_one_gpu_share_it():
-    settings = read_settings({"study": "digits", "runs_per_gpu": "4"})
-    assert sharing(settings, gpus=1) == 4
-    with pytest.raises(StudyError, match=r"each takes 2 \(gpus in the study file\)"):
-        sharing(settings, gpus=2)
-    cpu = read_settings({"study": "digits", "runs_per_gpu": 4, "device": "cpu"})
-    assert sharing(cpu, gpus=2) == 1
-
-
-@pytest.mark.parametrize(
-    ("gpus", "runs_per_gpu", "cores", "said"),
-    [
-        ("0,1", 1, "8", "with 2 runs at once (2 GPUs; 8 cores"),
-        ("0,1", 2, "7", "with 4 runs at once (2 GPUs, 2 runs on each at most; 7 cores"),
-        ("0,1", 4, "3", "with 3 runs at once (2 GPUs, 4 runs on each at most; 3 cores"),
-        ("", 4, "3", "with 3 runs at once (3 cores"),
-    ],
-)
-def test_a_plan_knows_how_many_runs_there_is_room_for(trained, gpus, runs_per_gpu, cores, said):
-    config = "--config", "study=tiny", f"runs_per_gpu={runs_per_gpu}"
-    arguments = *config, "--cores", cores
-    process = trained[0].start("plan", *arguments, study="", cores="", CUDA_VISIBLE_DEVICES=gpus)
-    output, _ = process.communicate(timeout=100)
-    assert said in output
-    assert ("Shared GPUs" in output) == ("on each at most" in said), output
-
-
-def test_cores_are_divided_among_the_runs(checkout):
-    config = "--config", "study=tiny", "runs_per_gpu=2"
-    arguments = "--dry-run", "--printshellcmds", *config, "--cores", "9"
-    process = checkout.start(*arguments, study="", cores="", CUDA_VISIBLE_DEVICES="0,1")
-    output, _ = process.communicate(timeout=100)
-    assert output.count("--gpus 1 --runs-per-gpu 2") == 2
-    assert output.count("--threads 2 ") == 2
-    process = checkout.start(
-        "--dry-run", "-p", *arguments, study="", cores="", CUDA_VISIBLE_DEVICES=""
-    )
-    output, _ = process.communicate(timeout=100)
-    assert "posmlp.runs.gpus" not in output
-    assert output.count("--threads 1 ") == 2
-
-
-def test_no_more_runs_train_at_once_than_there_is_room_for(trained):
-    checkout, output = trained
+    assert output.count("--gpus 1 --runs-per-gpu 1") == 4
+    assert output.count("--threads 2 ") == 4  # cores are divided among the runs
     runs = (checkout.path / "results/runs/tiny").glob("*/seed*/metrics.json")
     metrics = [json.loads(path.read_text()) for path in runs]
     starts, ends = (

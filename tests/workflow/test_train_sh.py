@@ -64,9 +64,7 @@ def test_a_run_that_alone_was_stopped_is_started_again(shell):
     status, errors = shell.run("echo start $n; echo said $n >&2; [ $n -eq 3 ] || exit 75")
     assert (status, shell.num_starts) == (0, 3)
     assert errors.splitlines() == ["said 1", "said 2", "said 3"]
-    assert set(shell.logged) == {
-        *(f"{word} {n}" for word in ("start", "said") for n in (1, 2, 3))
-    }
+    assert set(shell.logged) == {*(f"{word} {n}" for word in ("start", "said") for n in (1, 2, 3))}
 
 
 def test_it_is_not_started_for_ever(shell):

@@ -1,23 +1,18 @@
-"""The DAG as a user meets it: it runs, it stands still, and it retrains exactly what changed."""
+"""The DAG of a finished study: everything is there, and exactly what has changed is made again."""
 
 import json
 import os
 import re
 import shutil
-import signal
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from checkout import Checkout
+from checkout import PARTS, Checkout
 
 from posmlp.analysis.figures.registry import FIGURES
 
-SHIPPED = sorted(
-    p.stem for p in Path(__file__).parents[2].joinpath("config/studies").glob("*.yaml")
-)
 pytestmark = pytest.mark.xdist_group("workflow")
 
 
@@ -33,7 +28,7 @@ def edited(checkout, name, old, new):
 
 
 def test_everything_comes_out(finished):
-    here = finished.path / "results/tiny"
+    here = finished.results / "tiny"
     runs = pd.read_csv(here / "runs.csv")
     assert list(zip(runs.variant, runs.seed, strict=True)) == [("sgu", 0), ("gqpe", 0)]
     for entry in FIGURES:
@@ -48,7 +43,7 @@ def test_everything_comes_out(finished):
     assert "All 13 passed" in (here / "checks.md").read_text()
     for kind in ("csv", "md", "tex"):
         assert "gqpe" in (here / f"tables/main.{kind}").read_text()
-    metrics = json.loads((finished.path / "results/runs/tiny/gqpe/seed0/metrics.json").read_text())
+    metrics = json.loads((finished.results / "runs/tiny/gqpe/seed0/metrics.json").read_text())
     assert runs.top1[1] == pytest.approx(metrics["test_top1"])
     assert json.loads((here / "tracked.json").read_text())["finished"] == 2
 
@@ -57,17 +52,22 @@ def test_a_second_start_does_nothing(finished):
     assert finished.planned() == {}
 
 
+def test_only_what_belongs_there_is_beside_the_results(finished):
+    """A shell that splits a name at its space would leave a file with the first part of it."""
+    ours = {*PARTS, finished.results.name, ".snakemake", "data"}
+    assert {path.name for path in finished.path.iterdir()} <= ours
+    assert {path.name for path in finished.path.parent.iterdir()} == {"checkout"}
+    assert "images/s" in (finished.results / "logs/tiny/calibrate.log").read_text()
+    assert (finished.results / "tiny/calibration.csv").exists()
+    assert "20,925,538" in (finished.results / "audit/audit.html").read_text()
+
+
 def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
     copy = tmp_path / "clone"
     kept = shutil.ignore_patterns(".snakemake*", "runs", "logs", "pages", "*.json", "mlflow*")
     shutil.copytree(finished.path, copy, ignore=kept)
-    assert (copy / "results/tiny/runs.csv").exists()
-    clone = Checkout(copy, fresh=False)
-    for tracking in ("live", "sync", "none"):
-        done = clone.snakemake(
-            "--dry-run", "--config", "study=tiny", f"tracking={tracking}", study=""
-        )
-        assert re.search(r"^train +2$", done.stdout, re.MULTILINE), done.stdout
+    assert (copy / finished.results.name / "tiny/runs.csv").exists()
+    assert Checkout(copy, fresh=False).planned()["train"] == 2
 
 
 def test_a_new_seed_or_row_trains_only_what_is_missing(finished):
@@ -111,7 +111,7 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
     with edited(finished, "config/studies/tiny.yaml", "reference: sgu", rule):
         again = ("tables", "comparison", "pages", "sync", "all")
         assert finished.planned() == dict.fromkeys(again, 1)
-    prepared = "results/tiny/prepared.json"
+    prepared = finished.results / "tiny/prepared.json"
     for name in ("posmlp/layers/gating.py", "config/studies/tiny.yaml", prepared):
         path = finished.path / name
         stat = path.stat()
@@ -121,22 +121,16 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
         os.utime(path, (stat.st_atime, stat.st_mtime))
 
 
-def test_who_tracks_is_no_part_of_a_run(finished):
-    without = ("--config", "study=tiny", "tracking=none")
-    done = finished.snakemake("--dry-run", *without, study="")
-    assert done.returncode == 0, done.stdout
-    assert not re.search(r"^(train|models|sync) ", done.stdout, re.MULTILINE), done.stdout
-
-
 def test_new_runs_are_trained_whatever_else_has_changed(finished):
     row = "gqpe\tA form\tgqpe\t4\n"
     with (
         edited(finished, "config/studies/tiny.tsv", row, row + "lrpe\tA table\tlrpe\t1\n"),
         edited(finished, "config/studies/tiny.yaml", "title: Tiny", "title: Another"),
     ):
-        elsewhere = "data_root=elsewhere", "tracking=sync"
+        elsewhere = "data_root=elsewhere", "tracking=false"
         done = finished.snakemake("--dry-run", "--config", "study=tiny", *elsewhere, study="")
         assert re.search(r"^train +1$", done.stdout, re.MULTILINE), done.stdout
+        assert not re.search(r"^sync ", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
@@ -148,7 +142,7 @@ def test_a_colour_redraws_the_figures_and_retrains_nothing(finished):
 
 
 def test_results_of_other_code_are_not_taken_for_these(finished, tmp_path):
-    """Without Snakemake's own notes nothing says that a run is stale, except its key."""
+    """Without Snakemake's own notes only its key says that a run is out of date."""
     copy = tmp_path / "copy"
     shutil.copytree(finished.path, copy, ignore=shutil.ignore_patterns(".snakemake"))
     other = Checkout(copy, fresh=False)
@@ -162,7 +156,7 @@ def test_results_that_fail_a_check_are_not_finished_and_say_why(finished, tmp_pa
     copy = tmp_path / "copy"
     shutil.copytree(finished.path, copy)
     other = Checkout(copy, fresh=False)
-    metrics = copy / "results/runs/tiny/gqpe/seed0/metrics.json"
+    metrics = copy / finished.results.name / "runs/tiny/gqpe/seed0/metrics.json"
     metrics.write_text(metrics.read_text().replace('"code_version": "', '"code_version": "0ther'))
     done = other.snakemake()
     assert done.returncode != 0
@@ -171,128 +165,18 @@ def test_results_that_fail_a_check_are_not_finished_and_say_why(finished, tmp_pa
     assert "Not true: All runs were trained by one version of the code." in done.stdout
     assert "gqpe seed 0\n    To do: train these runs again" in done.stdout
     assert "Traceback" not in done.stdout
-    assert not (copy / "results/tiny/checks.md").exists()
-    assert (copy / "results/tiny/tables/main.md").exists()
+    here = copy / finished.results.name / "tiny"
+    assert not (here / "checks.md").exists()
+    assert (here / "tables/main.md").exists()
 
 
-@pytest.mark.parametrize("study", SHIPPED)
-def test_every_shipped_study_passes_a_dry_run(checkout, study):
-    done = checkout.snakemake("--dry-run", "--quiet", study=study)
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "words"),
-    [
-        ("tiny.yaml", "weight_decay", "weight_deacy", ["recipe.weight_deacy", "weight_decay"]),
-        ("tiny.yaml", "seeds: [0]", "seeds: [0]\nseeds: [1]", ["seeds", "twice"]),
-        ("tiny.tsv", "gqpe\t4", "gpqe\t4", ["model.gate", "allowed: sgu"]),
-        ("tiny.tsv", "gqpe\t4", "gqpe\t7", ["model.groups", "allowed: 1, 2, 4"]),
-        ("tiny.tsv", "gqpe\tA", "g/pe\tA", ["g/pe", "letters, digits"]),
-        ("tiny.yaml", "name: gmlp_posgu_xs1_8", "name: posmlp_xs_28", ["img_size", "works"]),
-    ],
-)
-def test_a_users_mistake_is_named_and_nothing_is_written(checkout, name, old, new, words):
-    checkout.edit(f"config/studies/{name}", old, new)
-    done = checkout.snakemake()
-    assert done.returncode != 0
-    for word in [name, *words]:
-        assert word in done.stdout
-    assert "Traceback" not in done.stdout
-    assert not (checkout.path / "results").exists()
-
-
-def test_an_unknown_key_of_the_command_line_is_named(checkout):
-    done = checkout.snakemake("--dry-run", "--config", "study=tiny", "reslts=x", study="")
-    assert done.returncode != 0
-    assert "reslts" in done.stdout
-    assert "results" in done.stdout
-
-
-def test_missing_data_is_reported_before_any_training(checkout):
-    done = checkout.snakemake(study="imagenet_gmlp")
-    assert done.returncode != 0
-    assert "data_root" in done.stdout
-    assert not (checkout.path / "results/runs").exists()
-
-
-def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout):
-    checkout.edit(
-        "posmlp/training/engine.py",
-        "trainer.loss_sum += loss.detach()",
-        "trainer.loss_sum += loss.detach() * (float('nan') if config.variant == 'gqpe' else 1)",
-    )
-    done = checkout.snakemake("--retries", "2")  # as on a cluster
-    assert done.returncode != 0
-    assert "training has diverged" in done.stdout
-    assert done.stdout.count("error: not tried again before the next start") == 2
-    log = (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
-    assert "training has diverged" in log
-    assert (checkout.path / "results/runs/tiny/sgu/seed0/metrics.json").exists()
-    assert not (checkout.path / "results/runs/tiny/gqpe/seed0/metrics.json").exists()
-    again = checkout.snakemake("--until", "train")
-    assert "training has diverged" in again.stdout
-    assert "Trying to restart" not in again.stdout
-
-
-@pytest.fixture
-def long(checkout):
-    """A checkout whose two runs take a while, and the folder of one of them."""
-    checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 60")
-    return checkout, checkout.path / "results/runs/tiny/gqpe/seed0"
-
-
-def wait_until_it_trains(folder, study):
-    """Wait for the first rows of a run's history; return the trainer's process id."""
-    deadline = time.monotonic() + 120
-    while not (folder / "history.csv").exists():
-        assert study.poll() is None, study.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return json.loads((folder / ".lock").read_text())["pid"]
-
-
-def test_a_stopped_run_is_started_again_and_goes_on(long):
-    checkout, folder = long
-    study = checkout.start()
-    os.kill(wait_until_it_trains(folder, study), signal.SIGTERM)
-    output, _ = study.communicate(timeout=300)
-    assert study.returncode == 0, output
-    assert json.loads((folder / "metrics.json").read_text())["num_starts"] == 2
-    assert (
-        "going on at epoch"
-        in (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
-    )
-
-
-def test_an_interrupted_study_goes_on_at_the_next_start(long):
-    checkout, folder = long
-    study = checkout.start("--until", "train")  # another job may be where Python itself starts
-    wait_until_it_trains(folder, study)
-    os.killpg(study.pid, signal.SIGINT)  # Ctrl-C
-    output, _ = study.communicate(timeout=120)
-    assert study.returncode != 0
-    assert "Traceback" not in output
-    assert list(folder.glob("checkpoint-*.pt"))
-    assert not (folder / "metrics.json").exists()
-    done = checkout.snakemake()
-    assert done.returncode == 0, done.stdout
-    metrics = json.loads((folder / "metrics.json").read_text())
-    assert (metrics["num_starts"], metrics["epochs"]) == (2, 60)
-
-
-def test_a_checkout_in_a_folder_with_spaces_and_letters_of_all_kinds(tmp_path):
-    checkout = Checkout(tmp_path / "résultats d'été 数据" / "checkout")
-    done = checkout.snakemake()
-    assert done.returncode == 0, done.stdout
-    assert (checkout.path / "results/tiny/tables/main.csv").exists()
-
-
-def test_a_store_that_does_not_answer_fails_nothing(checkout):
-    done = checkout.snakemake(MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    assert done.returncode == 0, done.stdout
-    assert "warning: MLflow" in done.stdout
-    assert (checkout.path / "results/tiny/tables/main.csv").exists()
+def test_the_audit_follows_the_runs(finished):
+    assert finished.planned("audit") == {}
+    runs = finished.results / "imagenet_posmlp/runs.csv"
+    runs.parent.mkdir()
+    runs.write_text("variant,seed,top1\n")
+    assert finished.planned("audit") == {"audit": 1}
+    shutil.rmtree(runs.parent)
 
 
 def test_the_report_is_one_file_with_everything_in_it(finished, tmp_path):

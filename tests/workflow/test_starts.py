@@ -1,0 +1,175 @@
+"""Starts that go wrong, are interrupted or meet each other: what is said and what is left."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+SHIPPED = Path(__file__).parents[2].joinpath("config/studies").glob("*.yaml")
+
+
+def test_every_shipped_study_passes_a_dry_run(checkout):
+    for study in SHIPPED:
+        done = checkout.snakemake("--dry-run", "--quiet", study=study.stem)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("tiny.yaml", "weight_decay", "weight_deacy", ["recipe.weight_deacy", "weight_decay"]),
+        ("tiny.yaml", "seeds: [0]", "seeds: [0]\nseeds: [1]", ["seeds", "twice"]),
+        ("tiny.tsv", "gqpe\t4", "gpqe\t4", ["model.gate", "allowed: sgu"]),
+        ("tiny.tsv", "gqpe\t4", "gqpe\t7", ["model.groups", "allowed: 1, 2, 4"]),
+        ("tiny.tsv", "gqpe\tA", "g/pe\tA", ["g/pe", "letters, digits"]),
+        ("tiny.yaml", "name: gmlp_posgu_xs1_8", "name: posmlp_xs_28", ["img_size", "works"]),
+    ],
+)
+def test_a_users_mistake_is_named_and_nothing_is_written(checkout, name, old, new, words):
+    checkout.edit(f"config/studies/{name}", old, new)
+    done = checkout.snakemake()
+    assert done.returncode != 0
+    for word in [name, *words]:
+        assert word in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (checkout.path / "results").exists()
+
+
+def test_an_unknown_key_of_the_command_line_is_named(checkout):
+    done = checkout.snakemake("--dry-run", "--config", "study=tiny", "reslts=x", study="")
+    assert done.returncode != 0
+    assert "reslts" in done.stdout
+    assert "results" in done.stdout
+
+
+def test_missing_data_is_reported_before_any_training(checkout):
+    done = checkout.snakemake(study="imagenet_gmlp")
+    assert done.returncode != 0
+    assert "data_root" in done.stdout
+    assert not (checkout.path / "results/runs").exists()
+
+
+def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout):
+    fault = "loss.detach() * (float('nan') if config.variant == 'gqpe' else 1)"
+    engine = "posmlp/training/engine.py"
+    checkout.edit(engine, "trainer.loss_sum += loss.detach()", f"trainer.loss_sum += {fault}")
+    done = checkout.snakemake()
+    assert done.returncode != 0
+    log = "results/logs/tiny/train/gqpe-seed0.log"
+    summary = rf"failed: gqpe-seed0: the training loss is nan .* \(log: {log}\)"
+    assert re.search(f"{summary}\ntiny: 1 of 2 runs finished\n", done.stdout), done.stdout
+    assert "error: the training loss is nan" in (checkout.path / log).read_text()
+    for banner in ("Select jobs", "Finished jobid", "Error in rule", "RuleException"):
+        assert banner not in done.stdout
+    assert len(done.stdout.splitlines()) < 15, done.stdout
+    assert "Error in rule train" in next((checkout.path / ".snakemake/log").iterdir()).read_text()
+    checkout.edit(engine, fault, "loss.detach()")
+    done = checkout.snakemake("--until", "train")
+    assert "tiny: 2 of 2 runs finished" in done.stdout
+
+
+@pytest.fixture
+def long(checkout):
+    """A checkout whose two runs take a while, and the folder of one of them."""
+    checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 60")
+    return checkout, checkout.path / "results/runs/tiny/gqpe/seed0"
+
+
+def wait_until_it_trains(folder, study):
+    """Wait for the first rows of a run's history; return the trainer's process id."""
+    deadline = time.monotonic() + 120
+    while not (folder / "history.csv").exists():
+        assert study.poll() is None, study.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return json.loads((folder / ".lock").read_text())["pid"]
+
+
+def test_a_stopped_run_is_started_again_and_goes_on(long):
+    checkout, folder = long
+    study = checkout.start()
+    os.kill(wait_until_it_trains(folder, study), signal.SIGTERM)
+    output, _ = study.communicate(timeout=300)
+    assert study.returncode == 0, output
+    assert json.loads((folder / "metrics.json").read_text())["num_starts"] == 2
+    assert (
+        "going on at epoch"
+        in (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
+    )
+
+
+@pytest.mark.parametrize("stop", [os.kill, os.killpg])  # kill -INT, and Ctrl-C in a terminal
+def test_an_interrupted_study_goes_on_at_the_next_start(long, stop):
+    checkout, folder = long
+    study = checkout.start("--until", "train")  # another job may be where Python itself starts
+    wait_until_it_trains(folder, study)
+    stop(study.pid, signal.SIGINT)
+    output, _ = study.communicate(timeout=120)
+    assert study.returncode != 0
+    assert "Stopping: press Ctrl-C once and wait" in output
+    assert "tiny: 0 of 2 runs finished" in output
+    assert "Traceback" not in output
+    assert list(folder.glob("checkpoint-*.pt"))
+    assert not (folder / "metrics.json").exists()
+    done = checkout.snakemake("--until", "train")
+    assert done.returncode == 0, done.stdout
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["num_starts"], metrics["epochs"]) == (2, 60)
+
+
+def test_a_second_start_of_a_study_is_refused_and_says_who_runs_it(long):
+    checkout, folder = long
+    study = checkout.start("--until", "train")
+    wait_until_it_trains(folder, study)
+    second = checkout.snakemake()
+    assert second.returncode == 1
+    assert f"the study is running already: process {study.pid} on" in second.stdout
+    assert second.stdout.endswith("Nothing has been started.\n")
+    for looks in (["--dry-run"], ["audit"]):
+        done = checkout.snakemake(*looks)
+        assert done.returncode == 0, done.stdout
+    study.kill()
+    study.communicate()
+    third = checkout.snakemake("--until", "train")  # after a kill nothing has to be unlocked
+    assert third.returncode == 0, third.stdout
+    assert (folder / "metrics.json").exists()
+
+
+def test_a_results_folder_that_cannot_be_written_is_named(checkout):
+    (checkout.path / "results").write_text("not a folder")
+    done = checkout.snakemake("--until", "train")
+    assert done.returncode == 1
+    assert "results" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_profile_says_where_slurm_is_missing(checkout):
+    nowhere = checkout.path / "bin"
+    nowhere.mkdir()
+    for name in ("bash", "which"):
+        (nowhere / name).symlink_to(f"/usr/bin/{name}")
+    done = checkout.snakemake("--profile", "slurm", PATH=str(nowhere))
+    assert done.returncode == 1
+    assert "login node" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_wrong_published_number_is_one_line_and_no_studys_concern(checkout):
+    table = "workflow/resources/published.csv"
+    checkout.edit(table, "19.4,M", "~19,M")
+    done = checkout.snakemake("audit")
+    assert done.returncode == 1
+    assert f"error: {table}, row 2, column value: should be a plain number" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert checkout.planned()["train"] == 2
+
+
+def test_a_store_that_does_not_answer_fails_nothing(checkout):
+    done = checkout.snakemake(MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stdout
+    assert "warning: MLflow" in done.stdout
+    assert (checkout.path / "results/tiny/tables/main.csv").exists()

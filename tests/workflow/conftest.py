@@ -19,6 +19,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """
     folder = tmp_path_factory.mktemp("finished") / "résultats d'été 数据"
     checkout = Checkout(folder / "checkout", results="Zoë's results")
-    done = checkout.snakemake("all", "calibrate", "audit")
-    assert done.returncode == 0, done.stdout
+    for targets in (["all", "calibrate"], ["audit"]):  # the audit reads what the study has written
+        done = checkout.snakemake(*targets)
+        assert done.returncode == 0, done.stdout
     return checkout

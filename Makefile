@@ -69,7 +69,7 @@ test-slurm: env ## start a real Slurm on this machine, run the tests of slurm/ o
 	bash tests/cluster/run.sh $(ARGS)
 
 faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
-	$(BIN)/python -m posmlp.faults --faults $(FAULTS)
+	$(BIN)/python -m tests.faults --faults $(FAULTS)
 
 bench: env ## measure speed beside the released formulation and timm's models (minutes)
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from timm.data import create_transform
 
-from posmlp.training.streamed import ImageFiles
+from posmlp.training.file_batches import ImageFiles
 
 SIZE = (500, 375)  # the usual one in ImageNet
 NUM_IMAGES = 48

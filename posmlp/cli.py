@@ -23,16 +23,17 @@ def train(arguments: Namespace) -> None:
     import torch
 
     from posmlp.runs.execute import execute
-    from posmlp.runs.watch import Watch
+    from posmlp.runs.interrupts import Interrupts
     from posmlp.training.distributed import join_world, leave_world
 
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["posmlp", *sys.argv[1:]])
-    with Watch(arguments.checkpoint_minutes) as watch:
+    with Interrupts(arguments.checkpoint_minutes) as interrupts:
         world = join_world(arguments.device)
-        metrics = execute(config, arguments.results, arguments.data_root, world, command, watch)
+        folders = arguments.results, arguments.data_root
+        metrics = execute(config, *folders, world, command, interrupts)
         leave_world(world)
-    if not world.first:
+    if not world.is_rank0:
         return
     done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())
     print(
@@ -43,11 +44,11 @@ def train(arguments: Namespace) -> None:
 
 
 def prepare(arguments: Namespace) -> None:
-    from posmlp.preparation import prepare_data
+    from posmlp.data.prepare import prepare_study
 
     study = load_study(arguments.study)
     record = arguments.results / study.name / "prepared.json"
-    prepare_data(study, str(arguments.data_root), record)
+    prepare_study(study, str(arguments.data_root), record)
 
 
 def calibrate(arguments: Namespace) -> None:
@@ -64,10 +65,10 @@ def calibrate(arguments: Namespace) -> None:
     rows = []
     for config in study.configs.values():
         rows.append(calibrate(config, arguments.data_root, world, process_s))
-        if world.first:
+        if world.is_rank0:
             speed = config.recipe.batch_size / rows[-1].step_s
             print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
-    if world.first:
+    if world.is_rank0:
         write_calibrations(arguments.file, rows)
     leave_world(world)
 

@@ -99,7 +99,7 @@ def _allowed(schema: dict) -> str:
     if "anyOf" in schema:
         return " or ".join(_allowed(option) for option in schema["anyOf"])
     if "enum" in schema:
-        return ", ".join(schema["enum"])
+        return ", ".join(map(str, schema["enum"]))
     if "prefixItems" in schema:
         return f"list of {len(schema['prefixItems'])} numbers > 0"
     if "items" in schema:

@@ -22,7 +22,6 @@ NEEDED = {
     ("posmlp.study",): set(),
     ("posmlp", "sync", "--results", "no-results"): set(),
     ("posmlp.released", "--help"): NETWORKS,
-    ("posmlp.faults", "--help"): NETWORKS,
 }
 # Of the rules' scripts, before they begin; those that read networks import torch when they do.
 SCRIPTS = {

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from posmlp.data.download import explained
-from posmlp.data.images import DataError, Images, Split
+from posmlp.data.images import DataError, Images, SourceSplit
 
 
-def read_cifar(class_name: str, root: Path, split: Split) -> Images:
-    """Return the split as torchvision's class of that name reads and checks it.
+def read_cifar(class_name: str, root: Path, split: SourceSplit) -> Images:
+    """Read the split as torchvision's class of that name reads and checks it.
 
     `root` holds the unpacked folder or is that folder; only where it is absent it is unpacked from
     the archive in `root`, or downloaded.

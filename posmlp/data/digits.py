@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posmlp.data.images import DataError, Images, Split
+from posmlp.data.images import DataError, Images, SourceSplit
 from posmlp.data.subsets import first_ranked, shuffled_within_classes
 
 # Pixels are stored as 0..16; times 15 they use 0..240 of uint8, without rounding.
@@ -15,8 +15,8 @@ _TEST_PER_CLASS = 50
 _SPLIT_SEED = 0
 
 
-def read_digits(root: Path, split: Split) -> Images:
-    """Return the split; `root` is not looked at, the images come with scikit-learn."""
+def read_digits(root: Path, split: SourceSplit) -> Images:
+    """Read the split; `root` is not looked at, the images come with scikit-learn."""
     table = np.loadtxt(_bundled_file(), delimiter=",", dtype=np.int64)  # 64 pixels and the digit
     images_NHWC = (table[:, :-1] * _PIXEL_SCALE).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels_N = table[:, -1]

@@ -6,9 +6,9 @@ import numpy as np
 
 from posmlp.data.download import explained
 from posmlp.data.idx import read_idx
-from posmlp.data.images import DataError, Images, Split
+from posmlp.data.images import DataError, Images, SourceSplit
 
-_PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
+_PREFIXES: dict[SourceSplit, str] = {"train": "train", "test": "t10k"}
 _FILES = tuple(
     f"{p}-{kind}-ubyte" for p in _PREFIXES.values() for kind in ("images-idx3", "labels-idx1")
 )
@@ -24,8 +24,8 @@ def search_folders(root: Path) -> tuple[Path, ...]:
     return (root, _torchvision_folder(root), root / "fashion", _DEBIAN)
 
 
-def read_fashion(root: Path, split: Split) -> Images:
-    """Return the split from the first search folder with any of the files, or download it."""
+def read_fashion(root: Path, split: SourceSplit) -> Images:
+    """Read the split from the first search folder with any of the files, or download it."""
     folder = next((f for f in search_folders(root) if any(_paths(f).values())), None)
     if folder is None:
         folder = _download(root)

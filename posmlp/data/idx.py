@@ -15,7 +15,7 @@ from posmlp.data.images import DataError
 
 
 def read_idx(path: Path, num_dims: int) -> np.ndarray:
-    """Return the uint8 array of an idx file, plain or compressed (.gz)."""
+    """Read the uint8 array of an idx file, plain or compressed (.gz)."""
     content = _content(path)
     start = 4 + 4 * num_dims
     magic = bytes([0, 0, 8, num_dims])

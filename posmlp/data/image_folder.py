@@ -1,125 +1,194 @@
-"""ImageNet as a folder of images: root/train/<class>/*.JPEG and root/val/<class>/*.JPEG."""
+"""Labelled image files: train/<class>/** and val/<class>/** (or test/), in a folder or archive.
+
+A label is the position of its class among the sorted class folders of train. Where a split has a
+table `<split>_annotations.txt` (Tiny ImageNet's val), that names the class of each image instead.
+"""
 
 import hashlib
-import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from posmlp.data.images import DataError, Split
+from posmlp.data.file_tree import NUM_THREADS, FolderTree, Read
+from posmlp.data.image_reader import (
+    COUNTED,
+    IMAGE_SUFFIXES,
+    UnreadableImage,
+    printable,
+    read_image,
+    too_many_unreadable,
+)
+from posmlp.data.images import DataError, Images, SourceSplit
 
-SPLIT_FOLDERS: dict[Split, str] = {"train": "train", "test": "val"}
-_IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
-_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
-# A network file system answers many requests at once; one after the other takes many minutes.
-_NUM_THREADS = 16
-
-
-class Listing(NamedTuple):
-    """The names in one folder, each kind sorted; hidden ones are left out."""
-
-    folders: list[str]
-    images: list[str]
-    archives: list[str]
+CHUNK = 1_024  # files that are read ahead of decoding
 
 
-class SplitListing(NamedTuple):
-    """The names in the folder of a split, and those in each of its class folders."""
-
-    top: Listing
-    classes: dict[str, Listing]
-
-    @property
-    def num_images_by_class(self) -> dict[str, int]:
-        """Images directly in each class folder."""
-        return {name: len(listing.images) for name, listing in self.classes.items()}
-
-    @property
-    def num_images(self) -> int:
-        """Images in all class folders."""
-        return sum(self.num_images_by_class.values())
-
-
-def list_folder(folder: Path) -> Listing:
-    """Sort the names in a folder by kind, without asking for more than the names of the images."""
-    listing = Listing([], [], [])
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name.lower()
-                if name.startswith("."):
-                    continue
-                if name.endswith(_IMAGE_SUFFIXES):
-                    listing.images.append(entry.name)
-                elif name.endswith(_ARCHIVE_SUFFIXES):
-                    listing.archives.append(entry.name)
-                elif entry.is_dir():
-                    listing.folders.append(entry.name)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check data_root") from None
-    return Listing(*map(sorted, listing))
-
-
-def list_split(folder: Path) -> SplitListing:
-    """List the folder of a split and all its class folders."""
-    top = list_folder(folder)
-    with ThreadPoolExecutor(_NUM_THREADS) as threads:
-        listings = threads.map(lambda name: list_folder(folder / name), top.folders)
-        return SplitListing(top, dict(zip(top.folders, listings, strict=True)))
-
-
-def imagenet_samples(
-    root: str | Path,
-    split: Split,
-    choose: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> tuple[list[str], np.ndarray, list[str]]:
-    """Return paths and labels (int64) of the chosen images, by class and name, and the classes.
-
-    A label is the place of its class among the sorted class folders of the train split.
+@dataclass(frozen=True, eq=False)
+class LabelledFiles:
+    """The image files of one split, by class and name.
 
     Args:
-        choose: takes the labels of all images and returns indices; None: all.
+        names: in the tree.
+        others: files in class folders whose ending is not that of an image.
     """
-    root = Path(root).expanduser()
-    folder = root / SPLIT_FOLDERS[split]
-    class_names = list_folder(root / SPLIT_FOLDERS["train"]).folders
+
+    tree: FolderTree
+    names: list[str]
+    labels_N: np.ndarray  # noqa: N815
+    class_names: list[str]
+    others: list[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def paths(self) -> list[str]:
+        return [self.tree.path(name) for name in self.names]
+
+    def take(self, indices: np.ndarray) -> "LabelledFiles":
+        names = [self.names[index] for index in indices.tolist()]
+        return replace(self, names=names, labels_N=self.labels_N[indices])
+
+    @cached_property
+    def sizes(self) -> list[int | None]:
+        """Bytes of each file; None for a link to nothing."""
+        with ThreadPoolExecutor(NUM_THREADS) as threads:
+            return list(threads.map(self.tree.size, self.names))
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits over names, labels and sizes."""
+        return _digest(self, ["missing" if size is None else str(size) for size in self.sizes])
+
+
+def evaluation_folder(tree: FolderTree) -> str:
+    """Name the folder of the test images: val, or test where there is no val."""
+    return "val" if tree.has("val") or not tree.has("test") else "test"
+
+
+def labelled_files(
+    tree: FolderTree, split: SourceSplit, class_names: list[str] | None = None
+) -> LabelledFiles:
+    """List a split's images.
+
+    Args:
+        class_names: by label; None: the split's own class folders, sorted.
+
+    Raises:
+        DataError: there is no image, one has no class, or a class is not among `class_names`.
+    """
+    folder = "train" if split == "train" else evaluation_folder(tree)
+    where = printable(tree.path(folder))
+    names = [name.removeprefix(f"{folder}/") for name in tree.names(folder)]
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    table = f"{folder}_annotations.txt"
+    if table in names:
+        class_of = _read_table(tree, f"{folder}/{table}")
+        classes = [class_of.get(name.rpartition("/")[2], "") for name in images]
+    else:
+        classes = [name.partition("/")[0] if "/" in name else "" for name in images]
+    if loose := [name for name, label in zip(images, classes, strict=True) if not label]:
+        raise DataError(
+            f"{where}: {len(loose):,} images without a class ({some(loose)}); move each into the "
+            f"folder of its class, {folder}/<class>/"
+        )
+    if not images:
+        raise DataError(f"{where}: holds no image; {COUNTED}")
+    if class_names is None:
+        class_names = sorted({name.partition("/")[0] for name in names if "/" in name})
     label_of = {name: label for label, name in enumerate(class_names)}
-    listing = list_split(folder)
-    if unknown := sorted(listing.classes.keys() - label_of.keys()):
-        raise DataError(f"{folder}: classes without a folder in train: {', '.join(unknown[:5])}")
-    paths = [
-        f"{folder}/{name}/{image}"
-        for name, names in listing.classes.items()
-        for image in names.images
-    ]
-    labels_N = np.repeat(
-        np.array([label_of[name] for name in listing.classes], dtype=np.int64),
-        list(listing.num_images_by_class.values()),
+    if unknown := sorted(set(classes) - label_of.keys()):
+        raise DataError(f"{where}: classes without a folder in train: {some(unknown)}")
+    counted = {*images, table}
+    return LabelledFiles(
+        tree,
+        [f"{folder}/{name}" for name in images],
+        np.array([label_of[name] for name in classes], dtype=np.int64),
+        class_names,
+        [f"{folder}/{name}" for name in names if name not in counted and not name.endswith("/")],
     )
-    if choose is None:
-        return paths, labels_N, class_names
-    chosen = choose(labels_N)
-    return [paths[index] for index in chosen.tolist()], labels_N[chosen], class_names
 
 
-def split_digest(root: Path, split: Split) -> str:
-    """16 hex digits over the names and sizes in bytes of a split's images."""
-    folder = root / SPLIT_FOLDERS[split]
+def _read_table(tree: FolderTree, name: str) -> dict[str, str]:
+    """Read image and class, the first two columns of a table that tabs separate."""
+    ((_, read),) = tree.readers([name])
+    rows = [line.split("\t") for line in read().decode("utf-8", "replace").splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
 
-    def names_and_sizes(item: tuple[str, Listing]) -> str:
-        name, listing = item
-        sizes = [os.stat(f"{folder}/{name}/{image}").st_size for image in listing.images]
-        pairs = zip(listing.images, sizes, strict=True)
-        return "".join(f"{name}/{image} {size}\n" for image, size in pairs)
 
+def load_images(files: LabelledFiles, size: int, in_chans: int, max_unreadable: int) -> Images:
+    """Decode all files into memory, centre-cropped to squares of `size` pixels a side.
+
+    Raises:
+        DataError: more files than `max_unreadable` cannot be decoded; it names them.
+    """
+    pixels_NHWC = np.zeros((len(files), size, size, in_chans), dtype=np.uint8)
+    digests = [""] * len(files)
+    reasons: dict[str, str] = {}
+    mode = "L" if in_chans == 1 else "RGB"
+
+    def load(item: tuple[int, Read]) -> None:
+        position, read = item
+        try:
+            content = read()
+        except OSError as error:
+            reasons[files.names[position]] = error.strerror or str(error)
+            return
+        digests[position] = hashlib.sha256(content).hexdigest()
+        try:
+            image = _fitted(read_image(content, mode), size)
+        except UnreadableImage as error:
+            reasons[files.names[position]] = str(error)
+            return
+        pixels_NHWC[position] = np.asarray(image).reshape(size, size, in_chans)
+
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        items = files.tree.readers(files.names)
+        while chunk := list(islice(items, CHUNK)):
+            list(threads.map(load, chunk))
+    unreadable = {files.tree.path(n): reasons[n] for n in files.names if n in reasons}
+    if len(unreadable) > max_unreadable:
+        raise DataError(too_many_unreadable(unreadable, max_unreadable))
+    kept = np.array([name not in reasons for name in files.names])
+    return Images(
+        pixels_NHWC if kept.all() else pixels_NHWC[kept],
+        files.labels_N[kept],
+        str(files.tree.root),
+        _digest(files, digests),
+        tuple(unreadable),
+    )
+
+
+def _fitted(image: Image.Image, size: int) -> Image.Image:
+    if image.size == (size, size):
+        return image
+    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def _digest(files: LabelledFiles, facts: list[str]) -> str:
+    """16 hex digits over names, labels and a fact of each file; names may not be UTF-8."""
     sha256 = hashlib.sha256()
-    try:
-        with ThreadPoolExecutor(_NUM_THREADS) as threads:
-            for lines in threads.map(names_and_sizes, list_split(folder).classes.items()):
-                sha256.update(lines.encode())
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+    for name, label, fact in zip(files.names, files.labels_N.tolist(), facts, strict=True):
+        sha256.update(f"{name} {label} {fact}\n".encode("utf-8", "surrogateescape"))
     return sha256.hexdigest()[:16]
+
+
+def some(names: list[str], num: int = 5) -> str:
+    """Name the first few of many, for a message."""
+    rest = f" and {len(names) - num:,} more" if len(names) > num else ""
+    return ", ".join(map(printable, names[:num])) + rest
+
+
+def endings(paths: list[str]) -> str:
+    """Count files by ending, for a message: `.txt (200), .csv (1)`."""
+    counts: dict[str, int] = {}
+    for path in paths:
+        suffix = Path(path).suffix.lower() or "none"
+        counts[suffix] = counts.get(suffix, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{printable(suffix)} ({num:,})" for suffix, num in ordered)

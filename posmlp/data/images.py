@@ -5,16 +5,16 @@ Shape letters: N images, H rows, W columns, C channels.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
-Part = Literal["train", "validation", "test"]  # what a run makes of the two splits
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
+SourceSplit = Literal["train", "test"]  # what a data set comes in
+SOURCE_SPLITS: tuple[SourceSplit, ...] = ("train", "test")
+Split = Literal["train", "validation", "test"]  # what a run makes of these
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class DataError(ValueError):
@@ -23,11 +23,20 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Images (uint8) with their labels (int64) and, in words, where they were read."""
+    """Images (uint8) with their labels (int64).
+
+    Args:
+        source: where they were read, for people.
+        files_digest: of the image files that they were decoded from, if any. Pixels of one file
+            may differ between versions of a decoder, so they cannot identify the files.
+        unreadable: files that could not be decoded and are left out.
+    """
 
     images_NHWC: np.ndarray  # noqa: N815
     labels_N: np.ndarray  # noqa: N815
     source: str
+    files_digest: str | None = None
+    unreadable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.images_NHWC.dtype == np.uint8
@@ -39,8 +48,8 @@ class Images:
         return len(self.labels_N)
 
     def take(self, indices: np.ndarray) -> "Images":
-        """Return the images at `indices`, in that order."""
-        return Images(self.images_NHWC[indices], self.labels_N[indices], self.source)
+        """Select the images at `indices`, in that order."""
+        return replace(self, images_NHWC=self.images_NHWC[indices], labels_N=self.labels_N[indices])
 
     @cached_property
     def digest(self) -> str:
@@ -52,6 +61,6 @@ class Images:
 
 
 def dataset_digest(digests: Mapping[str, str]) -> str:
-    """One digest (16 hex digits) from the digest of each split."""
+    """Combine the digests of all splits into one of 16 hex digits."""
     text = "\n".join(f"{split} {digests[split]}" for split in sorted(digests))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,47 +1,105 @@
-"""The first step of a study: get the data set, check it once, and say in figures what it is."""
+"""The first step of a study: get its data, check them once, and record what they are.
 
+A step of its own and no rule above `train`: where such a rule runs again, Snakemake 9.27 asks none
+of the jobs below it whether it has a reason of its own (`ancient` makes no difference), and a start
+with a new store and changed settings would leave the changed runs as they are.
+"""
+
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from posmlp.data.folder_check import FolderExpectation, check_image_folder
-from posmlp.data.image_folder import split_digest
-from posmlp.data.images import SPLITS, DataError, dataset_digest
-from posmlp.data.sources import DATASETS, DataSource
+from posmlp.data.data_set import open_data
+from posmlp.data.folder_check import check_image_folder
+from posmlp.data.image_folder import LabelledFiles, endings
+from posmlp.data.image_reader import COUNTED, too_many_unreadable
+from posmlp.data.images import DataError, Images
+from posmlp.data.sources import DATASETS
+
+if TYPE_CHECKING:
+    from posmlp.study import Study
+    from posmlp.study.data_settings import Data
+    from posmlp.study.recipe_settings import Augment
+
+CHECKED = {"name", "image_size", "num_classes", "in_chans", "max_unreadable", "digest"}
 
 
-def prepare(
-    name: str, root: str | Path, expected: FolderExpectation | None = None
-) -> dict[str, object]:
-    """Check the data set, downloading it where that is possible, and return its facts for JSON.
+def prepare_study(study: "Study", data_root: str | Path, record: Path) -> None:
+    """Check a study's data sets, downloading what can be; once per folder, as `record` notes.
 
-    Keys: name, title, source (folder), num_images and digests (by split), digest, num_classes,
-    class_names, in_chans, image_size. `expected` replaces what an image folder should hold.
+    Raises:
+        DataError: data are missing or are not what they should be.
     """
-    if name not in DATASETS:
-        raise DataError(f"data.name: allowed are {', '.join(DATASETS)}, found {name!r}")
-    source = DATASETS[name]
-    held = _arrays(source, root) if source.in_memory else _folder(source, root, expected)
+    wanted: dict[str, tuple[Data, Augment]] = {}
+    for config in study.configs.values():
+        data, augment = config.data, config.recipe.augment
+        facts = data.model_dump(mode="json", include=CHECKED) | {"in_files": augment.needs_files}
+        wanted.setdefault(json.dumps(facts), (data, augment))
+    asked = {"data": [json.loads(facts) for facts in wanted], "root": str(data_root)}
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")).get("asked") == asked:
+        return
+    found = []
+    for data, augment in wanted.values():
+        print(f"Checking the data: {data.name}", flush=True)
+        found.append(prepare(data, augment, data_root))
+        print(f"{data.name}: {described(found[-1])}", flush=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"asked": asked, "found": found}, indent=2) + "\n", "utf-8")
+
+
+def prepare(data: "Data", augment: "Augment", root: str | Path) -> dict[str, object]:
+    """Check one data set, downloading it where that is possible, and return its facts for JSON."""
+    source = DATASETS[data.name]
+    if source.expected:
+        check_image_folder(root, source.expected)
+    opened = open_data(data, augment, root)
+    splits = {"train": opened.train, "test": opened.test}
+    unreadable = {
+        split: _unreadable(images, data.max_unreadable) for split, images in splits.items()
+    }
     return {
-        "name": source.name,
+        "name": data.name,
         "title": source.title,
-        **held,
-        "digest": dataset_digest(held["digests"]),
-        "num_classes": len(held["class_names"]),
-        "in_chans": source.in_chans,
-        "image_size": source.image_size,
-    }
-
-
-def _arrays(source: DataSource, root: str | Path) -> dict:
-    splits = {split: source.load(root, split) for split in SPLITS}
-    return {
-        "source": splits["train"].source,
+        "source": _source(opened.train),
+        "in_memory": opened.in_memory,
         "num_images": {split: len(images) for split, images in splits.items()},
-        "digests": {split: images.digest for split, images in splits.items()},
-        "class_names": list(source.class_names),
+        "num_unreadable": unreadable,
+        "left_out": endings(opened.others),
+        "digests": opened.digests,
+        "digest": opened.digest,
+        "num_classes": data.num_classes,
+        "class_names": opened.class_names,
+        "in_chans": data.in_chans,
+        "image_size": data.image_size,
     }
 
 
-def _folder(source: DataSource, root: str | Path, expected: FolderExpectation | None) -> dict:
-    held = check_image_folder(root, expected or source.folder)
-    digests = {split: split_digest(Path(root).expanduser(), split) for split in SPLITS}
-    return {**held, "digests": digests}
+def _source(images: Images | LabelledFiles) -> str:
+    return images.source if isinstance(images, Images) else str(images.tree.root)
+
+
+def _unreadable(images: Images | LabelledFiles, max_unreadable: int) -> int:
+    """Count what cannot be decoded, or, of files that are streamed, links to nothing."""
+    if isinstance(images, Images):
+        return len(images.unreadable)
+    missing = {
+        images.tree.path(name): "missing"
+        for name, size in zip(images.names, images.sizes, strict=True)
+        if size is None
+    }
+    if len(missing) > max_unreadable:
+        raise DataError(too_many_unreadable(missing, max_unreadable))
+    return len(missing)
+
+
+def described(facts: dict) -> str:
+    """Say what was found, and which files among the images do not count as such."""
+    num = facts["num_images"]
+    lines = [
+        f"{num['train']:,} training and {num['test']:,} test images of {facts['num_classes']:,} "
+        f"classes in {facts['source']}, digest {facts['digest']}, "
+        f"{'held in memory' if facts['in_memory'] else 'read as training goes on'}"
+    ]
+    if facts["left_out"]:
+        lines.append(f"warning: files left out, by ending: {facts['left_out']}; {COUNTED}")
+    return "\n".join(lines)

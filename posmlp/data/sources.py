@@ -1,7 +1,7 @@
 """The data sets that a study may name.
 
-A new data set in memory is a function `(root, split) -> Images` and an entry here; a new image
-folder is an entry with what the folder should hold.
+A new data set of arrays is a function `(root, split) -> Images` and an entry here; one of image
+files is an entry alone.
 """
 
 from collections.abc import Callable
@@ -14,42 +14,49 @@ import numpy as np
 from posmlp.data.cifar import read_cifar
 from posmlp.data.digits import read_digits
 from posmlp.data.fashion import read_fashion
+from posmlp.data.file_tree import find_tree
 from posmlp.data.folder_check import FolderExpectation
-from posmlp.data.images import SPLITS, DataError, Images, Split
+from posmlp.data.image_folder import LabelledFiles, labelled_files
+from posmlp.data.images import SOURCE_SPLITS, DataError, Images, SourceSplit
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set: its facts, and how to read it (`read`) or what its folder holds (`folder`)."""
+    """A data set: its facts, and either how to `read` its arrays or that it is image files.
+
+    Facts that are None are those of the user's own images: the study states them.
+
+    Args:
+        image_size: pixels of a side, square.
+        class_names: in the order of the labels; empty: the class folders of train.
+        read: reads a split from a folder, for data sets that come as arrays.
+        pattern: names below data_root that a folder or archive of image files may have.
+        expected: what a complete folder holds, where that is known in detail (ImageNet).
+        digests: of train and test, where `read` does not verify files.
+    """
 
     name: str
     title: str
-    num_classes: int
-    in_chans: int
-    image_size: int  # pixels of a side, square
-    num_train: int
-    num_test: int
-    class_names: tuple[str, ...] = ()  # in the order of the labels; empty: the folder's own
-    read: Callable[[Path, Split], Images] | None = None
-    folder: FolderExpectation | None = None
-    digests: tuple[str, str] | None = None  # of train and test, where `read` does not check files
+    num_classes: int | None = None
+    in_chans: int | None = None
+    image_size: int | None = None
+    num_train: int | None = None
+    num_test: int | None = None
+    class_names: tuple[str, ...] = ()
+    read: Callable[[Path, SourceSplit], Images] | None = None
+    pattern: str = "*"
+    expected: FolderExpectation | None = None
+    digests: tuple[str, str] | None = None
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether `load` returns the images, rather than a folder being read as a run goes on."""
-        return self.read is not None
-
-    def load(self, root: str | Path, split: Split) -> Images:
-        """Return one split of a data set in memory; DataError if it is not as it should be."""
-        assert split in SPLITS, split
-        if self.read is None:
-            raise DataError(f"{self.name} is too large for memory; read its folder of images")
+    def load(self, root: str | Path, split: SourceSplit) -> Images:
+        """Read one split of a data set of arrays; DataError if it is not as published."""
+        assert split in SOURCE_SPLITS, split
         images = self.read(Path(root).expanduser(), split)
         if problem := self._problem(images, split):
             raise DataError(f"{self.title} from {images.source}: {split} images {problem}")
         return images
 
-    def _problem(self, images: Images, split: Split) -> str | None:
+    def _problem(self, images: Images, split: SourceSplit) -> str | None:
         num = self.num_train if split == "train" else self.num_test
         shape = (num, self.image_size, self.image_size, self.in_chans)
         if images.images_NHWC.shape != shape:
@@ -57,12 +64,35 @@ class DataSource:
         labels = np.unique(images.labels_N)
         if not np.array_equal(labels, np.arange(self.num_classes)):
             return f"have the labels {labels.tolist()}, expected 0 to {self.num_classes - 1}"
-        if self.digests and images.digest != self.digests[SPLITS.index(split)]:
+        if self.digests and images.digest != self.digests[SOURCE_SPLITS.index(split)]:
             return (
-                "differ from the published ones, so these are other images under the same file "
-                "names (MNIST?) or damaged ones; replace the files by the originals"
+                "differ from the published ones: these are other images under the same file names "
+                "(MNIST?) or damaged ones; replace the files by the originals"
             )
         return None
+
+    def list_files(self, root: str | Path, num_classes: int) -> dict[SourceSplit, LabelledFiles]:
+        """List the image files of both splits.
+
+        Raises:
+            DataError: they are not there, or not as many classes and images as they should be.
+        """
+        tree = find_tree(Path(root).expanduser(), self.pattern)
+        train = labelled_files(tree, "train")
+        if len(train.class_names) != num_classes:
+            raise DataError(
+                f"{tree.root}: {len(train.class_names):,} class folders in train and "
+                f"data.num_classes is {num_classes:,}"
+            )
+        found = {"train": train, "test": labelled_files(tree, "test", train.class_names)}
+        if not self.expected:  # ImageNet may lack a few; `check_image_folder` says how many
+            for split, num in (("train", self.num_train), ("test", self.num_test)):
+                if num not in (None, len(found[split])):
+                    raise DataError(
+                        f"{self.title} in {tree.root}: {len(found[split]):,} {split} images, "
+                        f"expected {num:,}; fetch it again"
+                    )
+        return found
 
 
 _CIFAR100_CLASSES = tuple(
@@ -137,7 +167,18 @@ _SOURCES = (
         image_size=224,
         num_train=1_281_167,
         num_test=50_000,
-        folder=FolderExpectation(),
+        expected=FolderExpectation(),
     ),
+    DataSource(
+        name="tiny_imagenet",
+        title="Tiny ImageNet",
+        num_classes=200,
+        in_chans=3,
+        image_size=64,
+        num_train=100_000,
+        num_test=10_000,
+        pattern="tiny-imagenet-200*",
+    ),
+    DataSource(name="folder", title="images of your own"),
 )
 DATASETS: dict[str, DataSource] = {source.name: source for source in _SOURCES}

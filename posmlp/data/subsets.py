@@ -1,4 +1,4 @@
-"""The part of a data set that a run sees: a fraction of every class, drawn or the first ones.
+"""The images of a data set that a run sees: a fraction of every class, drawn or the first ones.
 
 Random choices use the raw output of PCG64, whose stream numpy guarantees for all versions and
 machines; the shuffling methods of numpy's Generator carry no such promise.
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from posmlp.data.images import PARTS, DataError, Part
+from posmlp.data.images import SPLITS, DataError, Split
 
 VALIDATION_SEED = 2**32  # no subset_seed can be this one
 
@@ -26,16 +26,16 @@ class SubsetSettings(Protocol):
     subset_seed: int
 
 
-def select(labels_N: np.ndarray, data: SubsetSettings, part: Part) -> np.ndarray:
-    """Return the sorted indices of the images that a run with these settings uses for `part`.
+def select(labels_N: np.ndarray, data: SubsetSettings, split: Split) -> np.ndarray:
+    """Choose the images that a run with these settings uses for `split`; sorted indices.
 
     Args:
         labels_N: of the whole test split for "test", else of the whole training split.
     """
-    assert part in PARTS, part
-    if part == "validation":
+    assert split in SPLITS, split
+    if split == "validation":
         return withheld(labels_N, data.validation)
-    if part == "test":
+    if split == "test":
         return subset_indices(labels_N, data.eval_fraction, data.subset, data.subset_seed)
     others = np.setdiff1d(np.arange(len(labels_N)), withheld(labels_N, data.validation))
     chosen = subset_indices(labels_N[others], data.train_fraction, data.subset, data.subset_seed)
@@ -43,7 +43,7 @@ def select(labels_N: np.ndarray, data: SubsetSettings, part: Part) -> np.ndarray
 
 
 def withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
-    """Return the sorted indices of the validation images: the same for every run of a data set.
+    """Choose the validation images, the same for every run of a data set; sorted indices.
 
     Raises:
         DataError: a class would have no image left to train on.
@@ -63,7 +63,7 @@ def withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
 def subset_indices(
     labels_N: np.ndarray, fraction: float, subset: str = "random", subset_seed: int = 0
 ) -> np.ndarray:
-    """Return the sorted indices of a subset of the kind `random` or `first`."""
+    """Choose a subset of the kind `random` or `first`; sorted indices."""
     if subset == "random":
         return class_balanced_subset(labels_N, fraction, subset_seed)
     if subset == "first":
@@ -94,7 +94,7 @@ def first_of_each_class(labels_N: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def shuffled_within_classes(labels_N: np.ndarray, seed: int) -> np.ndarray:
-    """Return all indices, class by class, in an order within each class that the seed decides."""
+    """Order all indices by class, and within each class as the seed decides."""
     random_N = np.random.PCG64(seed).random_raw(len(labels_N))
     return np.lexsort((random_N, labels_N))
 
@@ -113,7 +113,7 @@ def first_ranked(
 
 
 def _exact(fraction: float) -> Fraction:
-    """Return the decimal as written: in floats, 0.07 of 100 images rounds up to 8 of them."""
+    """The decimal as written: in floats, 0.07 of 100 images rounds up to 8 of them."""
     if not 0 < fraction <= 1:
         raise DataError(
             f"data.train_fraction, data.eval_fraction: above 0 and at most 1, found {fraction}"

@@ -12,7 +12,7 @@ import torch
 
 from posmlp.code_version import environment
 from posmlp.plan.calibration import Calibration, read_calibrations
-from posmlp.runs.record import write_atomically
+from posmlp.runs.run_folder import write_atomically
 from posmlp.study import RunConfig
 from posmlp.training.distributed import World
 from posmlp.training.engine import make_loss, take_step
@@ -48,7 +48,7 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
         step_s=step_seconds(trainer),
         test_image_s=test_image_seconds(trainer),
         num_steps=trainer.train.num_steps,
-        num_test=sum(batches.num_images for batches in trainer.parts[1:] if batches),
+        num_test=sum(batches.num_images for batches in trainer.splits[1:] if batches),
         checkpoint_mb=size_mb(trainer.state_dict()),
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
         device_mb=device_mb(world),
@@ -63,7 +63,7 @@ def step_seconds(trainer: Trainer) -> float:
     batches = itertools.chain.from_iterable(
         trainer.train.epoch(trainer.config.seed, epoch, 0) for epoch in itertools.count()
     )
-    while len(times) <= WARM_UP_STEPS or trainer.world.largest(int(sum(times) < MEASURED_S)):
+    while len(times) <= WARM_UP_STEPS or trainer.world.all_max(int(sum(times) < MEASURED_S)):
         began = time.perf_counter()
         take_step(trainer, batches, loss_fn)
         synchronise(trainer.world)
@@ -77,7 +77,7 @@ def test_image_seconds(trainer: Trainer) -> float:
     """The time that testing takes for each image, all processes together."""
     trainer.model.eval()
     began, images_done = time.perf_counter(), 0
-    for images, _ in trainer.parts.test:
+    for images, _ in trainer.splits.test:
         with trainer.autocast():
             trainer.model(images)
         synchronise(trainer.world)

@@ -16,7 +16,7 @@ from posmlp.analysis.collect import (
 )
 from posmlp.code_version import training_code_digest
 from posmlp.data.images import DataError
-from posmlp.preparation import prepare_data
+from posmlp.data.prepare import prepare_study
 from posmlp.recheck.derive import Collected
 from posmlp.recheck.numbers import Number, compare_run, other_machine, row_of
 from posmlp.slurm.launch import launch
@@ -92,7 +92,7 @@ def retrain(collected: Collected, runs: list[RunConfig], results: Path, data_roo
     """Train runs of a study into a results folder of their own, and compare their numbers."""
     sample, study = Sample(), collected.study
     try:
-        prepare_data(study, str(data_root), results / study.name / "prepared.json")
+        prepare_study(study, str(data_root), results / study.name / "prepared.json")
     except DataError as error:
         sample.skipped = str(error)
         return sample

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last two, each named by its place and by its own SHA-256."""
+"""Checkpoints of a run: the last two, each named by its position and its own SHA-256."""
 
 import hashlib
 import io
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from posmlp.code_version import training_code_digest
-from posmlp.runs.record import write_atomically
+from posmlp.runs.run_folder import write_atomically
 from posmlp.study import RunConfig
 
 NUM_KEPT = 2
@@ -18,11 +18,11 @@ NAME = re.compile(r"checkpoint-(\d+)-(\d+)-([0-9a-f]{16})\.pt")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that this run cannot go on from; says what to do."""
+    """This run cannot resume from its checkpoint; the message says what to do."""
 
 
-class Place(NamedTuple):
-    """Epochs done, and steps done after them; a checkpoint's place in its training."""
+class Position(NamedTuple):
+    """Epochs done, and steps done in the epoch after them."""
 
     epoch: int
     step: int
@@ -40,13 +40,13 @@ class Checkpoints:
 
     def newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("checkpoint-*.pt") if NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: (place(path), path.name), reverse=True)
+        return sorted(found, key=lambda path: (position(path), path.name), reverse=True)
 
     def save(self, state: dict[str, Any]) -> Path:
         """Write a checkpoint and remove all but the NUM_KEPT newest.
 
         Raises:
-            RecordError: the disk is full or the folder cannot be written; the old ones are intact.
+            RunFolderError: the disk is full or the folder read-only; the old ones are intact.
         """
         # In memory first: torch.save into a file that cannot be written ends the process.
         buffer = io.BytesIO()
@@ -60,9 +60,9 @@ class Checkpoints:
         return path
 
     def load(self) -> dict[str, Any] | None:
-        """Return the newest intact checkpoint, on the CPU; None where there is none at all.
+        """Load the newest intact checkpoint onto the CPU; None where there is none at all.
 
-        A damaged one is reported and renamed to *.damaged, and the one before is taken.
+        A damaged one is reported and renamed to *.damaged, and the previous one is used.
 
         Raises:
             CheckpointError: there are checkpoints and all are damaged.
@@ -75,25 +75,25 @@ class Checkpoints:
                 damaged[path] = error
                 continue
             for other, error in damaged.items():
-                print(f"warning: {error}; going on from the checkpoint before", flush=True)
+                print(f"warning: {error}; resuming from the checkpoint before it", flush=True)
                 other.rename(f"{other}.damaged")
             return state
         if damaged:
             raise CheckpointError(
                 f"no intact checkpoint is left: {'; '.join(map(str, damaged.values()))}. To start "
-                f"this run afresh: rm -r {shlex.quote(str(self.folder))}"
+                f"this run again: rm -r {shlex.quote(str(self.folder))}"
             )
         return None
 
 
-def place(path: Path) -> Place:
-    """Where in its training a checkpoint was taken, by its name."""
+def position(path: Path) -> Position:
+    """Position in its training at which a checkpoint was taken, from the file's name."""
     epoch, step, _ = NAME.fullmatch(path.name).groups()
-    return Place(int(epoch), int(step))
+    return Position(int(epoch), int(step))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read and check one file. No code in it runs (weights_only).
+    """Read and verify one file. No code in it runs (weights_only).
 
     Raises:
         CheckpointError: it cannot be read, or is not what was written.
@@ -110,12 +110,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RunConfig.model_validate(state["config"])
     except Exception as error:  # pickle, zip and torch have many ways to say it
         reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} is no checkpoint of this version ({reason})") from None
+        raise CheckpointError(f"{path} is not a checkpoint of this version ({reason})") from None
     return state
 
 
 def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
-    """Say whether `config` goes on from `state`; False: it was a finished run of other settings.
+    """Whether `config` resumes from `state`; False: that is a finished run of other settings.
 
     Raises:
         CheckpointError: it is of another run, or of an unfinished one with other settings or code.
@@ -124,7 +124,7 @@ def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
     if (other.study, other.name) != (config.study, config.name):
         raise CheckpointError(
             f"{folder}: the checkpoint is of study {other.study}, {other.name}, not of study "
-            f"{config.study}, {config.name}. Move it to where it belongs, or remove it"
+            f"{config.study}, {config.name}. Move it to where it belongs, or delete it"
         )
     if state["key"] == config.key:
         return True
@@ -134,7 +134,7 @@ def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
     if state["code_version"] != training_code_digest():
         changes.append("the code in posmlp/{layers,models,data,training} has changed")
     raise CheckpointError(
-        f"{folder}: {other.name} stands at epoch {state['epoch']} of {other.recipe.num_epochs} "
-        f"with other settings or code: {'; '.join(changes)}. Restore them to go on with it, or "
-        f"start it afresh: rm -r {shlex.quote(str(folder))}"
+        f"{folder}: {other.name} is at epoch {state['epoch']} of {other.recipe.num_epochs} "
+        f"with other settings or code: {'; '.join(changes)}. Restore them to resume it, or "
+        f"start it again: rm -r {shlex.quote(str(folder))}"
     )

@@ -1,4 +1,4 @@
-"""One run from start to finish: its folder, progress, provenance and figures."""
+"""One run from start to finish: its folder, progress, provenance and metrics."""
 
 import contextlib
 import datetime
@@ -6,27 +6,26 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from posmlp import code_version
 from posmlp.data.images import dataset_digest
-from posmlp.data.sources import DATASETS
 from posmlp.metrics import EVALUATED
 from posmlp.runs.checkpoints import Checkpoints, belongs
-from posmlp.runs.lock import FolderLock
-from posmlp.runs.record import RecordError, RunFolder
-from posmlp.runs.watch import TIME_LIMIT, Watch
+from posmlp.runs.folder_lock import FolderInUse, FolderLock
+from posmlp.runs.interrupts import TIME_LIMIT, Interrupts
+from posmlp.runs.run_folder import RunFolder, RunFolderError
 from posmlp.study import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
 from posmlp.training.distributed import World
 from posmlp.training.engine import Interrupted, train
-from posmlp.training.errors import TrainingError, explained
 from posmlp.training.trainer import Trainer, make_trainer
+from posmlp.training.training_error import TrainingError, explained
 
 SECONDS_BETWEEN_LINES = 10  # on the terminal; the log has every epoch
-# What must be equal in all parts of a run for its figures to be equal to the last bit.
+# What must be equal in all segments of a run for its metrics to be equal to the last bit.
 SAME_MACHINE = (
     *("torch", "timm", "numpy", "device", "cpu_instructions"),
     *("num_threads", "num_processes"),
@@ -39,71 +38,85 @@ def execute(
     data_root: Path,
     world: World,
     command: str,
-    watch: Watch,
+    interrupts: Interrupts,
 ) -> dict[str, Any]:
-    """Train one run in its folder, going on from its checkpoint where there is one.
+    """Train one run in its folder, resuming from its checkpoint where there is one.
 
     Args:
-        command: what repeats this run, for the record.
-        watch: says when to save and when to leave.
+        command: repeats this run; recorded.
+        interrupts: requests checkpoints and stops.
 
     Returns:
-        What stands in metrics.json.
+        The content of metrics.json; empty on other ranks than 0.
 
     Raises:
-        Interrupted: the watch wanted to leave; a checkpoint is written.
-        FolderInUse, RecordError, CheckpointError, DataError, TrainingError: as they say.
+        Interrupted: stopped on request, after a checkpoint.
+        FolderInUse, RunFolderError, CheckpointError, DataError, TrainingError: as they say.
     """
     folder = RunFolder(config.folder(results))
-    with FolderLock(folder.path) if world.first else nullcontext():
-        start = begin(config, folder, world, command) if world.first else None
-        state, parts = world.from_first(start)
-        with failure_noted(folder, world):
-            trainer = make_trainer(config, data_root, world)
-            if state:
-                trainer.load_state_dict(state)
-            began = trainer.epoch, trainer.step
-            try:
-                run_to_the_end(trainer, folder, parts, watch)
-            except Interrupted:
-                unmoved = (trainer.epoch, trainer.step) == began
-                if watch.signal == TIME_LIMIT and unmoved and "SLURM_JOB_ID" in os.environ:
-                    raise TrainingError(
-                        f"{config.name}: Slurm's warning of the time limit came before the first "
-                        "step; give jobs more time (slurm/site.yaml: hours), or a shorter warning "
-                        "(warning_s)"
-                    ) from None
-                say(
-                    f"{config.name}: left at epoch {trainer.epoch}, step {trainer.step} by "
-                    f"{watch.signal.name if watch.signal else 'another process'}; the same command "
-                    "goes on from there",
-                    world,
-                )
-                raise
-            except Exception as error:
-                known = explained(error, trainer.train.share.part_size, config.recipe.grad_accum)
-                if known:
-                    raise known from None
-                raise
-            return finish(trainer, folder, parts) if world.first else {}
+    with ExitStack() as stack:
+        start = None
+        if world.is_rank0:
+            folder.may_write = stack.enter_context(FolderLock(folder.path)).check
+            start = begin(config, folder, world, command)
+        state, segments = world.broadcast(start)
+        stack.enter_context(failure_recorded(folder, world))
+        trainer = make_trainer(config, data_root, world)
+        stack.callback(trainer.close)
+        if state:
+            trainer.load_state_dict(state)
+        with failures_explained(trainer, interrupts):
+            run_to_the_end(trainer, folder, segments, interrupts)
+        return finish(trainer, folder, segments) if world.is_rank0 else {}
 
 
 @contextmanager
-def failure_noted(folder: RunFolder, world: World) -> Iterator[None]:
-    """Leave a failure in the folder, where it tells a failed run from one that was stopped."""
+def failure_recorded(folder: RunFolder, world: World) -> Iterator[None]:
+    """Write error.json on a failure, by which a failed run differs from a stopped one."""
     try:
         yield
     except Exception as error:
-        if world.first:
-            with contextlib.suppress(RecordError):
+        if world.is_rank0:
+            with contextlib.suppress(RunFolderError, FolderInUse):
                 folder.write_json(folder.error.name, {"error": str(error), "time": now()})
+        raise
+
+
+@contextmanager
+def failures_explained(trainer: Trainer, interrupts: Interrupts) -> Iterator[None]:
+    """Say where a run stopped, and turn failures of libraries into TrainingErrors."""
+    began = trainer.epoch, trainer.step
+    name, recipe = trainer.config.name, trainer.config.recipe
+    try:
+        yield
+    except Interrupted:
+        unmoved = (trainer.epoch, trainer.step) == began
+        if interrupts.signal == TIME_LIMIT and unmoved and "SLURM_JOB_ID" in os.environ:
+            raise TrainingError(
+                f"{name}: Slurm's warning of the time limit came before the first step; give jobs "
+                "more time (slurm/site.yaml: hours), or a shorter warning (warning_s)"
+            ) from None
+        say(
+            f"{name}: stopped at epoch {trainer.epoch}, step {trainer.step} by "
+            f"{interrupts.signal.name if interrupts.signal else 'another process'}; the same "
+            "command resumes there",
+            trainer.world,
+        )
+        raise
+    except Exception as error:
+        known = explained(error, trainer.train.batch_slice.micro_batch_size, recipe.grad_accum)
+        if known:
+            raise known from None
         raise
 
 
 def begin(
     config: RunConfig, folder: RunFolder, world: World, command: str
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """Make the folder ready; return the checkpoint to go on from and where the run's parts ran."""
+    """Prepare the folder; return the checkpoint to resume from and the provenance of all segments.
+
+    A segment is what one process computes of a run between its start and its end or interruption.
+    """
     state = Checkpoints(folder.path).load()
     if state and not belongs(state, config, folder.path):
         state = None
@@ -123,47 +136,53 @@ def begin(
         "started_at": now(),
         "command": command,
     }
-    folder.write_config(config.to_yaml())
+    folder.write_text("config.yaml", config.to_yaml())
     folder.write_text("requirements.txt", "".join(f"{p}\n" for p in code_version.packages()))
-    parts = [*(state["parts"] if state else []), provenance]
-    first = {"first_started_at": parts[0]["started_at"]}
+    segments = [*(state["segments"] if state else []), provenance]
+    first = {"first_started_at": segments[0]["started_at"]}
     folder.write_json("provenance.json", provenance | first)
     if state:
-        place = f"epoch {state['epoch']}, step {state['step']}"
-        say(f"{config.name}: going on at {place} from its checkpoint", world)
-        for name in SAME_MACHINE:
-            before, here = (part[name] for part in parts[-2:])
-            if before != here:
-                say(
-                    f"warning: {config.name}: {name} was {before} and is {here}; figures may "
-                    "differ in their last digits from those of an uninterrupted run",
-                    world,
-                )
-    return state, parts
+        position = f"epoch {state['epoch']}, step {state['step']}"
+        say(f"{config.name}: resuming at {position} from its checkpoint", world)
+        warn_of_changes(config.name, segments, world)
+    return state, segments
+
+
+def warn_of_changes(name: str, segments: list[dict[str, Any]], world: World) -> None:
+    """Say in what this segment's machine differs from the last one's."""
+    before, here = segments[-2:]
+    for fact in SAME_MACHINE:
+        if before[fact] != here[fact]:
+            say(
+                f"warning: {name}: {fact} was {before[fact]} and is {here[fact]}; metrics may "
+                "differ in their last digits from those of an uninterrupted run",
+                world,
+            )
 
 
 def run_to_the_end(
-    trainer: Trainer, folder: RunFolder, parts: list[dict[str, Any]], watch: Watch
+    trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]], interrupts: Interrupts
 ) -> None:
     """Train what is left, with checkpoints and history in the folder."""
     progress = Progress(trainer)
     checkpoints = Checkpoints(folder.path)
 
     def save(state: dict[str, Any]) -> None:
-        if trainer.world.first:
-            checkpoints.save(state | {"parts": parts})
-        watch.saved()
+        if trainer.world.is_rank0:
+            folder.may_write()
+            checkpoints.save(state | {"segments": segments})
+        interrupts.saved()
 
     def log(row: dict[str, Any]) -> None:
-        if trainer.world.first:
+        if trainer.world.is_rank0:
             folder.write_history(trainer.history)
             progress.epoch_done(row)
 
-    train(trainer, log, save, watch.asked)
+    train(trainer, log, save, interrupts.check)
 
 
-def finish(trainer: Trainer, folder: RunFolder, parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Write the weights, the trajectory and, last, the final figures."""
+def finish(trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the weights, the trajectory and, last, the final metrics."""
     folder.write_weights("model.safetensors", trainer.model.state_dict())
     if trainer.ema:
         folder.write_weights("ema.safetensors", trainer.ema.module.state_dict())
@@ -171,9 +190,9 @@ def finish(trainer: Trainer, folder: RunFolder, parts: list[dict[str, Any]]) -> 
         folder.write_trajectory(trainer.trajectory)
     metrics = {
         **final_metrics(trainer),
-        **parts[-1],
-        "started_at": parts[0]["started_at"],
-        "num_starts": len(parts),
+        **segments[-1],
+        "started_at": segments[0]["started_at"],
+        "num_starts": len(segments),
         "finished_at": now(),
     }
     folder.write_json("metrics.json", metrics)
@@ -186,23 +205,19 @@ def now() -> str:
 
 def say(line: str, world: World, file: Any = None) -> None:
     """Print for people; a log on a full disk must not end a training."""
-    if world.first:
+    if world.is_rank0:
         with contextlib.suppress(OSError):
             print(line, file=file or sys.stdout, flush=True)
 
 
 def final_metrics(trainer: Trainer) -> dict[str, Any]:
-    """Gather the last epoch's figures, the network's cost and the speed of training."""
+    """Gather the last epoch's metrics, the network's cost, the data and the speed of training."""
     config, history, last = trainer.config, trainer.history, trainer.history[-1]
-    source = DATASETS[config.data.name]
     mixing = token_mixing_parameters(trainer.model)
-    parts = {
-        name: batches
-        for name, batches in zip(("train", "val", "test"), trainer.parts, strict=True)
-        if batches
-    }
-    digests = {name: batches.digest for name, batches in parts.items()}
+    splits = trainer.splits.present()
+    digests = {name: batches.digest for name, batches in splits.items()}
     speeds = sorted(row["images_per_s"] for row in history)
+    side = config.data.image_size
     return {
         "study": config.study,
         "variant": config.variant,
@@ -213,20 +228,20 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
         "params": num_parameters(trainer.model),
         "token_mixing_params": sum(mixing),
         "token_mixing_params_per_layer": mixing,
-        "macs": multiply_accumulates(
-            trainer.model, (source.in_chans, config.data.image_size, config.data.image_size)
-        ),
+        "macs": multiply_accumulates(trainer.model, (config.data.in_chans, side, side)),
         "images_per_s": speeds[len(speeds) // 2],
         "wall_s": sum(row["epoch_s"] for row in history),
-        "num_train": trainer.train.num_images,
-        "num_val": parts["val"].num_images if "val" in parts else 0,
-        "num_test": parts["test"].num_images,
+        **{
+            f"num_{name}": splits[name].num_images if name in splits else 0
+            for name in ("train", "val", "test")
+        },
         **{
             f"num_unreadable_{name}": int(batches.unreadable_N.sum())
-            for name, batches in parts.items()
+            for name, batches in splits.items()
         },
         "digests": digests,
         "data_digest": dataset_digest(digests),
+        "source_digest": trainer.splits.source_digest,
         "pixel_mean": trainer.train.pixel_mean,
         "pixel_std": trainer.train.pixel_std,
     }

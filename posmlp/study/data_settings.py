@@ -6,7 +6,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from posmlp.data.sources import DATASETS
 from posmlp.study.section import Section
-from posmlp.study.study_error import did_you_mean
+from posmlp.study.study_error import did_you_mean, setting_error
+
+FACTS = ("image_size", "num_classes", "in_chans")  # that most data sets bring themselves
 
 
 def _known_data_set(name: str) -> str:
@@ -24,7 +26,22 @@ class Data(Section):
         description=f"data set: {', '.join(DATASETS)}"
     )
     image_size: int | None = Field(
-        None, ge=1, le=4096, description="side of the images, in pixels; null: the data set's own"
+        None,
+        ge=1,
+        le=4096,
+        description="side of the images, in pixels; for `folder` required; null: the data set's",
+    )
+    num_classes: int | None = Field(
+        None, ge=2, description="classes; for `folder` required; null: the data set's"
+    )
+    in_chans: Literal[1, 3] | None = Field(
+        None,
+        description="channels, 3 for colour and 1 for grey; null: the data set's, for `folder` 3",
+    )
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = Field(
+        None,
+        description="digest of the data, as `posmlp prepare` prints it; other data are refused; "
+        "null: any",
     )
     train_fraction: float = Field(
         1.0, gt=0, le=1, description="fraction of each class's training images to use"
@@ -55,9 +72,23 @@ class Data(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_image_size(cls, values: Any) -> Any:
-        # Resolved here: a size left out and the same size written down must be the same run.
+    def _fill_facts(cls, values: Any) -> Any:
+        # Resolved here: a fact left out and the same fact written down must be the same run.
         name = values.get("name") if isinstance(values, dict) else None
-        if isinstance(name, str) and name in DATASETS and values.get("image_size") is None:
-            return {**values, "image_size": DATASETS[name].image_size}
-        return values
+        if not isinstance(name, str) or name not in DATASETS:
+            return values
+        facts = {key: getattr(DATASETS[name], key) for key in FACTS}
+        facts["in_chans"] = facts["in_chans"] or 3
+        return {**values, **{k: v for k, v in facts.items() if values.get(k) is None}}
+
+    @model_validator(mode="after")
+    def _facts_fit(self) -> "Data":
+        source = DATASETS[self.name]
+        for key in FACTS:
+            if getattr(self, key) is None:
+                raise setting_error(key, f"missing; {self.name} brings none of its own, add it")
+        for key in ("num_classes", "in_chans"):
+            if getattr(source, key) not in (None, getattr(self, key)):
+                reason = f"{getattr(self, key)}, but {source.title} has {getattr(source, key)}"
+                raise setting_error(key, f"{reason}; delete it")
+        return self

@@ -54,6 +54,13 @@ class Augment(Section):
         "null: the model's own",
     )
 
+    @property
+    def needs_files(self) -> str | None:
+        """The first setting that changes image files as they are read; None: memory will do."""
+        keys = ("rand_augment", "color_jitter", "scale", "ratio", "interpolation", "crop_pct")
+        changed = (k for k in keys if getattr(self, k) != type(self).model_fields[k].default)
+        return next(changed, None)
+
     @model_validator(mode="after")
     def _intervals_ascend(self) -> "Augment":
         for key in ("scale", "ratio"):

@@ -9,7 +9,6 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from posmlp.code_version import training_code_digest
-from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import Model
 from posmlp.study.recipe_settings import Recipe
@@ -66,14 +65,13 @@ class RunConfig(Section):
 
     def model_arguments(self) -> dict[str, Any]:
         """Arguments of timm.create_model; classes, channels and image size follow the data."""
-        source = DATASETS[self.data.name]
         arguments = {key: value for key, value in self.model.items() if key != "name"}
         if self.recipe.decay_position:
             arguments["decay_position"] = True
         return {
             "model_name": self.model["name"],
-            "num_classes": source.num_classes,
-            "in_chans": source.in_chans,
+            "num_classes": self.data.num_classes,
+            "in_chans": self.data.in_chans,
             "img_size": self.data.image_size,
             **arguments,
         }

@@ -1,5 +1,6 @@
 """The study file: every key with unit, range and default, and what must fit together in it."""
 
+import sys
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -7,14 +8,10 @@ from pydantic import AfterValidator, Field, model_validator
 from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import Model
-from posmlp.study.question_settings import Question
-from posmlp.study.recipe_settings import Augment, Recipe
+from posmlp.study.questions import Question
+from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import PathName, Section, Text
 from posmlp.study.study_error import setting_error
-
-# Augmentations that only one of the two readers of images has.
-MEMORY_AUGMENT = ("shift",)
-FOLDER_AUGMENT = ("rand_augment", "color_jitter", "scale", "ratio", "interpolation", "crop_pct")
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -29,15 +26,22 @@ def _distinct(seeds: list[int]) -> list[int]:
 def settings_apply(config: Any) -> Any:
     """Refuse settings of data, model and recipe that do not fit together or have no effect."""
     source, recipe = DATASETS[config.data.name], config.recipe
-    kind = "is held in memory" if source.in_memory else "is read from an image folder"
-    if source.in_memory and config.data.max_unreadable:
-        reason = f"has no effect on {source.name}, which {kind}; delete it"
-        raise setting_error("data.max_unreadable", reason)
-    for key in FOLDER_AUGMENT if source.in_memory else MEMORY_AUGMENT:
-        if getattr(recipe.augment, key) != Augment.model_fields[key].default:
-            reason = f"has no effect on {source.name}, which {kind}; delete it"
-            raise setting_error(f"recipe.augment.{key}", reason)
-    num_train = int(source.num_train * (1 - config.data.validation) * config.data.train_fraction)
+    kind = "is held in memory" if source.read else "is read from image files"
+    no_effect = f"has no effect on {source.name}, which {kind}; delete it"
+    if source.read and config.data.max_unreadable:
+        raise setting_error("data.max_unreadable", no_effect)
+    if source.read and (key := recipe.augment.needs_files):
+        raise setting_error(f"recipe.augment.{key}", no_effect)
+    if source.expected and recipe.augment.shift:
+        raise setting_error("recipe.augment.shift", no_effect)
+    if recipe.augment.shift and (key := recipe.augment.needs_files):
+        reason = f"moves images in memory, and {key} changes image files as they are read"
+        raise setting_error("recipe.augment.shift", f"{reason}; delete one of the two")
+    num_train = int(
+        (source.num_train or sys.maxsize)  # of images of your own: known when they are read
+        * (1 - config.data.validation)
+        * config.data.train_fraction
+    )
     if recipe.batch_size > num_train:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)
@@ -45,8 +49,9 @@ def settings_apply(config: Any) -> Any:
         reason = f"{recipe.batch_size} is not a multiple of recipe.grad_accum, {recipe.grad_accum}"
         raise setting_error("recipe.batch_size", reason)
     if recipe.batch_size // recipe.grad_accum % 2 and (recipe.mixup or recipe.cutmix):
-        reason = "Mixup and CutMix need an even number of images in a micro-batch"
-        raise setting_error("recipe.batch_size", reason)
+        raise setting_error(
+            "recipe.batch_size", "Mixup and CutMix need an even number per micro-batch"
+        )
     return config
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posmlp.runs.lock import held
+from posmlp.runs.folder_lock import locked_folders
 from posmlp.tracking import run_payload
 from posmlp.tracking.address import brief
 from posmlp.tracking.run_payload import DIGEST_TAG, Line, Mark, RunPayload, StudyFacts
@@ -49,7 +49,7 @@ def sync_runs(
     done = SyncedRuns()
     listed = list(all_runs(store.client, experiment_id))
     by_digest = {run.data.tags.get(DIGEST_TAG): run for run in listed}
-    alive = held([f for f in folders if not os.path.lexists(f / "metrics.json")])
+    alive = locked_folders([f for f in folders if not os.path.lexists(f / "metrics.json")])
     for folder in folders:
         try:
             digest = run_payload.files_digest(folder, study, alive=folder in alive)

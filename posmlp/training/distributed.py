@@ -1,4 +1,4 @@
-"""The processes that train one run together, started by torchrun or srun; usually there is one."""
+"""World: the processes that train one run together, started by torchrun or srun; usually one."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import torch.distributed as dist
 from timm.utils.distributed import init_distributed_device_so
 from torch import Tensor
 
-from posmlp.training.errors import TrainingError
+from posmlp.training.training_error import TrainingError
 
 
 @dataclass(frozen=True)
@@ -23,34 +23,34 @@ class World:
     size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes files and speaks."""
+    def is_rank0(self) -> bool:
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
-    def largest(self, value: int) -> int:
-        """Return the largest of the processes' values."""
+    def all_max(self, value: int) -> int:
+        """Largest of the processes' values."""
         if self.size == 1:
             return value
         value_1 = torch.tensor([value], device=self.device)
         dist.all_reduce(value_1, dist.ReduceOp.MAX)
         return int(value_1)
 
-    def summed(self, values: Tensor) -> Tensor:
-        """Return the sum over the processes."""
+    def all_sum(self, values: Tensor) -> Tensor:
+        """Sum over the processes, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def gathered(self, value: Tensor) -> Tensor:
-        """Return the scalars of all processes, (size,)."""
+    def all_gather(self, value: Tensor) -> Tensor:
+        """Stack the scalars of all processes, (size,)."""
         if self.size == 1:
             return value[None].clone()
         values = [torch.empty_like(value) for _ in range(self.size)]
         dist.all_gather(values, value)
         return torch.stack(values)
 
-    def from_first(self, value: Any) -> Any:
-        """Return what the first process holds."""
+    def broadcast(self, value: Any) -> Any:
+        """Take rank 0's value."""
         if self.size == 1:
             return value
         holder = [value]
@@ -59,19 +59,19 @@ class World:
 
 
 def join_world(device_type: str) -> World:
-    """Meet the other processes of this run: gloo on CPUs, nccl on GPUs, one GPU a process.
+    """Join the other processes of this run: gloo on CPUs, nccl on GPUs, one GPU per process.
 
     Args:
         device_type: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:
-        TrainingError: no GPU although one is asked for, or fewer than processes on this machine.
+        TrainingError: no GPU although one is requested, or fewer GPUs here than processes.
     """
     num_gpus = torch.cuda.device_count()
     if device_type == "cuda" and not num_gpus:
         raise TrainingError(
-            "device: cuda is asked for and torch sees no GPU on this machine; set device: cpu, or "
-            "look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+            "device: cuda was requested but torch sees no GPU on this machine; set device: cpu, or "
+            "check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
     if device_type == "auto":
         device_type = "cuda" if num_gpus else "cpu"
@@ -79,7 +79,7 @@ def join_world(device_type: str) -> World:
     if device_type == "cuda" and local_rank >= num_gpus:
         raise TrainingError(
             f"process {local_rank} of this machine has no GPU of its own: torch sees {num_gpus}; "
-            "start as many processes as there are GPUs"
+            "start one process per GPU"
         )
     if int(os.environ.get("SLURM_NTASKS", 1)) > 1:
         set_slurm_meeting_point()
@@ -88,13 +88,13 @@ def join_world(device_type: str) -> World:
 
 
 def leave_world(world: World) -> None:
-    """Part from the other processes in good order."""
+    """Leave the process group."""
     if world.size > 1:
         dist.destroy_process_group()
 
 
 def set_slurm_meeting_point() -> None:
-    """Let the tasks of an srun meet at the first node of their step (torchrun does so itself)."""
+    """Let an srun's tasks meet at the first node of their step (torchrun arranges this itself)."""
     if "MASTER_ADDR" in os.environ:
         return
     nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_JOB_NODELIST", ""))

@@ -1,13 +1,12 @@
-"""The training loop: a Trainer in, its history out. It can be left and taken up at any step."""
+"""The training loop: a Trainer in, its history out. It can stop and resume at any step."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from enum import IntEnum
 from typing import Any
 
-import torch
 from timm.data import Mixup
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import distribute_bn
@@ -16,99 +15,103 @@ from torch import nn
 from posmlp.layers.cache import share_maps
 from posmlp.metrics import SCORES
 from posmlp.study import Recipe
-from posmlp.training.batches import Batches
-from posmlp.training.errors import TrainingError
+from posmlp.training.evaluation import evaluate
 from posmlp.training.randomness import derive_seed, seed_globals
 from posmlp.training.trainer import Row, Trainer
+from posmlp.training.training_error import TrainingError
 
 Log = Callable[[Row], None]
 Save = Callable[[dict[str, Any]], None]
 STEPS_BETWEEN_CHECKS = 50  # of the loss; each check waits for the GPU
 
 
-class Asked(IntEnum):
-    """What somebody wants of the loop between two steps."""
+class Interrupt(IntEnum):
+    """A request to the loop between two steps; the largest of all processes' counts."""
 
-    NOTHING = 0
+    NONE = 0
     SAVE = 1
-    LEAVE = 2
+    STOP = 2
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to leave and does; its state is saved, the run goes on another time."""
+    """Training stopped on request; its state is saved and the run can be resumed."""
 
 
 def train(
     trainer: Trainer,
     log: Log,
     save: Save,
-    asked: Callable[[], Asked] = lambda: Asked.NOTHING,
+    interrupt: Callable[[], Interrupt] = lambda: Interrupt.NONE,
 ) -> Row:
-    """Train from where the trainer stands to the last epoch.
+    """Train from the trainer's present step to the last epoch.
 
     Args:
-        log: takes every epoch's row of the history.
-        save: takes the trainer's state after every epoch and whenever `asked` wants that.
-        asked: looked at before the first step and after every one.
+        log: takes the row of the history that each epoch adds.
+        save: takes the trainer's state after every epoch and on every interrupt.
+        interrupt: polled before the first step and after every one.
 
     Returns:
         The last epoch's row.
 
     Raises:
-        TrainingError: the loss is no longer a finite number.
-        Interrupted: `asked` wanted the loop to leave.
+        TrainingError: the loss is no longer finite.
+        Interrupted: `interrupt` said STOP.
     """
 
-    def heed() -> None:
-        wish = trainer.world.largest(asked())
-        if wish != Asked.NOTHING:
+    def check_interrupt() -> None:
+        request = trainer.world.all_max(interrupt())
+        if request != Interrupt.NONE:
             check_finite(trainer)
             save(trainer.state_dict())
-        if wish == Asked.LEAVE:
+        if request == Interrupt.STOP:
             raise Interrupted
 
-    heed()
+    check_interrupt()
     while trainer.epoch < trainer.config.recipe.num_epochs:
-        train_epoch(trainer, heed)
-        row = finish_epoch(trainer, heed)
+        train_epoch(trainer, check_interrupt)
+        row = finish_epoch(trainer, check_interrupt)
         save(trainer.state_dict())
         log(row)
     return trainer.history[-1]
 
 
-def train_epoch(trainer: Trainer, heed: Callable[[], None]) -> None:
-    """Take the steps that the epoch still lacks."""
+def train_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> None:
+    """Take the remaining steps of the epoch."""
     trainer.model.train()
     loss_fn = make_loss(trainer.config.recipe, trainer.mixup)
-    parts = iter(trainer.train.epoch(trainer.config.seed, trainer.epoch, trainer.step))
+    batches = iter(trainer.train.epoch(trainer.config.seed, trainer.epoch, trainer.step))
     since = time.perf_counter()
     while trainer.step < trainer.train.num_steps:
-        take_step(trainer, parts, loss_fn)
+        take_step(trainer, batches, loss_fn)
         trainer.step += 1
         last = trainer.step == trainer.train.num_steps
         if last or trainer.step % STEPS_BETWEEN_CHECKS == 0:
             check_finite(trainer)
         if last and trainer.world.size > 1:
-            share_statistics(trainer)
+            average_batch_norm(trainer)
         now = time.perf_counter()
         trainer.seconds, since = trainer.seconds + now - since, now
-        heed()
+        check_interrupt()
 
 
-def take_step(trainer: Trainer, parts: Batches, loss_fn: nn.Module) -> None:
-    """Take one optimiser step. Rate and draws depend on its number, not on where a start lies."""
+def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
+    """Take one optimiser step. Rate and draws follow from its number, not from where a run resumed.
+
+    Args:
+        batches: micro-batches; a step takes recipe.grad_accum of them.
+    """
     config, recipe, network = trainer.config, trainer.config.recipe, trainer.ddp or trainer.model
     number = trainer.epoch * trainer.train.num_steps + trainer.step
     trainer.scheduler.step_update(number)
     trainer.optimizer.zero_grad()
-    for part in range(recipe.grad_accum):
-        images, labels = next(parts)
-        place = (trainer.epoch, trainer.step, part, trainer.world.rank)
-        seed_globals(derive_seed(config.seed, "regularisation", *place))  # Mixup, dropout, paths
+    for micro_batch in range(recipe.grad_accum):
+        images, labels = next(batches)
+        position = (trainer.epoch, trainer.step, micro_batch, trainer.world.rank)
+        seed_globals(derive_seed(config.seed, "regularisation", *position))  # Mixup, dropout, paths
         if trainer.mixup:
             images, labels = trainer.mixup(images, labels)
-        share_maps(trainer.model, part, recipe.grad_accum)
-        last = part == recipe.grad_accum - 1
+        share_maps(trainer.model, micro_batch, recipe.grad_accum)
+        last = micro_batch == recipe.grad_accum - 1
         with nullcontext() if last or not trainer.ddp else trainer.ddp.no_sync():
             with trainer.autocast():
                 loss = loss_fn(network(images), labels) / recipe.grad_accum
@@ -121,43 +124,47 @@ def take_step(trainer: Trainer, parts: Batches, loss_fn: nn.Module) -> None:
         trainer.ema.update(trainer.model, step=number + 1)
 
 
-def finish_epoch(trainer: Trainer, heed: Callable[[], None]) -> Row:
-    """Test, and write the epoch's row into the history."""
+def finish_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> Row:
+    """Evaluate, and append the epoch's row to the history."""
     config, world, num_steps = trainer.config, trainer.world, trainer.train.num_steps
     started = time.perf_counter()
     row = dict(
         epoch=trainer.epoch,
         time=time.time(),
         lr=trainer.optimizer.param_groups[0]["lr"],
-        train_loss=float(world.summed(trainer.loss_sum.clone())) / world.size / num_steps,
-        **figures(trainer, "test", trainer.parts.test, heed),
-        **figures(trainer, "val", trainer.parts.validation, heed),
+        train_loss=float(world.all_sum(trainer.loss_sum.clone())) / world.size / num_steps,
+        **evaluate_split(trainer, "test", trainer.splits.test, check_interrupt),
+        **evaluate_split(trainer, "val", trainer.splits.validation, check_interrupt),
         images_per_s=num_steps * config.recipe.batch_size / trainer.seconds,
         epoch_s=trainer.seconds + time.perf_counter() - started,
     )
     trainer.epoch, trainer.step, trainer.seconds = trainer.epoch + 1, 0, 0.0
     trainer.loss_sum.zero_()
     trainer.history.append(row)
-    trainer.note_positions()
+    trainer.append_positions()
     return row
 
 
-def figures(trainer: Trainer, name: str, batches: Any, heed: Callable[[], None]) -> Row:
-    """Return loss, top-1 and top-5 of the network and of its average; None where there is none."""
+def evaluate_split(
+    trainer: Trainer, split: str, batches: Any, check_interrupt: Callable[[], None]
+) -> Row:
+    """Score the network and its average on a split; None where either does not exist."""
     networks = {"": trainer.model, "ema_": trainer.ema.module if trainer.ema else None}
+    # Several processes have unequal numbers of batches, so they cannot agree between two of them.
+    hook = {"after_batch": check_interrupt} if trainer.world.size == 1 else {}
     row = {}
     for prefix, network in networks.items():
-        found = dict.fromkeys(score.name for score in SCORES)
+        scores = dict.fromkeys(score.name for score in SCORES)
         if batches and network:
-            found = evaluate(trainer, network, batches, heed)
-        row |= {f"{prefix}{name}_{score}": value for score, value in found.items()}
+            scores = evaluate(network, batches, trainer.world, trainer.autocast, **hook)
+        row |= {f"{prefix}{split}_{name}": value for name, value in scores.items()}
     return row
 
 
-def share_statistics(trainer: Trainer) -> None:
+def average_batch_norm(trainer: Trainer) -> None:
     """Give all processes the mean of their running BatchNorm statistics (released: dist_bn reduce).
 
-    The averaged weights keep those of the first process, which are what a checkpoint holds.
+    The averaged weights take those of rank 0, which are what a checkpoint holds.
     """
     distribute_bn(trainer.model, trainer.world.size, reduce=True)
     if trainer.ema:
@@ -165,7 +172,7 @@ def share_statistics(trainer: Trainer) -> None:
 
 
 def check_finite(trainer: Trainer) -> None:
-    """End a run that has diverged rather than let it burn its hours or save what is lost."""
+    """End a diverged run before it wastes hours or overwrites a good checkpoint."""
     if not math.isfinite(trainer.loss_sum):
         config, recipe = trainer.config, trainer.config.recipe
         raise TrainingError(
@@ -177,34 +184,9 @@ def check_finite(trainer: Trainer) -> None:
 
 
 def make_loss(recipe: Recipe, mixup: Mixup | None) -> nn.Module:
-    """Pick the loss; Mixup's targets carry the label smoothing already."""
+    """Pick the loss; Mixup's targets already include label smoothing."""
     if mixup:
         return SoftTargetCrossEntropy()
     if recipe.label_smoothing:
         return LabelSmoothingCrossEntropy(recipe.label_smoothing)
     return nn.CrossEntropyLoss()
-
-
-@torch.inference_mode()
-def evaluate(
-    trainer: Trainer, model: nn.Module, batches: Any, heed: Callable[[], None] = lambda: None
-) -> dict[str, float]:
-    """Average every score over all images of `batches`, each once.
-
-    An image that cannot be read, its label being negative, is left out.
-    """
-    model.eval()
-    sums = torch.zeros(len(SCORES) + 1, dtype=torch.float64, device=trainer.world.device)
-    for images, labels in batches:
-        if batches.unreadable_N.any():
-            readable = labels >= 0
-            images, labels = images[readable], labels[readable]
-        if len(labels):
-            with trainer.autocast():
-                logits = model(images).float()
-            totals = [score.of_images(logits, labels).sum().double() for score in SCORES]
-            sums += torch.stack([*totals, labels.new_tensor(len(labels)).double()])
-        if trainer.world.size == 1:  # several processes have unequal numbers of batches
-            heed()
-    *totals, num = trainer.world.summed(sums).tolist()
-    return {score.name: total / num for score, total in zip(SCORES, totals, strict=True)}

@@ -1,4 +1,4 @@
-"""Seeds: one for every use and place of a run, so that no stream depends on another's draws.
+"""Seeds: one for every use and position in a run, so that no stream depends on another's draws.
 
 No generator lives longer than what it was seeded for (an epoch's order, an image, a step), so
 none has to be stored: a run that goes on at some step draws there what it would have drawn.
@@ -11,18 +11,18 @@ import numpy as np
 import torch
 
 
-def derive_seed(seed: int, use: str, *place: int) -> int:
-    """Return 32 bits for one use ("init", "order", ...) of a run's seed at a place.
+def derive_seed(seed: int, use: str, *position: int) -> int:
+    """Hash to 32 bits for one use ("init", "order", ...) of a run's seed at a position.
 
-    A place is whatever the draws may depend on: an epoch, and in it a step or an image.
+    A position is whatever the draws may depend on: an epoch, and in it a step or an image.
     """
-    text = "/".join(map(str, (seed, use, *place)))
+    text = "/".join(map(str, (seed, use, *position)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
 
 
-def generator(seed: int, use: str, *place: int) -> torch.Generator:
-    """Return a CPU generator for one use and place; draws are the same whatever the device."""
-    return torch.Generator().manual_seed(derive_seed(seed, use, *place))
+def generator(seed: int, use: str, *position: int) -> torch.Generator:
+    """Seed a CPU generator for one use and position; draws are the same whatever the device."""
+    return torch.Generator().manual_seed(derive_seed(seed, use, *position))
 
 
 def seed_globals(seed: int) -> None:

@@ -17,20 +17,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.code_version import training_code_digest
+from posmlp.data.data_set import open_data
 from posmlp.data.sources import DATASETS
 from posmlp.layers.position import Quadratic
 from posmlp.study import Recipe, RunConfig
-from posmlp.training.batches import Parts, Share, memory_batches
+from posmlp.training.batches import BatchSlice, Splits
 from posmlp.training.distributed import World
-from posmlp.training.errors import TrainingError
+from posmlp.training.memory_batches import memory_batches
 from posmlp.training.randomness import derive_seed, seed_globals
+from posmlp.training.training_error import TrainingError
 
 Row = dict[str, float | None]  # of history.csv
 
 
 @dataclass
 class Trainer:
-    """What a run is made of while it trains, and how far it is."""
+    """Everything that trains a run, and its progress."""
 
     config: RunConfig
     world: World
@@ -40,8 +42,8 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     mixup: Mixup | None
-    parts: Parts  # batches
-    loss_sum: Tensor  # of this epoch's steps, of this process's share
+    splits: Splits
+    loss_sum: Tensor  # of this epoch's steps, of this process's slices
     epoch: int = 0  # epochs done
     step: int = 0  # steps done in the epoch after these
     seconds: float = 0.0  # that these steps took
@@ -52,13 +54,13 @@ class Trainer:
     @property
     def train(self) -> Any:
         """Batches to train on."""
-        return self.parts.train
+        return self.splits.train
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a later start needs; every process of the run must ask at once.
+        """Gather all that a later start needs; every process of the run must call this at once.
 
-        Generators are not among it: none outlives a step (randomness.py). Neither is a gradient
-        scaler: bfloat16 needs none.
+        Generators are not included: none outlives a step (randomness.py). Nor is a gradient scaler:
+        bfloat16 needs none.
         """
         return {
             "config": self.config.model_dump(mode="json"),
@@ -66,11 +68,11 @@ class Trainer:
             "code_version": training_code_digest(),
             "epoch": self.epoch,
             "step": self.step,
-            "loss_sums": self.world.gathered(self.loss_sum),
+            "loss_sums": self.world.all_gather(self.loss_sum),
             "seconds": self.seconds,
             "history": list(self.history),
             "trajectory": dict(self.trajectory),
-            "unreadable": [self.unreadable(batches) for batches in self.parts if batches],
+            "unreadable": [self.unreadable(batches) for batches in self.splits.present().values()],
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
@@ -78,13 +80,13 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; the number of processes may be another one."""
+        """Resume where `state` was taken; the number of processes may differ."""
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.history, self.trajectory = state["history"], state["trajectory"]
         sums = state["loss_sums"].to(self.world.device)
         same = len(sums) == self.world.size
         self.loss_sum = sums[self.world.rank].clone() if same else sums.mean()
-        present = [batches for batches in self.parts if batches]
+        present = self.splits.present().values()
         for batches, flags_N in zip(present, state["unreadable"], strict=True):
             batches.unreadable_N.logical_or_(flags_N.cpu())
         self.model.load_state_dict(state["model"])
@@ -94,12 +96,12 @@ class Trainer:
         self.scheduler.load_state_dict(state["scheduler"])
 
     def unreadable(self, batches: Any) -> Tensor:
-        """Tell every process, and return, which images one of them could not read."""
+        """Share between processes which images one of them could not read."""
         flags_N = batches.unreadable_N.to(self.world.device, torch.uint8, copy=True)
-        return batches.unreadable_N.logical_or_((self.world.summed(flags_N) > 0).cpu()).clone()
+        return batches.unreadable_N.logical_or_((self.world.all_sum(flags_N) > 0).cpu()).clone()
 
-    def note_positions(self) -> None:
-        """Append the present centres and spreads to the trajectory, float32 on the CPU."""
+    def append_positions(self) -> None:
+        """Append the current centres and spreads to the trajectory, float32 on the CPU."""
         for name, encoding in self.model.named_modules():
             if isinstance(encoding, Quadratic):
                 for part in ("center", "spread"):
@@ -107,8 +109,13 @@ class Trainer:
                     before = self.trajectory.get(f"{name}.{part}", now[:0])
                     self.trajectory[f"{name}.{part}"] = torch.cat([before, now])
 
+    def close(self) -> None:
+        """End the processes that read images."""
+        for batches in self.splits.present().values():
+            batches.close()
+
     def autocast(self) -> AbstractContextManager:
-        """Compute in bfloat16 where that pays: on GPUs."""
+        """Compute in bfloat16 on GPUs, where that is faster."""
         on = self.config.recipe.amp == "auto" and self.world.device.type == "cuda"
         return torch.autocast("cuda", torch.bfloat16) if on else nullcontext()
 
@@ -118,7 +125,7 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
 
     Raises:
         DataError, TrainingError: the data set is not there, or smaller than a batch; the batch
-            cannot be split over the processes; a setting that this device cannot follow.
+            cannot be split over the processes; a setting that this device does not support.
     """
     recipe, device = config.recipe, world.device
     use_deterministic_algorithms(recipe.deterministic)
@@ -128,14 +135,15 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
         model = model.to(memory_format=torch.channels_last)
     if recipe.dist_bn == "sync":
         model = with_synchronised_statistics(model, device)
-    parts = make_batches(config, data_root, world, model.pretrained_cfg)
-    train = parts.train
+    splits = make_batches(config, data_root, world, model.pretrained_cfg)
+    train = splits.train
     optimizer, scheduler = make_optimizer(recipe, model, train.num_steps)
-    mixup = make_mixup(recipe, DATASETS[config.data.name].num_classes)
-    if mixup and train.share.part_size % 2:
+    mixup = make_mixup(recipe, config.data.num_classes)
+    if mixup and train.batch_slice.micro_batch_size % 2:
         raise TrainingError(
-            f"recipe.batch_size: {recipe.batch_size} leaves {train.share.part_size} images a part "
-            f"on {world.size} processes; Mixup and CutMix need an even number"
+            f"recipe.batch_size: {recipe.batch_size} leaves {train.batch_slice.micro_batch_size} "
+            f"images per micro-batch on {world.size} processes; Mixup and CutMix need an even "
+            "number"
         )
     ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
     if recipe.compile:
@@ -149,15 +157,15 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
         optimizer=optimizer,
         scheduler=scheduler,
         mixup=mixup,
-        parts=parts,
+        splits=splits,
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
-    trainer.note_positions()
+    trainer.append_positions()
     return trainer
 
 
 def use_deterministic_algorithms(on: bool) -> None:
-    """Let a GPU repeat its results to the bit, or refuse an operation that cannot."""
+    """Make a GPU repeat its results bit for bit, or refuse an operation that cannot."""
     if on:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(on)
@@ -180,16 +188,19 @@ def compile_networks(networks: list[nn.Module], mode: str, device: torch.device)
         network.compile(mode=mode, fullgraph=True)
 
 
-def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Parts:
+def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Splits:
     """Load or stream the images; `cfg` is the model's timm cfg."""
-    recipe = config.recipe
-    share = Share(recipe.batch_size, recipe.grad_accum, world.rank, world.size)
-    arguments = (config.data, recipe.augment, share, root, world.device)
-    if DATASETS[config.data.name].in_memory:
-        return memory_batches(*arguments)
-    from posmlp.training.streamed import streamed_batches  # image files alone need its imports
+    data, recipe = config.data, config.recipe
+    batch_slice = BatchSlice(recipe.batch_size, recipe.grad_accum, world.rank, world.size)
+    opened = open_data(data, recipe.augment, root)
+    arguments = (opened, data, recipe.augment, batch_slice, world.device)
+    if opened.in_memory:
+        return memory_batches(*arguments)._replace(source_digest=opened.digest)
+    from posmlp.training.file_batches import file_batches  # image files alone need its imports
 
-    return streamed_batches(*arguments, cfg)
+    known = data.digest or not DATASETS[data.name].expected
+    digest = opened.digest if known else None  # of ImageNet it would take minutes
+    return file_batches(*arguments, cfg)._replace(source_digest=digest)
 
 
 def make_optimizer(
@@ -216,7 +227,7 @@ def make_optimizer(
 
 
 def make_mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
-    """Build timm's Mixup and CutMix where the recipe asks for either."""
+    """Build timm's Mixup and CutMix where the recipe uses either."""
     if not (recipe.mixup or recipe.cutmix):
         return None
     return Mixup(

@@ -13,7 +13,7 @@ from posmlp.analysis.figures.draw import draw_networks
 from posmlp.analysis.statistics import summarise
 from posmlp.recheck.derive import STUDY_PARTS, Collected
 from posmlp.runs.execute import execute
-from posmlp.runs.watch import Watch
+from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
 from posmlp.training.distributed import World
 
@@ -28,7 +28,7 @@ def trained(tmp_path_factory) -> Path:
     (root / "tiny.tsv").write_text(SHEET)
     study, results = load_study(root / "tiny.yaml"), root / "results"
     for config in study.runs():
-        execute(config, results, root, World(torch.device("cpu")), "train", Watch(10))
+        execute(config, results, root, World(torch.device("cpu")), "train", Interrupts(10))
     folder, finished = results / "tiny", find_runs(study, results)
     folder.mkdir()
     write_frame(runs_frame(study, finished), folder / "runs.csv")

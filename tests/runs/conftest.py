@@ -9,39 +9,39 @@ import pytest
 import torch
 
 from posmlp.runs.execute import execute
-from posmlp.runs.watch import Watch
+from posmlp.runs.interrupts import Interrupts
 from posmlp.training.distributed import World
-from posmlp.training.engine import Asked
+from posmlp.training.engine import Interrupt
 
 ROOT = Path(__file__).parents[2]
 
 
-class LeaveAfter(Watch):
-    """Asks to leave after a number of steps."""
+class StopAfter(Interrupts):
+    """Requests a stop after a number of steps."""
 
     def __init__(self, num_steps):
         super().__init__(checkpoint_minutes=10)
         self.left = num_steps
 
-    def asked(self):
+    def check(self):
         self.left -= 1
-        return Asked.LEAVE if self.left < 0 else super().asked()
+        return Interrupt.STOP if self.left < 0 else super().check()
 
 
 @pytest.fixture
-def leave_after():
-    """Return the watch that asks to leave after a number of steps."""
-    return LeaveAfter
+def stop_after():
+    """Return the interrupts that request a stop after a number of steps."""
+    return StopAfter
 
 
 @pytest.fixture
 def run():
     """Return a function that trains a run in a results folder."""
 
-    def train(config, results, watch=None):
+    def train(config, results, interrupts=None):
         world = World(torch.device("cpu"))
-        watch = watch or Watch(checkpoint_minutes=10)
-        return execute(config, results, Path("unused"), world, "python -m posmlp train", watch)
+        interrupts = interrupts or Interrupts(checkpoint_minutes=10)
+        return execute(config, results, Path("unused"), world, "posmlp train", interrupts)
 
     return train
 
@@ -65,7 +65,7 @@ def start_process(study_file, tmp_path):
     started = []
 
     def start(results=tmp_path / "results", **options):
-        command = [sys.executable, "-m", "posmlp", "train", "--study", str(study_file)]
+        command = [sys.executable, "-m", "posmlp", "train", str(study_file)]
         command += ["--variant", "sgu", "--seed", "0", "--results", str(results)]
         process = subprocess.Popen(
             command,

@@ -16,14 +16,14 @@ from safetensors.torch import load_file
 
 from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import CheckpointError
-from posmlp.runs.record import RecordError, read_history
+from posmlp.runs.run_folder import RunFolderError, read_history
 from posmlp.study import RunConfig
 from posmlp.training.engine import Interrupted
 
 ALL_DRAWS = dict(mixup=0.5, ema_decay=0.9, augment=dict(shift=1, hflip=0.5, reprob=0.3))
 
 
-def figures(folder):
+def metrics(folder):
     """What must not depend on how often a run was stopped."""
     rows = read_history(folder / "history.csv")
     weights = (folder / "model.safetensors").read_bytes(), (folder / "ema.safetensors").read_bytes()
@@ -75,40 +75,40 @@ def test_centres_and_spreads_are_kept_from_the_start_to_the_last_epoch(make_conf
 
 @pytest.mark.parametrize("steps", [0, 1, 5, 8, 9, 12])
 def test_an_interrupted_run_equals_an_uninterrupted_one(
-    make_config, run, leave_after, tmp_path, capsys, steps
+    make_config, run, stop_after, tmp_path, capsys, steps
 ):
     config = make_config(recipe=ALL_DRAWS, model=dict(drop_path_rate=0.1))  # 4 steps an epoch
     run(config, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        run(config, tmp_path / "parts", leave_after(steps))
-    folder = config.folder(tmp_path / "parts")
+        run(config, tmp_path / "segments", stop_after(steps))
+    folder = config.folder(tmp_path / "segments")
     assert not (folder / "metrics.json").exists()
-    assert run(config, tmp_path / "parts")["num_starts"] == 2
-    assert "going on at epoch" in capsys.readouterr().out
-    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
+    assert run(config, tmp_path / "segments")["num_starts"] == 2
+    assert "resuming at epoch" in capsys.readouterr().out
+    assert metrics(folder) == metrics(config.folder(tmp_path / "whole"))
 
 
-def test_a_finished_run_is_not_trained_again(make_config, run, leave_after, tmp_path):
+def test_a_finished_run_is_not_trained_again(make_config, run, stop_after, tmp_path):
     config = make_config()
     first = run(config, tmp_path)
-    again = run(config, tmp_path, leave_after(1))  # would leave at the first step
+    again = run(config, tmp_path, stop_after(1))  # would stop at the first step
     assert again["test_top1"] == first["test_top1"]
 
 
 def test_a_finished_run_of_other_settings_is_replaced(make_config, run, tmp_path, capsys):
     run(make_config(), tmp_path)
     metrics = run(make_config(recipe=dict(lr=5e-3)), tmp_path)
-    assert "going on" not in capsys.readouterr().out
+    assert "resuming" not in capsys.readouterr().out
     assert metrics["num_starts"] == 1
     assert len(read_history(make_config().folder(tmp_path) / "history.csv")) == 2
 
 
 def test_settings_changed_within_a_run_are_named_and_nothing_is_lost(
-    make_config, run, leave_after, tmp_path
+    make_config, run, stop_after, tmp_path
 ):
     config, folder = make_config(), make_config().folder(tmp_path)
     with pytest.raises(Interrupted):
-        run(config, tmp_path, leave_after(6))
+        run(config, tmp_path, stop_after(6))
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(CheckpointError, match=r"recipe.lr is 0.005 here and 0.01 there.*rm -r"):
         run(make_config(recipe=dict(lr=5e-3)), tmp_path)
@@ -116,42 +116,42 @@ def test_settings_changed_within_a_run_are_named_and_nothing_is_lost(
     assert run(config, tmp_path)["num_starts"] == 2
 
 
-def test_a_checkpoint_of_another_seed_is_refused_by_name(make_config, run, leave_after, tmp_path):
+def test_a_checkpoint_of_another_seed_is_refused_by_name(make_config, run, stop_after, tmp_path):
     with pytest.raises(Interrupted):
-        run(make_config(), tmp_path, leave_after(6))
+        run(make_config(), tmp_path, stop_after(6))
     other = make_config(seed=1)
     shutil.copytree(make_config().folder(tmp_path), other.folder(tmp_path))
     with pytest.raises(CheckpointError, match=r"is of study small, gqpe seed 0, not of .* seed 1"):
         run(other, tmp_path)
 
 
-def test_parts_on_unlike_machines_are_pointed_out(
-    make_config, run, leave_after, tmp_path, capsys, monkeypatch
+def test_segments_on_unlike_machines_are_pointed_out(
+    make_config, run, stop_after, tmp_path, capsys, monkeypatch
 ):
     with pytest.raises(Interrupted):
-        run(make_config(), tmp_path, leave_after(6))
+        run(make_config(), tmp_path, stop_after(6))
     monkeypatch.setattr("posmlp.code_version.cpu_name", lambda: "another processor")
     run(make_config(), tmp_path)
-    assert "is another processor; figures may differ" in capsys.readouterr().out
+    assert "is another processor; metrics may differ" in capsys.readouterr().out
 
 
 def test_a_clock_that_goes_back_changes_nothing_but_times(
-    make_config, run, leave_after, tmp_path, monkeypatch
+    make_config, run, stop_after, tmp_path, monkeypatch
 ):
     config = make_config(recipe=ALL_DRAWS)
     run(config, tmp_path / "whole")
     with pytest.raises(Interrupted):
-        run(config, tmp_path / "parts", leave_after(7))
+        run(config, tmp_path / "segments", stop_after(7))
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    run(config, tmp_path / "parts")
-    folder = config.folder(tmp_path / "parts")
-    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
+    run(config, tmp_path / "segments")
+    folder = config.folder(tmp_path / "segments")
+    assert metrics(folder) == metrics(config.folder(tmp_path / "whole"))
     assert read_history(folder / "history.csv")[-1]["time"] == 1000
 
 
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a file system that nobody can write")
 def test_a_folder_that_cannot_be_written_is_named(make_config, run):
-    with pytest.raises(RecordError, match=r"/sys/.* cannot be written .*config results="):
+    with pytest.raises(RunFolderError, match=r"/sys/.* cannot be written .*config results="):
         run(make_config(), Path("/sys/posmlp"))
 
 
@@ -164,15 +164,15 @@ def test_a_full_disk_leaves_valid_files_and_the_run_goes_on(make_config, run, tm
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(RecordError, match="the disk is full"):
-            run(config, tmp_path / "parts")
+        with pytest.raises(RunFolderError, match="the disk is full"):
+            run(config, tmp_path / "segments")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         signal.signal(signal.SIGXFSZ, before)
-    folder = config.folder(tmp_path / "parts")
+    folder = config.folder(tmp_path / "segments")
     assert not list(folder.glob(".*.part"))
-    run(config, tmp_path / "parts")
-    assert figures(folder) == figures(config.folder(tmp_path / "whole"))
+    run(config, tmp_path / "segments")
+    assert metrics(folder) == metrics(config.folder(tmp_path / "whole"))
 
 
 def test_a_truly_full_disk(make_config, run, tmp_path):
@@ -186,7 +186,7 @@ def test_a_truly_full_disk(make_config, run, tmp_path):
     try:
         config = make_config(recipe=ALL_DRAWS)
         (small / "ballast").write_bytes(bytes(150_000))
-        with pytest.raises(RecordError, match=r"No space left on device.*0.000 GB free"):
+        with pytest.raises(RunFolderError, match=r"No space left on device.*0.000 GB free"):
             run(config, small)
         (small / "ballast").unlink()
         subprocess.run(["mount", "-o", "remount,size=4m", str(small)], check=True)
@@ -211,7 +211,7 @@ def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, na
     process.send_signal(getattr(signal, name))
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 75, output
-    assert f"by {name}; the same command goes on from there" in output
+    assert f"by {name}; the same command resumes there" in output
     assert "Traceback" not in output
     assert not (folder / "metrics.json").exists()
     assert torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)["epoch"] >= 1
@@ -230,7 +230,7 @@ def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
     first.communicate()
     third = start_process()
     line = third.stdout.readline()
-    assert "going on at epoch" in line
+    assert "resuming at epoch" in line
 
 
 def test_a_path_with_spaces_and_letters_of_all_kinds(start_process, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from posmlp.metrics import EPOCH_COLUMNS
-from posmlp.runs.record import RecordError, RunFolder, read_history, write_atomically
+from posmlp.runs.run_folder import RunFolder, RunFolderError, read_history, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -14,7 +14,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         file.write(b"half of the new")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(RecordError, match=r"metrics.json cannot be written \(No space.*Free some"):
+    with pytest.raises(
+        RunFolderError, match=r"metrics.json cannot be written \(No space.*Free some"
+    ):
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -166,7 +166,7 @@ def trained(tmp_path_factory):
     from posmlp.analysis.main_table import write_main_table
     from posmlp.analysis.statistics import rule_of, summarise
     from posmlp.runs.execute import execute
-    from posmlp.runs.watch import Watch
+    from posmlp.runs.interrupts import Interrupts
     from posmlp.study import load_study
     from posmlp.training.distributed import World
 
@@ -175,7 +175,7 @@ def trained(tmp_path_factory):
     (folder / "small.tsv").write_text(SHEET)
     study, results = load_study(folder / "small.yaml"), folder / "results"
     for run in study.runs():
-        execute(run, results, folder, World(torch.device("cpu")), "posmlp train", Watch(10))
+        execute(run, results, folder, World(torch.device("cpu")), "posmlp train", Interrupts(10))
         (run.folder(results) / "figures").mkdir()
         (run.folder(results) / "figures/map.png").write_bytes(b"picture")
     here = results / "small"

@@ -16,7 +16,7 @@ from conftest import Shown
 
 import posmlp
 from posmlp.cli import FAILED, main
-from posmlp.runs.lock import FolderLock
+from posmlp.runs.folder_lock import FolderLock
 from posmlp.tracking import ui
 
 ROOT = Path(posmlp.__file__).parents[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from posmlp.runs.record import read_history
+from posmlp.runs.run_folder import read_history
 
 pytestmark = pytest.mark.xdist_group("several processes")
 
@@ -55,7 +55,7 @@ def start(tmp_path):
         (tmp_path / "small.tsv").write_text(SHEET)
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num)]
         command = [sys.executable, *(launcher if num > 1 else []), "-m", "posmlp", "train"]
-        command += ["--study", str(tmp_path / "small.yaml"), "--variant", variant, "--seed", "0"]
+        command += [str(tmp_path / "small.yaml"), "--variant", variant, "--seed", "0"]
         command += ["--results", str(tmp_path / f"{num}"), "--device", "cpu"]
         command += ["--data-root", str(tmp_path / "data")]
         out = (tmp_path / "out").open("w")

@@ -9,8 +9,9 @@ import torch
 
 from posmlp.metrics import SCORES, TIMES
 from posmlp.models.gated_mlp import positional_parameters
-from posmlp.training.engine import Asked, Interrupted, evaluate, train
-from posmlp.training.errors import TrainingError
+from posmlp.training.engine import Interrupt, Interrupted, train
+from posmlp.training.evaluation import evaluate
+from posmlp.training.training_error import TrainingError
 
 # Everything that draws random numbers or remembers something between two steps.
 EVERYTHING = dict(
@@ -41,7 +42,7 @@ def trained(new_trainer):
     return run
 
 
-def figures(trainer):
+def metrics(trainer):
     return [{k: v for k, v in row.items() if k not in TIMES} for row in trainer.history]
 
 
@@ -57,7 +58,7 @@ def tensors(value, name=""):
 
 
 def assert_equal_to_the_bit(trainer, whole):
-    assert figures(trainer) == figures(whole)
+    assert metrics(trainer) == metrics(whole)
     ours, theirs = (
         tensors({k: v for k, v in t.state_dict().items() if k not in ("seconds", "history")})
         for t in (trainer, whole)
@@ -68,19 +69,19 @@ def assert_equal_to_the_bit(trainer, whole):
         assert same(value, theirs[name]), name
 
 
-class Asks:
-    """What is asked of the loop: `wish` when it asks for the n-th time, else nothing."""
+class OnPoll:
+    """Interrupts that answer the n-th poll with `request` and all others with NONE."""
 
-    def __init__(self, number=None, wish=Asked.LEAVE):
-        self.number, self.wish, self.count = number, wish, 0
+    def __init__(self, number=None, request=Interrupt.STOP):
+        self.number, self.request, self.count = number, request, 0
 
     def __call__(self):
         self.count += 1
-        return self.wish if self.count == self.number else Asked.NOTHING
+        return self.request if self.count == self.number else Interrupt.NONE
 
 
 def stopped_and_resumed(new_trainer, config, number):
-    """Train a run that is asked to leave at the n-th question and is started again; and where."""
+    """Train a run that is stopped at the n-th poll and started again; and where it stopped."""
     first, file = new_trainer(config), io.BytesIO()
 
     def save(state):
@@ -89,7 +90,7 @@ def stopped_and_resumed(new_trainer, config, number):
         torch.save(state, file)
 
     with pytest.raises(Interrupted):
-        train(first, nothing, save, Asks(number))
+        train(first, nothing, save, OnPoll(number))
     file.seek(0)
     state = torch.load(file, weights_only=True)
     second = new_trainer(config)
@@ -114,36 +115,37 @@ def test_equal_seeds_give_equal_runs_and_others_differ(make_config, trained):
         trained(make_config(seed=seed, recipe=EVERYTHING, model=DROPPED)) for seed in (0, 0, 1)
     )
     assert_equal_to_the_bit(again, first)
-    assert figures(first) != figures(other)
+    assert metrics(first) != metrics(other)
 
 
 def test_a_run_stopped_anywhere_equals_an_uninterrupted_one(make_config, new_trainer):
     config = make_config(recipe=EVERYTHING, model=DROPPED)
-    whole, asks = new_trainer(config), Asks()
-    train(whole, nothing, nothing, asks)
-    places = []
-    for number in range(1, asks.count + 1):
-        resumed, place = stopped_and_resumed(new_trainer, config, number)
-        places.append(place)
+    whole, polls = new_trainer(config), OnPoll()
+    train(whole, nothing, nothing, polls)
+    positions = []
+    for number in range(1, polls.count + 1):
+        resumed, position = stopped_and_resumed(new_trainer, config, number)
+        positions.append(position)
         assert_equal_to_the_bit(resumed, whole)
     # Before the first step, after each, and between the batches of both tests of every epoch.
-    assert sorted(set(places)) == [(0, 0), *((e, s) for e in (0, 1) for s in (1, 2, 3))]
-    assert places.count((0, 3)) == places.count((1, 3)) == 1 + 2 * 2
+    assert sorted(set(positions)) == [(0, 0), *((e, s) for e in (0, 1) for s in (1, 2, 3))]
+    assert positions.count((0, 3)) == positions.count((1, 3)) == 1 + 2 * 2
 
 
 def test_a_save_in_between_changes_nothing(make_config, new_trainer, trained):
     config = make_config(recipe=EVERYTHING, model=DROPPED)
     states = []
     trainer = new_trainer(config)
-    train(trainer, nothing, states.append, Asks(3, Asked.SAVE))
+    train(trainer, nothing, states.append, OnPoll(3, Interrupt.SAVE))
     assert [(s["epoch"], s["step"]) for s in states] == [(0, 2), (1, 0), (2, 0)]
     assert_equal_to_the_bit(trainer, trained(config))
 
 
-def test_a_batch_in_two_parts_gives_the_same_losses(make_config, trained):
+def test_a_batch_in_two_micro_batches_gives_the_same_losses(make_config, trained):
     model = dict(gate="sgu", groups=1)
     one, two = (
-        trained(make_config(model=model, recipe=dict(grad_accum=parts))).history for parts in (1, 2)
+        trained(make_config(model=model, recipe=dict(grad_accum=number))).history
+        for number in (1, 2)
     )
     for key in ("train_loss", "test_loss"):
         expected = pytest.approx([row[key] for row in one], rel=1e-5)
@@ -182,14 +184,14 @@ def test_a_diverged_run_ends_with_what_to_change(make_config, new_trainer):
         train(trainer, nothing, nothing)
 
 
-@pytest.mark.parametrize("wish", [Asked.SAVE, Asked.LEAVE])
-def test_what_has_diverged_is_never_saved(make_config, new_trainer, wish):
+@pytest.mark.parametrize("request_", [Interrupt.SAVE, Interrupt.STOP])
+def test_what_has_diverged_is_never_saved(make_config, new_trainer, request_):
     trainer = new_trainer(make_config())
     with torch.no_grad():
         trainer.model.head.bias.fill_(math.nan)
     saved = []
     with pytest.raises(TrainingError, match="loss is nan"):
-        train(trainer, nothing, saved.append, Asks(2, wish))  # after the first step
+        train(trainer, nothing, saved.append, OnPoll(2, request_))  # after the first step
     assert trainer.step == 1
     assert not saved
 
@@ -200,7 +202,9 @@ def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trai
     compiled, plain = (make_config(recipe=recipe | dict(compile=c)) for c in ("default", None))
     states = []
     whole = new_trainer(compiled)
-    train(whole, nothing, lambda state: states.append(copy.deepcopy(state)), Asks(2, Asked.SAVE))
+    train(
+        whole, nothing, lambda state: states.append(copy.deepcopy(state)), OnPoll(2, Interrupt.SAVE)
+    )
     second = new_trainer(compiled)
     second.load_state_dict(states[0])
     assert (second.epoch, second.step) == (0, 1)
@@ -208,7 +212,7 @@ def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trai
     assert_equal_to_the_bit(second, whole)
     expected = trained(plain)
     assert whole.model.state_dict().keys() == expected.model.state_dict().keys()
-    for row, other in zip(figures(whole), figures(expected), strict=True):
+    for row, other in zip(metrics(whole), metrics(expected), strict=True):
         assert row["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
         assert row["ema_test_loss"] == pytest.approx(other["ema_test_loss"], rel=1e-4)
 
@@ -256,9 +260,10 @@ def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer)
     with torch.no_grad():
         trainer.model.head.weight.zero_()
         trainer.model.head.bias.copy_(-torch.arange(10.0))  # always says 0, then 1, 2, ...
-    labels = trainer.parts.test.labels_N
-    assert [len(y) for _, y in trainer.parts.test] == [300, 200]
-    loss, top1, top5 = evaluate(trainer, trainer.model, trainer.parts.test)
+    labels = trainer.splits.test.labels_N
+    assert [len(y) for _, y in trainer.splits.test] == [300, 200]
+    scores = evaluate(trainer.model, trainer.splits.test, trainer.world)
+    loss, top1, top5 = (scores[name] for name in ("loss", "top1", "top5"))
     assert top1 == pytest.approx(100 * (labels == 0).double().mean().item(), abs=1e-9)
     assert top5 == pytest.approx(100 * (labels < 5).double().mean().item(), abs=1e-9)
     expected = torch.nn.functional.cross_entropy(-torch.arange(10.0).expand(500, 10), labels)
@@ -266,17 +271,17 @@ def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer)
 
 
 def test_validation_images_are_tested_like_the_test_images(make_config, new_trainer):
-    """Every epoch, by the network and by its average, and without touching the test figures."""
+    """Every epoch, by the network and by its average, and without touching the test metrics."""
     averaged = dict(ema_decay=0.9)
     config = make_config(data=dict(validation=0.2), recipe=averaged)
     trainer = new_trainer(config)
     train(trainer, log=lambda row: None, save=lambda state: None)
-    num_val = trainer.parts.validation.num_images
-    assert (trainer.train.num_images, num_val, trainer.parts.test.num_images) == (207, 259, 500)
+    num_val = trainer.splits.validation.num_images
+    assert (trainer.train.num_images, num_val, trainer.splits.test.num_images) == (207, 259, 500)
     assert len(trainer.history) == 2
     last = trainer.history[-1]
     for prefix, network in (("", trainer.model), ("ema_", trainer.ema.module)):
-        found = evaluate(trainer, network, trainer.parts.validation)
+        found = evaluate(network, trainer.splits.validation, trainer.world)
         assert found == {s.name: last[f"{prefix}val_{s.name}"] for s in SCORES}
         assert (last[f"{prefix}val_top1"] * num_val / 100) % 1 == pytest.approx(0, abs=1e-9)
 
@@ -284,5 +289,5 @@ def test_validation_images_are_tested_like_the_test_images(make_config, new_trai
 def test_without_validation_its_columns_are_empty(make_config, new_trainer):
     trainer = new_trainer(make_config(recipe=dict(epochs=1, warmup_epochs=0)))
     row = train(trainer, log=lambda row: None, save=lambda state: None)
-    assert trainer.parts.validation is None
+    assert trainer.splits.validation is None
     assert {row[name] for name in row if "val_" in name} == {None}

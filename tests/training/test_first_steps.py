@@ -63,10 +63,10 @@ def first_losses(name: str) -> list[float]:
     trainer = make_trainer(make_config(name), Path("unused"), World(torch.device("cpu")))
     trainer.model.train()
     loss_fn = make_loss(trainer.config.recipe, trainer.mixup)
-    parts = iter(trainer.train.epoch(0, 0))
+    batches = iter(trainer.train.epoch(0, 0))
     losses = []
     for _ in range(NUM_STEPS):
-        take_step(trainer, parts, loss_fn)
+        take_step(trainer, batches, loss_fn)
         trainer.step += 1
         losses.append(float(trainer.loss_sum))
         trainer.loss_sum.zero_()

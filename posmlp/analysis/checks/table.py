@@ -7,7 +7,6 @@ import numpy as np
 
 from posmlp.analysis.checks.check import TRAIN_AGAIN, Results, check, name, names
 from posmlp.analysis.collect import REQUIRED_FIGURES
-from posmlp.data.sources import DATASETS
 
 GUESSING_ERRORS = 3  # standard errors above guessing, from which on a network has learnt something
 
@@ -80,7 +79,7 @@ def figures_are_numbers(results: Results) -> Iterator[str]:
 )
 def better_than_guessing(results: Results) -> Iterator[str]:
     num_classes = {
-        name: DATASETS[run.data.name].num_classes for name, run in results.study.configs.items()
+        name: run.data.num_classes for name, run in results.study.configs.items()
     }
     runs = results.finished[~results.finished["variant"].isin(results.study.may_not_learn)]
     chance = 1 / runs["variant"].map(num_classes).astype(float)

@@ -1,7 +1,7 @@
-"""The files of a run folder: config, provenance, history, weights, metrics.
+"""RunFolder: the files of one run, config to metrics.
 
 Every file is written under a temporary name, synced and renamed, so that it is either the old one
-or the new one, whenever the process dies. `metrics.json` comes last: a run with it is finished.
+or the new one, whenever the process dies. `metrics.json` comes last: a run that has it is finished.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class RecordError(ValueError):
-    """A file of a run folder cannot be written; says why and what to do."""
+class RunFolderError(ValueError):
+    """A file cannot be written; the message says why and what to do."""
 
 
-def not_written(path: Path, error: OSError) -> RecordError:
-    """Say what an OSError means for who runs a study."""
+def not_written(path: Path, error: OSError) -> RunFolderError:
+    """Translate an OSError into advice for whoever runs a study."""
     what = f"{path} cannot be written ({error.strerror})"
     if error.errno in DISK_FULL:
         free = shutil.disk_usage(path.parent).free / 1e9
-        return RecordError(
-            f"{what}: the disk is full, {free:.3f} GB free, or a quota or size limit is reached. "
-            "Free some space and start again; the run goes on from its last checkpoint"
+        return RunFolderError(
+            f"{what}: the disk is full ({free:.3f} GB free) or a quota or size limit is reached. "
+            "Free some space and start again; the run resumes from its last checkpoint"
         )
-    return RecordError(
-        f"{what}. Name a folder that can be written: snakemake --config results=..., or give this "
-        "one to yourself (chown, chmod)"
+    return RunFolderError(
+        f"{what}. Name a folder that you may write to (snakemake --config results=...), or make "
+        "this one yours (chown, chmod)"
     )
 
 
@@ -48,7 +48,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Replace `path` by what `write` puts into a file object, completely or not at all.
 
     Raises:
-        RecordError: the disk is full or the folder cannot be written; the old file is as it was.
+        RunFolderError: the disk is full or the folder read-only; the old file is unchanged.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -63,7 +63,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # so that the new name, too, outlives a power failure
+            os.fsync(folder)  # so that the new name, too, survives a power failure
         finally:
             os.close(folder)
     except OSError as error:
@@ -71,15 +71,17 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 class RunFolder:
-    """The folder of one run; made when it is not there.
+    """The folder of one run; created where it does not exist.
+
+    Args:
+        may_write: called before every write; raises where another process owns the folder by now.
 
     Raises:
-        RecordError: it cannot be made.
+        RunFolderError: it cannot be created.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.config = path / "config.yaml"
+    def __init__(self, path: Path, may_write: Callable[[], None] = lambda: None) -> None:
+        self.path, self.may_write = path, may_write
         self.history = path / "history.csv"
         self.metrics = path / "metrics.json"
         self.error = path / "error.json"
@@ -89,45 +91,46 @@ class RunFolder:
             raise not_written(path, error) from None
 
     def clear(self, pattern: str = "[!.]*") -> None:
-        """Remove the files of an earlier training (or those that match `pattern`)."""
+        """Remove the files of an earlier training, or those that match `pattern`."""
+        self.may_write()
         for path in self.path.glob(pattern):
             if path.is_file():
                 path.unlink()
 
-    def write_config(self, text: str) -> None:
-        write_atomically(self.config, lambda file: file.write(text.encode()))
+    def write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
+        """Write a file as `write_atomically` does, if this process may."""
+        self.may_write()
+        write_atomically(self.path / name, write)
 
     def write_text(self, name: str, text: str) -> None:
-        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+        self.write(name, lambda file: file.write(text.encode()))
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
-        text = json.dumps(values, indent=2, allow_nan=False) + "\n"
-        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+        self.write_text(name, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
     def write_history(self, rows: list[dict[str, float | None]]) -> None:
-        """Write one row an epoch; a column that does not apply is empty."""
+        """Write one row per epoch; a metric that does not apply is empty."""
         lines = [",".join(EPOCH_COLUMNS)]
         lines += [
             ",".join("" if row[c] is None else repr(row[c]) for c in EPOCH_COLUMNS) for row in rows
         ]
-        text = "\n".join(lines) + "\n"
-        write_atomically(self.history, lambda file: file.write(text.encode()))
+        self.write_text(self.history.name, "\n".join(lines) + "\n")
 
     def write_weights(self, name: str, weights: dict[str, Tensor]) -> None:
         """Write a state dict as safetensors, which every framework reads and which runs no code."""
         import safetensors.torch
 
         content = safetensors.torch.save({k: v.contiguous().cpu() for k, v in weights.items()})
-        write_atomically(self.path / name, lambda file: file.write(content))
+        self.write(name, lambda file: file.write(content))
 
     def write_trajectory(self, trajectory: dict[str, Tensor]) -> None:
         """Write centres and spreads by epoch, {parameter: (epochs + 1, ...)}, as NumPy's npz."""
         arrays = {name: values.numpy() for name, values in trajectory.items()}
-        write_atomically(self.path / "trajectory.npz", lambda file: np.savez(file, **arrays))
+        self.write("trajectory.npz", lambda file: np.savez(file, **arrays))
 
 
 def read_history(path: Path) -> list[dict[str, float | None]]:
-    """Read history.csv back as it was written."""
+    """Read history.csv back, exactly as it was written."""
     with path.open(newline="") as file:
         return [
             {k: None if v == "" else (int(v) if k == "epoch" else float(v)) for k, v in row.items()}

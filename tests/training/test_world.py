@@ -7,7 +7,7 @@ import torch
 
 from posmlp.training import distributed
 from posmlp.training.distributed import World, join_world, set_slurm_meeting_point
-from posmlp.training.errors import TrainingError
+from posmlp.training.training_error import TrainingError
 
 SCONTROL = """#!/bin/sh
 case "$*" in
@@ -40,17 +40,17 @@ def test_a_process_by_itself_is_the_whole_world(environment):
     environment.setattr(torch.cuda, "device_count", lambda: 0)
     world = join_world("auto")
     assert world == World(torch.device("cpu"), rank=0, size=1)
-    assert world.first
+    assert world.is_rank0
     assert not World(world.device, rank=1, size=2).first
     value = torch.tensor(3.0)
-    assert (world.largest(2), world.from_first("x")) == (2, "x")
-    assert world.summed(value) is value
-    assert world.gathered(value).tolist() == [3.0]
+    assert (world.all_max(2), world.broadcast("x")) == (2, "x")
+    assert world.all_sum(value) is value
+    assert world.all_gather(value).tolist() == [3.0]
 
 
 def test_a_gpu_that_is_not_there_is_said(environment):
     environment.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(TrainingError, match="cuda is asked for and torch sees no GPU"):
+    with pytest.raises(TrainingError, match="cuda was requested but torch sees no GPU"):
         join_world("cuda")
 
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from posmlp.runs import lock
-from posmlp.runs.lock import FolderInUse, FolderLock, held
+from posmlp.runs import folder_lock as lock
+from posmlp.runs.folder_lock import FolderInUse, FolderLock, locked_folders
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def test_a_second_holder_is_refused_and_told_of_the_first(tmp_path):
         with pytest.raises(FolderInUse, match=r"in use: process .* trains there"):
             FolderLock(tmp_path).__enter__()
         time.sleep(0.1)
-        assert FolderLock(tmp_path).read()["pid"]  # the holder's beats go on
+        assert lock.read_holder(tmp_path / ".lock")["pid"]  # the holder's beats go on
 
 
 def test_a_living_holder_on_another_machine_is_respected(tmp_path, elsewhere):
@@ -68,7 +68,7 @@ def test_a_lock_left_behind_by_a_dead_machine_is_recognised(tmp_path, elsewhere,
     elsewhere(0)
     with FolderLock(tmp_path):
         pass
-    assert "left behind by node7" in capsys.readouterr().out
+    assert "node7 left the lock behind" in capsys.readouterr().out
 
 
 def test_the_lock_is_one_text_of_constant_length(tmp_path):
@@ -82,7 +82,7 @@ def test_the_lock_is_one_text_of_constant_length(tmp_path):
     assert {json.loads(text)["beat"].split()[0] for text in texts} == {held.token}
 
 
-def test_held_tells_the_living_from_the_dead_without_locking(tmp_path, elsewhere):
+def test_locked_folders_tells_the_living_from_the_dead_without_locking(tmp_path, elsewhere):
     """Of this machine, gone at once; of another one, alive while its number changes."""
     folders = {}
     for name in ("mine", "gone", "free", "none", "still", "beating"):
@@ -110,7 +110,7 @@ def test_held_tells_the_living_from_the_dead_without_locking(tmp_path, elsewhere
     heart.start()
     try:
         with FolderLock(folders["mine"]):
-            assert held(folders.values()) == {folders["mine"], folders["beating"]}
+            assert locked_folders(folders.values()) == {folders["mine"], folders["beating"]}
     finally:
         done.set()
         heart.join()
@@ -118,6 +118,6 @@ def test_held_tells_the_living_from_the_dead_without_locking(tmp_path, elsewhere
         pass
 
 
-def test_held_asks_nothing_of_folders_that_nobody_holds(tmp_path, monkeypatch):
+def test_folders_that_nobody_locked_cost_no_time(tmp_path, monkeypatch):
     monkeypatch.setattr(lock.time, "sleep", lambda seconds: pytest.fail("waited"))
-    assert held([tmp_path]) == set()
+    assert locked_folders([tmp_path]) == set()

@@ -6,8 +6,9 @@ import torch
 
 from posmlp.data.images import Images
 from posmlp.study import Augment, Data
-from posmlp.training.batches import MemoryBatches, Share, memory_batches, shifted
-from posmlp.training.errors import TrainingError
+from posmlp.training.batches import BatchSlice
+from posmlp.training.memory_batches import MemoryBatches, memory_batches, pixel_statistics, shifted
+from posmlp.training.training_error import TrainingError
 
 CPU = torch.device("cpu")
 
@@ -19,9 +20,11 @@ def numbered(num=10, size=4):
     return Images(pixels.astype(np.uint8), labels, "made here")
 
 
-def batches(images, batch_size=4, augment=None, **share):
+def batches(images, batch_size=4, augment=None, **batch_slice):
     zero, one, size = torch.zeros(1), torch.ones(1), images.images_NHWC.shape[1]
-    return MemoryBatches(images, size, zero, one, Share(batch_size, **share), CPU, augment)
+    return MemoryBatches(
+        images, size, zero, one, BatchSlice(batch_size, **batch_slice), CPU, augment
+    )
 
 
 def test_testing_sees_every_image_once_in_order():
@@ -77,28 +80,30 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_digits_are_normalised_and_resized_on_request(tmp_path):
-    train, _, test = memory_batches(Data(name="digits"), Augment(), Share(1297), tmp_path, CPU)
+    train, _, test = memory_batches(Data(name="digits"), Augment(), BatchSlice(1297), tmp_path, CPU)
     ((x, _),) = train.epoch(seed=0, epoch=0)
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
     assert x.std().item() == pytest.approx(1, abs=1e-3)
     assert test.num_images == 500
     larger = Data(name="digits", image_size=16, train_fraction=0.1)
-    train, *_ = memory_batches(larger, Augment(), Share(8), tmp_path, CPU)
+    train, *_ = memory_batches(larger, Augment(), BatchSlice(8), tmp_path, CPU)
     assert next(train.epoch(0, 0))[0].shape == (8, 1, 16, 16)
 
 
-def test_a_batch_computed_in_parts_has_the_same_images_and_draws():
+def test_a_batch_in_micro_batches_has_the_same_images_and_draws():
     augment = Augment(shift=1, hflip=0.5)
 
-    def step(**share):
-        return list(batches(numbered(40, 6), 8, augment, **share).epoch(seed=0, epoch=1, start=2))
+    def step(**batch_slice):
+        return list(
+            batches(numbered(40, 6), 8, augment, **batch_slice).epoch(seed=0, epoch=1, start=2)
+        )
 
     (whole, labels), *_ = step()
-    parts = step(grad_accum=2)[:2]
-    assert torch.equal(torch.cat([x for x, _ in parts]), whole)
-    shares = [step(grad_accum=2, rank=rank, world_size=2)[:2] for rank in (0, 1)]
-    assert [len(y) for share in shares for _, y in share] == [2] * 4
-    found = torch.cat([y for parts in zip(*shares, strict=True) for _, y in parts])
+    micro = step(grad_accum=2)[:2]
+    assert torch.equal(torch.cat([x for x, _ in micro]), whole)
+    slices = [step(grad_accum=2, rank=rank, world_size=2)[:2] for rank in (0, 1)]
+    assert [len(y) for batches in slices for _, y in batches] == [2] * 4
+    found = torch.cat([y for micro in zip(*slices, strict=True) for _, y in micro])
     assert torch.equal(found, labels)
 
 
@@ -116,11 +121,11 @@ def test_an_epoch_can_be_begun_at_any_step(erased):
 
 
 def test_processes_test_every_image_once_between_them():
-    shares = [batches(numbered(), rank=rank, world_size=2) for rank in (0, 1)]
-    labels = [label for share in shares for _, y in share for label in y.tolist()]
+    slices = [batches(numbered(), rank=rank, world_size=2) for rank in (0, 1)]
+    labels = [label for found in slices for _, y in found for label in y.tolist()]
     assert sorted(labels) == list(range(10))
 
 
 def test_a_batch_that_cannot_be_split_is_refused():
     with pytest.raises(TrainingError, match=r"recipe.batch_size: 10 images .* a multiple of 4"):
-        Share(10, grad_accum=2, world_size=2)
+        BatchSlice(10, grad_accum=2, world_size=2)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posmlp.faults.__main__ import write_study
-from posmlp.faults.compare import differences
-from posmlp.faults.runner import KINDS, Runner
+from tests.faults.__main__ import write_study
+from tests.faults.compare import differences
+from tests.faults.runner import KINDS, Runner
 
 
 def test_runs_that_were_killed_are_the_same():
-    command = [sys.executable, "-m", "posmlp.faults", "--faults", "20"]
+    command = [sys.executable, "-m", "tests.faults", "--faults", "20"]
     done = subprocess.run(command, capture_output=True, text=True)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
@@ -38,7 +38,7 @@ def run_in_a_process(
 ) -> str:
     """Start a run where nothing has computed yet, as forks need; return the complaints."""
     code = (
-        "import sys; from pathlib import Path; from posmlp.faults.runner import Runner\n"
+        "import sys; from pathlib import Path; from tests.faults.runner import Runner\n"
         "runner = Runner(Path(sys.argv[1]), 'whole', sys.argv[2], int(sys.argv[3]))\n"
         "runner.start(limit=int(sys.argv[5])); print(*runner.complaints(sys.argv[4]))"
     )

@@ -1,4 +1,4 @@
-"""`python -m posmlp.faults` kills short runs at random and compares them with uninterrupted ones.
+"""`python -m tests.faults` kills short runs at random and compares them with uninterrupted ones.
 
 Every run is trained twice: in one go, and again with faults until it ends. What the two leave must
 be the same to the last bit. The last line is `faults N, runs compared N, differences N`.
@@ -20,8 +20,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from posmlp.code_version import training_code_digest
-from posmlp.faults.compare import differences
-from posmlp.faults.runner import (
+from .compare import differences
+from .runner import (
     DAMAGED,
     DISK_FULL,
     FORK,
@@ -90,7 +90,7 @@ def disturb(runner: Runner, whole: Runner, kinds: list[str], seed: str) -> Outco
         at = rng.uniform(0, whole.seconds_left(runner.steps))
         start = runner.start(kind, at, rng.uniform(0, GAP_S), limit)
         outcome.differences += runner.complaints(kind)
-        struck = start.status != 0 or "leaving after this step" in start.log
+        struck = start.status != 0 or "stopping after this step" in start.log
         if kind == DAMAGED:
             struck = struck and runner.damage(rng)
         (outcome.injected if struck else outcome.missed).append(kind)
@@ -164,7 +164,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 def main() -> int:
     """Run the campaign; return 0, or 1 where there is any difference."""
-    parser = argparse.ArgumentParser(prog="python -m posmlp.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--faults", type=int, default=200, help="how many (200)")
     parser.add_argument("--seed", type=int, default=0, help="draws kinds and times (0)")
     options = parser.parse_args()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import Checkpoints, read_checkpoint
-from posmlp.runs.record import read_history
+from posmlp.runs.run_folder import read_history
 
 # Of metrics.json: when and how fast; and the repository, which somebody may be working in.
 MAY_DIFFER = (
@@ -56,7 +56,7 @@ def content(folder: Path) -> dict[str, Any]:
     if checkpoints:
         state = read_checkpoint(checkpoints[0])
         state["history"] = without(state["history"], TIMES)
-        found["the newest checkpoint"] = without([state], ("parts", "seconds"))
+        found["the newest checkpoint"] = without([state], ("segments", "seconds"))
     return found
 
 

@@ -6,17 +6,17 @@ import sys
 import pytest
 import torch
 
-from posmlp.training.errors import TrainingError, explained
+from posmlp.training.training_error import TrainingError, explained
 
 
 def test_memory_that_is_not_there_is_explained_with_what_to_set():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50, dtype=torch.uint8)
-    error = explained(caught.value, part_size=128, grad_accum=2)
+    error = explained(caught.value, micro_batch_size=128, grad_accum=2)
     assert isinstance(error, TrainingError)
     text = str(error)
     assert text.startswith("the machine's memory does not hold 128 images at once (")
-    assert "Set recipe.grad_accum to 4: recipe.batch_size stays what it is" in text
+    assert "Set recipe.grad_accum to 4: recipe.batch_size stays the same" in text
     assert "\n" not in text
 
 
@@ -38,13 +38,13 @@ def test_a_reader_that_is_gone_is_explained_however_it_shows():
         EOFError(),
         ConnectionResetError(104, "Connection reset by peer"),
     ):
-        assert str(explained(error, 64, 1)).startswith("a process that reads images has ended (")
+        assert str(explained(error, 64, 1)).startswith("a process that reads images has died (")
 
 
 WITHOUT_COMPILER = """
 import torch
 from torch._inductor import config
-from posmlp.training.errors import explained
+from posmlp.training.training_error import explained
 config.cpp.cxx, config.force_disable_caches = ("/no/such/compiler",), True
 try:
     torch.compile(torch.sin)(torch.ones(3))
@@ -56,7 +56,7 @@ except RuntimeError as error:
 def test_a_machine_without_a_compiler_is_told_what_to_set():
     command = [sys.executable, "-c", WITHOUT_COMPILER]  # torch remembers whether there is one
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert text.startswith("recipe.compile: torch's compiler has failed (InvalidCxxCompiler: No ")
+    assert text.startswith("recipe.compile: torch's compiler failed (InvalidCxxCompiler: No ")
     assert text.endswith("or set recipe.compile to null\n")
     assert text.count("\n") == 1
 

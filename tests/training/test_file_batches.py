@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from posmlp.study import Augment, Data
-from posmlp.training.batches import Share
 from posmlp.training.engine import evaluate
-from posmlp.training.errors import TrainingError
-from posmlp.training.streamed import EpochOrder, streamed_batches
+from posmlp.training.file_batches import EpochOrder, streamed_batches
+from posmlp.training.memory_batches import Share
+from posmlp.training.training_error import TrainingError
 
 CPU = torch.device("cpu")
 CFG = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
@@ -166,8 +166,8 @@ import multiprocessing, time
 from pathlib import Path
 import torch
 from posmlp.study import Augment, Data
-from posmlp.training.batches import Share
-from posmlp.training.streamed import streamed_batches
+from posmlp.training.memory_batches import Share
+from posmlp.training.file_batches import streamed_batches
 
 cfg = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
 data = Data(name="imagenet", image_size=32)
@@ -177,7 +177,7 @@ next(parts)
 """
 FAILS = 'raise RuntimeError("nobody knows this error")'
 IS_KILLED = """
-from posmlp.training.errors import explained
+from posmlp.training.training_error import explained
 try:
     for child in multiprocessing.active_children():
         child.kill()

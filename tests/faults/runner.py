@@ -20,11 +20,10 @@ from pathlib import Path
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import posmlp.runs.execute
-import posmlp.tracking  # noqa: F401  imported here, once for all starts
-from posmlp.__main__ import FAILED, RUN_AGAIN
-from posmlp.__main__ import main as posmlp_main
+from posmlp.cli import FAILED, RUN_AGAIN
+from posmlp.cli import main as posmlp_main
 from posmlp.runs.checkpoints import Checkpoints
-from posmlp.runs.watch import SIGNALS
+from posmlp.runs.interrupts import SIGNALS
 
 FORK = get_context("fork")
 PATIENCE_S = 300.0  # for one start; a run takes seconds
@@ -86,7 +85,7 @@ class Runner:
         self.folder = results / "runs" / "killed" / variant / f"seed{seed}"
         self.logs = results / "logs" / variant / f"seed{seed}"
         self.logs.mkdir(parents=True)
-        self.arguments = ["train", "--study", f"{work}/killed.yaml", "--variant", variant]
+        self.arguments = ["train", f"{work}/killed.yaml", "--variant", variant]
         self.arguments += ["--seed", str(seed), "--results", str(results), "--device", "cpu"]
         self.arguments += ["--checkpoint-minutes", "0.0001"]  # after nearly every step
         self.starts: list[Start] = []
@@ -179,7 +178,7 @@ class Runner:
             killed = -signal.SIGKILL in sent or len(sent) > 1
             return killed or start.steps == 0 or self.finished
         if start.status == RUN_AGAIN:
-            return bool(sent) and "leaving after this step" in start.log
+            return bool(sent) and "stopping after this step" in start.log
         return start.status == 0 and self.finished
 
 

@@ -1,0 +1,100 @@
+"""DataSet: both splits of what a study's `data` names, in memory where they fit, else as files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posmlp.data.image_folder import LabelledFiles, load_images
+from posmlp.data.images import DataError, Images, dataset_digest
+from posmlp.data.sources import DATASETS
+
+if TYPE_CHECKING:
+    from posmlp.study.data_settings import Data
+    from posmlp.study.recipe_settings import Augment
+
+MEMORY_LIMIT = 2_000_000_000  # bytes of pixels that are held in memory
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The images of both splits, either all in memory (Images) or all as LabelledFiles.
+
+    Args:
+        class_names: by label.
+        others: files among the images whose endings are not those of images; they are left out.
+    """
+
+    train: Images | LabelledFiles
+    test: Images | LabelledFiles
+    class_names: list[str]
+    others: list[str]
+
+    @property
+    def in_memory(self) -> bool:
+        return isinstance(self.train, Images)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of each split: over pixels, or over contents of image files where they are in memory, or
+        over their names and sizes where they are streamed.
+        """
+        return {"train": _digest(self.train), "test": _digest(self.test)}
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits; what `data.digest` in a study is compared with."""
+        return dataset_digest(self.digests)
+
+
+def _digest(images: Images | LabelledFiles) -> str:
+    return (isinstance(images, Images) and images.files_digest) or images.digest
+
+
+def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
+    """Read a data set into memory, or list its image files where they are to be streamed.
+
+    Image files are held in memory where all their pixels, at `data.image_size`, take at most
+    MEMORY_LIMIT and the recipe has no random change that only files allow.
+
+    Raises:
+        DataError: the data are missing or not what they should be, or other than `data.digest`.
+    """
+    source = DATASETS[data.name]
+    if source.read:
+        train, test = source.load(root, "train"), source.load(root, "test")
+        opened = DataSet(train, test, list(source.class_names), [])
+    else:
+        opened = _open_files(data, augment, root)
+    if data.digest and data.digest != opened.digest:
+        raise DataError(
+            f"data.digest: the study is for data with the digest {data.digest}, and those in "
+            f"{root} have {opened.digest}: other images, other names or damaged files. Get the "
+            "images that the study names, or write the new digest into the study for new results"
+        )
+    return opened
+
+
+def _open_files(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
+    source = DATASETS[data.name]
+    files = source.list_files(root, data.num_classes)
+    train, test = files["train"], files["test"]
+    classes, others = train.class_names, [*train.others, *test.others]
+    size = data.image_size
+    num_bytes = (len(train) + len(test)) * size * size * data.in_chans
+    fits = num_bytes <= MEMORY_LIMIT and not source.expected
+    if fits and not augment.needs_files:
+        held = (load_images(f, size, data.in_chans, data.max_unreadable) for f in (train, test))
+        return DataSet(*held, classes, others)
+    if augment.shift:
+        raise DataError(
+            f"recipe.augment.shift: needs the images in memory, where {num_bytes / 1e9:.1f} GB at "
+            f"data.image_size {size} exceed the limit of {MEMORY_LIMIT / 1e9:.0f} GB; delete it, "
+            "or take smaller images"
+        )
+    if train.tree.is_packed:
+        reason = f"recipe.augment.{augment.needs_files}" if fits else f"{num_bytes / 1e9:.1f} GB"
+        raise DataError(
+            f"{train.tree.root}: images are not held in memory here ({reason}), and an archive is "
+            "too slow to stream from; unpack it and name the folder as data_root"
+        )
+    return DataSet(train, test, classes, others)

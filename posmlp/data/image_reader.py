@@ -1,0 +1,79 @@
+"""The one reader of image files: 8-bit pixels, or an UnreadableImage that says why not.
+
+Which files count as images is decided by their endings, IMAGE_SUFFIXES; what they hold is decided
+by their content, whatever the ending says.
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+IMAGE_SUFFIXES = (
+    *(".jpeg", ".jpg", ".jpe", ".jfif", ".jp2", ".png", ".webp", ".avif"),
+    *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+)
+COUNTED = f"images are files that end in {', '.join(IMAGE_SUFFIXES)}, in any case"
+MAX_16_BIT = 65_535
+
+
+class UnreadableImage(ValueError):  # noqa: N818 (a state, not a fault)
+    """A file that is missing, damaged or no 8- or 16-bit image."""
+
+
+def read_image(file: str | Path | bytes, mode: Literal["L", "RGB"] = "RGB") -> Image.Image:
+    """Decode an image as grey ("L") or colour ("RGB"), 8 bits a channel; 16-bit grey is scaled.
+
+    Args:
+        file: a path, or the file's content.
+
+    Raises:
+        UnreadableImage: with the reason; nothing else but a lack of memory.
+    """
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            return _eight_bits(image).convert(mode)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = reason or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "empty or not an image"  # its own text names a buffer in memory
+        raise UnreadableImage(reason) from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey; `convert` would clip it to white."""
+    sixteen = image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in ("PNG", "PPM")
+    )
+    if sixteen:
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.rint(values * (255 / MAX_16_BIT)).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UnreadableImage(
+            f"its pixels have 32 bits (mode {image.mode}) and no known range; convert the file to "
+            "8 or 16 bits"
+        )
+    return image
+
+
+def printable(path: str | Path) -> str:
+    """Spell a file name that is not UTF-8 so that it can be printed."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def too_many_unreadable(reasons: dict[str, str], max_unreadable: int) -> str:
+    """Message for more unreadable files than data.max_unreadable allows, {path: reason}."""
+    named = [f"{printable(path)} ({reason})" for path, reason in list(reasons.items())[:5]]
+    more = f", and {len(reasons) - 5:,} more" if len(reasons) > 5 else ""
+    files = "file is" if len(reasons) == 1 else "files are"
+    return (
+        f"{len(reasons):,} image {files} missing or cannot be decoded and data.max_unreadable "
+        f"allows {max_unreadable}: {', '.join(named)}{more}. Restore what is named, or raise "
+        "data.max_unreadable to leave it out"
+    )

@@ -1,1 +1,0 @@
-"""The fault campaign: runs that are killed, compared with runs that are not."""

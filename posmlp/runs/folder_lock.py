@@ -1,0 +1,189 @@
+"""FolderLock: one process at a time trains in a run folder, on whatever machine.
+
+The kernel's lock on the file `.lock` is released when its holder dies. Some network file systems do
+not carry it to other machines, so the file also names its holder, with a number that the holder
+changes every BEAT_S. The lock of another machine is taken over only after that number has been
+unchanged for PATIENCE_S. No two clocks are compared.
+
+A holder that was suspended for longer may find its lock taken over when it wakes. It therefore
+reads the file before each beat, and calls `check` before each write into the folder.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from posmlp.runs.run_folder import not_written
+
+BEAT_S = 10.0
+PATIENCE_S = 45.0
+LENGTH = 512  # bytes of the file while the folder is locked
+
+
+class FolderInUse(ValueError):  # noqa: N818 (a state, not a fault)
+    """Another process trains in this folder."""
+
+
+class FolderLock:
+    """Locks a run folder while its block runs.
+
+    Raises (on entry):
+        FolderInUse: another process has locked it; the message names that process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".lock"
+        self.beats = 0
+        self.token = uuid.uuid4().hex
+        self.done = threading.Event()
+
+    def __enter__(self) -> Self:
+        try:
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            self.take()
+            self.check_other_machines()
+            self.beat()
+        except OSError as error:
+            raise not_written(self.path, error) from None
+        self.heart = threading.Thread(target=self.keep_beating, daemon=True)
+        self.heart.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.done.set()
+        self.heart.join()
+        if not self.is_lost():
+            os.ftruncate(self.file, 0)  # not removed: another process may be opening this file
+        os.close(self.file)
+
+    def take(self) -> None:
+        """Take the kernel's lock; where the file system has none, the beats must do."""
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self.in_use(read_holder(self.path)) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+                raise
+
+    def check_other_machines(self) -> None:
+        """Refuse a folder whose holder is alive on another machine."""
+        holder = read_holder(self.path)
+        if not holder or holder["host"] == socket.gethostname():
+            return  # of this machine, and dead: the kernel gave us its lock
+        print(
+            f"{self.path.parent} was locked by process {holder['pid']} on {holder['host']}; "
+            f"waiting {PATIENCE_S:.0f} s for a sign of life",
+            flush=True,
+        )
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            time.sleep(min(1.0, PATIENCE_S / 10))
+            now = read_holder(self.path)
+            if now and now != holder:
+                raise self.in_use(now)
+        print(f"none: {holder['host']} left the lock behind; going on", flush=True)
+
+    def in_use(self, holder: dict[str, Any]) -> FolderInUse:
+        return FolderInUse(
+            f"{self.path.parent} is in use: {described(holder)} trains there. Wait for it, or stop "
+            "it (kill or scancel); it leaves a checkpoint from which the next start resumes"
+        )
+
+    def check(self) -> None:
+        """Make sure that this process still holds the lock, before it writes.
+
+        Raises:
+            FolderInUse: another process took the lock over while this one was suspended.
+        """
+        if self.is_lost():
+            raise FolderInUse(
+                f"{self.path.parent} was taken over by {described(read_holder(self.path))} while "
+                f"this process gave no sign of life for {PATIENCE_S:.0f} s (suspended, or cut off "
+                "from the file system). It stops here and writes nothing more; the other goes on"
+            )
+
+    def is_lost(self) -> bool:
+        """Whether the file no longer carries this process's token."""
+        try:
+            return self.token not in self.path.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return False  # unknown; what is wrong with the file system, the next write will say
+
+    def beat(self) -> None:
+        self.beats += 1
+        holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": os.environ.get("SLURM_JOB_ID"),
+            "beat": f"{self.token} {self.beats}",
+        }
+        # Of constant length: a reader sees the old text or the new one, never a mixture.
+        os.pwrite(self.file, json.dumps(holder).ljust(LENGTH).encode(), 0)
+
+    def keep_beating(self) -> None:
+        while not self.done.wait(BEAT_S):
+            if self.is_lost():
+                return
+            with contextlib.suppress(OSError):  # a full disk: training itself will say so
+                self.beat()
+
+
+def described(holder: dict[str, Any]) -> str:
+    """Name the process that a lock file tells of."""
+    if not holder:
+        return "another process"
+    job = f" (Slurm job {holder['job']})" if holder.get("job") else ""
+    return f"process {holder['pid']} on {holder['host']}{job}"
+
+
+def read_holder(path: Path) -> dict[str, Any]:
+    """Read a lock file; empty where the folder is free or the file half written."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def locked_folders(folders: Iterable[Path]) -> set[Path]:
+    """Find the run folders in which a process trains now, on whatever machine.
+
+    Nothing is locked, so that no training that starts meanwhile is refused. A holder on this
+    machine whose process is gone is dead at once; others are alive once their number changes, and
+    dead when it has not changed for PATIENCE_S. All are awaited together.
+    """
+    holders = {folder: read_holder(folder / ".lock") for folder in folders}
+    unknown = {folder: holder for folder, holder in holders.items() if holder and not _dead(holder)}
+    alive = set()
+    end = time.monotonic() + PATIENCE_S
+    while unknown and time.monotonic() < end:
+        time.sleep(min(0.5, PATIENCE_S / 10))
+        for folder, before in list(unknown.items()):
+            now = read_holder(folder / ".lock")
+            if now != before:
+                del unknown[folder]
+                if now:
+                    alive.add(folder)
+    return alive
+
+
+def _dead(holder: dict[str, Any]) -> bool:
+    """Whether a holder is certainly gone: its process was on this machine."""
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False

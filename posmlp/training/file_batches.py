@@ -1,0 +1,255 @@
+"""Batches of image files, read and transformed in processes of their own by timm's components."""
+
+import hashlib
+import signal
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image
+from timm.data import create_transform
+from timm.data.loader import PrefetchLoader, adapt_to_chs, fast_collate
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.transforms import Compose, Grayscale
+
+from posmlp.data.data_set import DataSet
+from posmlp.data.image_folder import LabelledFiles
+from posmlp.data.image_reader import UnreadableImage, read_image, too_many_unreadable
+from posmlp.data.subsets import select
+from posmlp.study import Augment, Data
+from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly
+from posmlp.training.randomness import derive_seed, generator, seed_globals
+from posmlp.training.training_error import TrainingError
+
+LEFT_OUT = -1  # label of an evaluated image that cannot be read
+
+
+class ImageFiles(Dataset):
+    """Image files with labels; an item is requested as (index, seed of its random changes).
+
+    A file that cannot be read is flagged in `unreadable_N`, which all reading processes share. In
+    training the next readable image replaces it; in evaluation it gets the label LEFT_OUT.
+    """
+
+    def __init__(
+        self, paths: list[str], labels: list[int], transform: Callable, training: bool
+    ) -> None:
+        self.paths, self.labels, self.transform = paths, labels, transform
+        self.training = training
+        self.unreadable_N = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over the images' names and labels."""
+        sha256 = hashlib.sha256()
+        for path, label in zip(self.paths, self.labels, strict=True):
+            sha256.update(f"{Path(path).name} {label}\n".encode("utf-8", "surrogateescape"))
+        return sha256.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, item: tuple[int, int]):
+        index, seed = item
+        seed_globals(seed)
+        image = self.read(index)
+        if image is None and self.training:
+            others = ((index + step) % len(self) for step in range(1, len(self)))
+            index, image = next(
+                ((other, found) for other in others if (found := self.read(other)) is not None),
+                (index, None),
+            )
+        label = self.labels[index]
+        if image is None:
+            image, label = Image.new("RGB", (8, 8)), LEFT_OUT
+        return self.transform(image), label
+
+    def read(self, index: int) -> Image.Image | None:
+        """Decode an image, or flag it as unreadable."""
+        try:
+            return read_image(self.paths[index])
+        except UnreadableImage:
+            self.unreadable_N[index] = True
+            return None
+
+    def check_readable(self, max_unreadable: int) -> None:
+        """End the run once more files than allowed are unreadable, naming them with the reason."""
+        indices = self.unreadable_N.nonzero().flatten().tolist()
+        if len(indices) <= max_unreadable:
+            return
+        reasons = {}
+        for path in (self.paths[index] for index in indices):
+            try:
+                read_image(path)
+                reasons[path] = "readable again"
+            except UnreadableImage as error:
+                reasons[path] = str(error)
+        raise TrainingError(too_many_unreadable(reasons, max_unreadable))
+
+
+class EpochOrder(Sampler):
+    """Which images, with which seeds, make up an epoch's micro-batches; `at` says which epoch."""
+
+    def __init__(self, num_images: int, batch_slice: BatchSlice) -> None:
+        self.num_images, self.batch_slice = num_images, batch_slice
+        self.num_steps = batch_slice.num_steps(num_images)
+        self.at = (0, 0, 0)  # seed of the run, epoch, first step
+
+    def __len__(self) -> int:
+        return (self.num_steps - self.at[2]) * self.batch_slice.grad_accum
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        seed, epoch, start = self.at
+        order = torch.randperm(self.num_images, generator=generator(seed, "order", epoch))
+        for positions in self.batch_slice.micro_batches(start, self.num_steps):
+            indices = order[positions].tolist()
+            yield [(index, derive_seed(seed, "augment", epoch, index)) for index in indices]
+
+
+class StoredOrder(Sampler):
+    """This process's slice of all images, each once and in order."""
+
+    def __init__(self, num_images: int, batch_slice: BatchSlice) -> None:
+        self.indices = range(batch_slice.rank, num_images, batch_slice.world_size)
+        self.size = batch_slice.batch_size // batch_slice.world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for first in range(0, len(self.indices), self.size):
+            yield [(index, 0) for index in self.indices[first : first + self.size]]
+
+
+class FileBatches:
+    """Image files through timm's transforms, a DataLoader and timm's prefetcher.
+
+    Its reading processes end with `close`, and with the process that owns it.
+
+    Args:
+        cfg: the model's timm cfg; mean and std are taken from it.
+        erase: random erasing, on the device.
+        max_unreadable: files that may be skipped before the run ends.
+    """
+
+    def __init__(
+        self,
+        files: ImageFiles,
+        order: EpochOrder | StoredOrder,
+        batch_slice: BatchSlice,
+        cfg: dict,
+        device: torch.device,
+        erase: RandomErasing | None = None,
+        max_unreadable: int = 0,
+        in_chans: int = 3,
+    ) -> None:
+        self.files, self.order, self.erase = files, order, erase
+        self.batch_slice, self.max_unreadable = batch_slice, max_unreadable
+        self.num_images, self.digest = len(files), files.digest
+        self.num_steps = getattr(order, "num_steps", None)
+        self.unreadable_N = files.unreadable_N
+        loader = DataLoader(
+            files,
+            batch_sampler=order,
+            num_workers=torch.get_num_threads(),
+            collate_fn=fast_collate,
+            pin_memory=device.type == "cuda",
+            persistent_workers=True,
+            worker_init_fn=ignore_signals,
+        )
+        mean, std = (adapt_to_chs(cfg[key], in_chans) for key in ("mean", "std"))
+        self.pixel_mean, self.pixel_std = ([255 * x for x in values] for values in (mean, std))
+        self.loader = PrefetchLoader(loader, mean, std, channels=in_chans, device=device)
+        self.close = weakref.finalize(self, end_readers, loader)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in self.loader:
+            self.files.check_readable(self.max_unreadable)
+            if not self.files.training and self.unreadable_N.any():
+                images, labels = images[labels != LEFT_OUT], labels[labels != LEFT_OUT]
+            if len(labels):
+                yield images, labels
+
+    def epoch(self, seed: int, epoch: int, start: int = 0) -> Batches:
+        """Yield one epoch from step `start` on, shuffled and augmented."""
+        self.order.at = (seed, epoch, start)
+        return erase_randomly(iter(self), self.erase, self.batch_slice, seed, epoch, start)
+
+
+def ignore_signals(worker: int) -> None:
+    """Let a reading process outlive signals sent to the whole job; its trainer decides."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end_readers(loader: DataLoader) -> None:
+    """End a loader's processes, although they ignore the signal that Python ends children with."""
+    iterator, loader._iterator = loader._iterator, None
+    if iterator is not None:
+        iterator._shutdown_workers()
+
+
+def file_batches(
+    opened: DataSet,
+    data: Data,
+    augment: Augment,
+    batch_slice: BatchSlice,
+    device: torch.device,
+    cfg: dict,
+) -> Splits:
+    """Stream image files; `cfg` is the model's timm cfg."""
+    random_changes, crop = transforms(data, augment, cfg)
+    common = dict(
+        batch_slice=batch_slice,
+        cfg=cfg,
+        device=device,
+        max_unreadable=data.max_unreadable,
+        in_chans=data.in_chans,
+    )
+
+    def for_evaluation(files: LabelledFiles) -> FileBatches:
+        images = ImageFiles(files.paths, files.labels_N.tolist(), crop, training=False)
+        return FileBatches(images, StoredOrder(len(images), batch_slice), **common)
+
+    train, test = opened.train, opened.test
+    chosen = train.take(select(train.labels_N, data, "train"))
+    images = ImageFiles(chosen.paths, chosen.labels_N.tolist(), random_changes, training=True)
+    erase = None
+    if augment.reprob:
+        erase = RandomErasing(augment.reprob, mode="pixel", device=device)
+    validation = train.take(select(train.labels_N, data, "validation"))
+    return Splits(
+        FileBatches(images, EpochOrder(len(images), batch_slice), erase=erase, **common),
+        for_evaluation(validation) if data.validation else None,
+        for_evaluation(test.take(select(test.labels_N, data, "test"))),
+    )
+
+
+def transforms(data: Data, augment: Augment, cfg: dict) -> tuple[Compose, Compose]:
+    """Build timm's random changes for training and its centre crop for evaluation."""
+    size = (3, data.image_size, data.image_size)
+    common = dict(mean=cfg["mean"], std=cfg["std"], use_prefetcher=True)
+    random_changes = create_transform(
+        size,
+        is_training=True,
+        scale=augment.scale or (1.0, 1.0),
+        ratio=augment.ratio,
+        hflip=augment.hflip,
+        color_jitter=augment.color_jitter,
+        auto_augment=augment.rand_augment,
+        interpolation=augment.interpolation,
+        **common,
+    )
+    crop = create_transform(
+        size,
+        interpolation=cfg["interpolation"],
+        crop_pct=augment.crop_pct or cfg["crop_pct"],
+        **common,
+    )
+    if data.in_chans == 1:  # timm changes colours, so grey comes after it
+        for changes in (random_changes, crop):
+            changes.transforms.insert(-1, Grayscale())
+    return random_changes, crop

@@ -1,0 +1,139 @@
+"""Batches of a data set that fits in memory: it lives on the device and is augmented there."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+
+from posmlp.data.data_set import DataSet
+from posmlp.data.images import Images
+from posmlp.data.subsets import select
+from posmlp.study import Augment, Data
+from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly
+from posmlp.training.randomness import generator
+
+MIN_EVALUATION_BATCH = 250  # images; evaluation needs less memory per image than training
+CHUNK = 4_096  # images whose pixels are counted at a time
+
+
+class MemoryBatches:
+    """Pixels as bytes on the device, augmented a micro-batch at a time.
+
+    Args:
+        images: uint8 pixels and labels.
+        size: pixels per side that the network takes; images are resized once.
+        mean, std: per channel, in units of the 0..255 range.
+        augment: random changes; None for evaluation.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        size: int,
+        mean: Tensor,
+        std: Tensor,
+        batch_slice: BatchSlice,
+        device: torch.device,
+        augment: Augment | None = None,
+    ) -> None:
+        self.num_images, self.digest = len(images), images.digest
+        self.batch_slice, self.device, self.augment = batch_slice, device, augment
+        self.num_steps = batch_slice.num_steps(self.num_images) if augment else None
+        self.unreadable_N = torch.ones(len(images.unreadable), dtype=torch.bool)  # of all files
+        pixels = torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).contiguous()
+        if pixels.shape[-1] != size:
+            pixels = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
+            pixels = pixels.round().to(torch.uint8)
+        self.pixels_NCHW = pixels.to(device)
+        self.labels_N = torch.from_numpy(images.labels_N).to(device)
+        self.pixel_mean, self.pixel_std = mean.tolist(), std.tolist()  # of pixels from 0 to 255
+        self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
+        reprob = augment.reprob if augment else 0.0
+        self.erase = RandomErasing(reprob, mode="pixel", device=device) if reprob else None
+
+    def close(self) -> None:
+        """Nothing to end: no other process reads these images."""
+
+    def normalised(self, pixels_BCHW: Tensor) -> Tensor:
+        return (pixels_BCHW.float() - self.mean) / self.std
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield this process's slice of all images, each once and in order."""
+        rank, world_size = self.batch_slice.rank, self.batch_slice.world_size
+        for first in range(0, self.num_images, self.batch_slice.batch_size):
+            positions = slice(first + rank, first + self.batch_slice.batch_size, world_size)
+            yield self.normalised(self.pixels_NCHW[positions]), self.labels_N[positions]
+
+    def epoch(self, seed: int, epoch: int, start: int = 0) -> Batches:
+        """Yield one epoch from step `start` on, shuffled and augmented."""
+        shuffled = self.shuffled(seed, epoch, start)
+        return erase_randomly(shuffled, self.erase, self.batch_slice, seed, epoch, start)
+
+    def shuffled(self, seed: int, epoch: int, start: int) -> Batches:
+        n, reach = self.num_images, self.augment.shift
+        order = torch.randperm(n, generator=generator(seed, "order", epoch)).to(self.device)
+        draws = generator(seed, "augment", epoch)
+        moves_N2 = torch.randint(0, 2 * reach + 1, (n, 2), generator=draws).to(self.device)
+        flips_N = (torch.rand(n, generator=draws) < self.augment.hflip).to(self.device)
+        for positions in self.batch_slice.micro_batches(start, self.num_steps):
+            index = order[positions]
+            pixels = self.pixels_NCHW[index]
+            if reach:
+                pixels = shifted(pixels, moves_N2[positions], reach)
+            if self.augment.hflip:
+                pixels = torch.where(flips_N[positions, None, None, None], pixels.flip(-1), pixels)
+            yield self.normalised(pixels), self.labels_N[index]
+
+
+def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
+    """Translate every image by its own 0..2*reach less reach pixels, filling with zeros."""
+    B, C, H, W = pixels_BCHW.shape
+    padded = F.pad(pixels_BCHW, (reach, reach, reach, reach))
+    device = pixels_BCHW.device
+    rows_BH = moves_B2[:, :1] + torch.arange(H, device=device)
+    columns_BW = moves_B2[:, 1:] + torch.arange(W, device=device)
+    image = torch.arange(B, device=device)[:, None, None, None]
+    channel = torch.arange(C, device=device)[None, :, None, None]
+    return padded[image, channel, rows_BH[:, None, :, None], columns_BW[:, None, None, :]]
+
+
+def memory_batches(
+    opened: DataSet, data: Data, augment: Augment, batch_slice: BatchSlice, device: torch.device
+) -> Splits:
+    """Put the chosen images on the device, normalised by the mean of all that are not withheld."""
+    train, test = opened.train, opened.test
+    validation_indices = select(train.labels_N, data, "validation")
+    mean, std = pixel_statistics(train, np.setdiff1d(np.arange(len(train)), validation_indices))
+    common = dict(size=data.image_size, mean=mean, std=std, device=device)
+    size = batch_slice.batch_size * math.ceil(MIN_EVALUATION_BATCH / batch_slice.batch_size)
+    evaluated = replace(batch_slice, batch_size=size, grad_accum=1)
+
+    def for_evaluation(images: Images) -> MemoryBatches:
+        return MemoryBatches(images, batch_slice=evaluated, **common)
+
+    chosen = train.take(select(train.labels_N, data, "train"))
+    return Splits(
+        MemoryBatches(chosen, batch_slice=batch_slice, augment=augment, **common),
+        for_evaluation(train.take(validation_indices)) if data.validation else None,
+        for_evaluation(test.take(select(test.labels_N, data, "test"))),
+    )
+
+
+def pixel_statistics(images: Images, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, in units of the 0..255 range; exact sums."""
+    counts_CV = np.zeros((images.images_NHWC.shape[-1], 256), dtype=np.int64)
+    for first in range(0, len(indices), CHUNK):
+        pixels_NHWC = images.images_NHWC[indices[first : first + CHUNK]]
+        for channel, counts_V in enumerate(counts_CV):
+            counts_V += np.bincount(pixels_NHWC[..., channel].ravel(), minlength=256)
+    values_V = np.arange(256.0)
+    num = counts_CV[0].sum()
+    mean_C = counts_CV @ values_V / num
+    squares_CV = (values_V - mean_C[:, None]) ** 2
+    std_C = np.sqrt((counts_CV * squares_CV).sum(axis=1) / (num - 1))
+    return torch.tensor(mean_C).float(), torch.tensor(std_C).float()

@@ -15,7 +15,7 @@ NUM_IMAGES = 48
 
 
 def decoding_rate() -> float:
-    """Return images per CPU second: JPEG files made up, then read, cropped, flipped, jittered."""
+    """Images per CPU second: JPEG files made up, then read, cropped, flipped, jittered."""
     random = np.random.default_rng(0)
     changes = create_transform(
         (3, 224, 224),

@@ -32,7 +32,7 @@ WARM_UP_STEPS = 5  # allocations, choice of algorithms
 PATIENCE_S = 1.0  # between two looks whether a process has died
 
 
-class Share(NamedTuple):
+class Throughput(NamedTuple):
     """What one process trained on while all did."""
 
     images: int
@@ -41,7 +41,7 @@ class Share(NamedTuple):
     device_mb: float  # at most; 0 on CPUs
 
 
-def train_beside(options: argparse.Namespace, start: Barrier, shares: mp.Queue) -> None:
+def train_beside(options: argparse.Namespace, start: Barrier, results: mp.Queue) -> None:
     """Take steps of one run for some seconds, from the moment in which all are ready."""
     torch.set_num_threads(options.threads)
     try:
@@ -72,22 +72,22 @@ def train_beside(options: argparse.Namespace, start: Barrier, shares: mp.Queue) 
     on_gpu = world.device.type == "cuda"
     device = torch.cuda.get_device_name() if on_gpu else processor()
     peak = torch.cuda.max_memory_reserved() / 1e6 if on_gpu else 0.0
-    shares.put(Share(steps * config.recipe.batch_size, seconds, device, peak))
+    results.put(Throughput(steps * config.recipe.batch_size, seconds, device, peak))
 
 
-def side_by_side(options: argparse.Namespace, number: int) -> list[Share]:
+def side_by_side(options: argparse.Namespace, number: int) -> list[Throughput]:
     """Train in so many processes at once."""
     context = mp.get_context("spawn")
-    start, shares = context.Barrier(number), context.Queue()
-    arguments = options, start, shares
+    start, results = context.Barrier(number), context.Queue()
+    arguments = options, start, results
     processes = [context.Process(target=train_beside, args=arguments) for _ in range(number)]
     for process in processes:
         process.start()
-    found: list[Share] = []
+    found: list[Throughput] = []
     try:
         while len(found) < number:
             try:
-                found.append(shares.get(timeout=PATIENCE_S))
+                found.append(results.get(timeout=PATIENCE_S))
             except Empty:
                 if any(process.exitcode for process in processes):
                     raise SystemExit(f"one of {number} processes failed: see above") from None
@@ -123,13 +123,13 @@ def main() -> None:
     print(f"{config.name}, batches of {config.recipe.batch_size}; torch {torch.__version__}")
     alone = None
     for number in options.processes:
-        shares = side_by_side(options, number)
+        found = side_by_side(options, number)
         if alone is None:
-            print(f"on {shares[0].device}")
+            print(f"on {found[0].device}")
             print("processes  images/s, all  ratio  MB of the GPU, each")
-        rate = sum(share.images / share.seconds for share in shares)
+        rate = sum(each.images / each.seconds for each in found)
         alone = alone or rate / number
-        memory = max(share.device_mb for share in shares)
+        memory = max(each.device_mb for each in found)
         print(f"{number:9}  {rate:13,.0f}  {rate / alone:5.2f}  {memory:19,.0f}", flush=True)
 
 

@@ -131,8 +131,8 @@ def released_evaluate(arguments: Namespace) -> None:
     from posmlp.released.evaluate import evaluate_checkpoint
     from posmlp.training.distributed import join_world
 
-    device = join_world(arguments.device).device
-    print(evaluate_checkpoint(arguments.file, arguments.data, arguments.weights, device))
+    world, limit = join_world(arguments.device), arguments.max_unreadable
+    print(evaluate_checkpoint(arguments.file, arguments.data, arguments.weights, world, limit))
 
 
 def released_export(arguments: Namespace) -> None:
@@ -232,6 +232,9 @@ def add_released(commands, device: argparse.ArgumentParser) -> None:
     command.add_argument("file", type=Path, metavar="FILE.pth")
     command.add_argument("data", type=Path, metavar="DATA", help="folder with val/<class>/")
     command.add_argument("--weights", choices=("ema", "raw"), help="default: ema if present")
+    command.add_argument(
+        "--max-unreadable", type=count, default=0, metavar="N", help="files to leave out (0)"
+    )
     command = actions.add_parser("export", help="write a run's weights in the released layout")
     command.set_defaults(function=released_export)
     command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")

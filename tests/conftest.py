@@ -14,6 +14,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Without a GPU Triton's interpreter runs the kernels; it must know before it is first imported.
 if not shutil.which("nvidia-smi"):
     os.environ["TRITON_INTERPRET"] = "1"
+# A suite that a script starts in the background inherits an ignored SIGINT, and so would every
+# process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

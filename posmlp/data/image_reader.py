@@ -67,13 +67,15 @@ def printable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def too_many_unreadable(reasons: dict[str, str], max_unreadable: int) -> str:
-    """Message for more unreadable files than data.max_unreadable allows, {path: reason}."""
+def too_many_unreadable(
+    reasons: dict[str, str], max_unreadable: int, setting: str = "data.max_unreadable"
+) -> str:
+    """Message for more unreadable files than a setting allows, {path: reason}."""
     named = [f"{printable(path)} ({reason})" for path, reason in list(reasons.items())[:5]]
     more = f", and {len(reasons) - 5:,} more" if len(reasons) > 5 else ""
     files = "file is" if len(reasons) == 1 else "files are"
     return (
-        f"{len(reasons):,} image {files} missing or cannot be decoded and data.max_unreadable "
+        f"{len(reasons):,} image {files} missing or cannot be decoded and {setting} "
         f"allows {max_unreadable}: {', '.join(named)}{more}. Restore what is named, or raise "
-        "data.max_unreadable to leave it out"
+        f"{setting} to leave it out"
     )

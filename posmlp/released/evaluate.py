@@ -2,19 +2,16 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import timm
 import torch
-from PIL import Image
-from timm.data import create_loader
-from timm.data.loader import PrefetchLoader
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from timm.data import create_transform
+from torch import nn
 
-from posmlp.data.image_folder import SPLIT_FOLDERS, list_split
+from posmlp.data.file_tree import FolderTree
+from posmlp.data.image_folder import LabelledFiles, labelled_files
 from posmlp.data.images import DataError
 from posmlp.models import PosMlp
 from posmlp.published import Published, read_published
@@ -22,11 +19,14 @@ from posmlp.released.checkpoint import Checkpoint, Weights, read_checkpoint
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network
 from posmlp.released.network import architecture, released_network
+from posmlp.training.batches import BatchSlice
+from posmlp.training.distributed import World
+from posmlp.training.evaluation import evaluate
+from posmlp.training.file_batches import FileBatches, ImageFiles, Limit, StoredOrder
 
 NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # what published accuracies are over
 PREPROCESSING = timm.get_pretrained_cfg("posmlp_tiny_224").to_dict()  # as released, for all sizes
 SECONDS_BETWEEN_LINES = 10
-FEW_IMAGES = 1_000  # read without further processes
 
 
 @dataclass(frozen=True)
@@ -38,34 +38,19 @@ class Accuracy:
     num_images: int
 
 
-class ImageFiles(Dataset):
-    """Image files with labels; timm's loader sets `transform`. A broken file is named."""
-
-    def __init__(self, folder: Path, paths: list[str], labels: list[int]) -> None:
-        self.folder, self.paths, self.labels, self.transform = folder, paths, labels, None
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int):
-        try:
-            with Image.open(self.paths[index]) as image:
-                return self.transform(image.convert("RGB")), self.labels[index]
-        except (OSError, SyntaxError) as error:  # what PIL raises on broken files
-            raise DataError(f"{self.paths[index]}: cannot be read as an image ({error})") from None
-
-
 def evaluate_checkpoint(
-    path: Path, data: Path, weights: Weights | None, device: torch.device
+    path: Path, data: Path, weights: Weights | None, world: World, max_unreadable: int = 0
 ) -> str:
     """Evaluate a file of the released layout and return what is to be said of it.
 
     Args:
         data: folder with val/<class>/ of every class that the network knows.
         weights: see read_checkpoint.
+        max_unreadable: files that may be missing or damaged; they are left out.
 
     Raises:
-        ReleasedError, DataError: the file or the folder is not what it should be.
+        ReleasedError, DataError, TrainingError: the file or the folder is not what it
+            should be, or more files than allowed cannot be read.
     """
     checkpoint = read_checkpoint(path, weights)
     try:
@@ -75,15 +60,17 @@ def evaluate_checkpoint(
     shape = architecture(checkpoint.state, checkpoint.options)
     if shape["in_chans"] != 3:
         raise ReleasedError(f"{path}: takes images of {shape['in_chans']} channels, not of colours")
-    images = validation_images(data, model.num_classes)
+    files = validation_images(data, model.num_classes)
     name, published = published_model(shape)
-    accuracy = measure(model.to(device), batches(images, shape["img_size"], device), device)
+    images = batches(files, shape["img_size"], world, max_unreadable)
+    accuracy = measure(model.to(world.device), images, world)
     side, cfg = shape["img_size"][0], PREPROCESSING
     return "\n".join(
         [
             f"Network  {name}, {sum(p.numel() for p in model.parameters()):,} parameters",
             f"Weights  {described(checkpoint)}",
-            f"Images   {accuracy.num_images:,} of {model.num_classes:,} classes in {images.folder}",
+            f"Images   {accuracy.num_images:,} of {model.num_classes:,} classes in "
+            f"{files.tree.root}/val",
             f"         {side} x {side} pixels, {cfg['interpolation']}, centre crop of "
             f"{cfg['crop_pct']:.0%}, ImageNet's mean and standard deviation",
             f"Top-1    {accuracy.top1:.2f} %",
@@ -94,72 +81,66 @@ def evaluate_checkpoint(
     )
 
 
-def validation_images(data: Path, num_classes: int) -> ImageFiles:
-    """List the validation images; a label is the place of its class among the sorted folders."""
-    folder = data.expanduser() / SPLIT_FOLDERS["test"]
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; DATA is the folder that holds val/<class>/")
-    classes = list_split(folder).classes
-    if len(classes) != num_classes:
+def validation_images(data: Path, num_classes: int) -> LabelledFiles:
+    """List the validation images; a label is the position of its class among the sorted folders."""
+    tree = FolderTree(data.expanduser())
+    if not tree.has("val"):
         raise DataError(
-            f"{folder}: {len(classes):,} class folders, and the network knows {num_classes:,}; "
-            "a label is the place of its folder among all, so every class must have one"
+            f"{tree.root}/val: no such folder; DATA is the folder that holds val/<class>/"
         )
-    paths, labels = [], []
-    for label, (name, listing) in enumerate(classes.items()):
-        paths += [f"{folder}/{name}/{image}" for image in listing.images]
-        labels += [label] * len(listing.images)
-    if not paths:
-        raise DataError(f"{folder}: its class folders hold no image (.JPEG, .jpg, .png)")
-    return ImageFiles(folder, paths, labels)
+    files = labelled_files(tree, "test")
+    if len(files.class_names) != num_classes:
+        raise DataError(
+            f"{tree.root}/val: {len(files.class_names):,} class folders, and the network knows "
+            f"{num_classes:,}; a label is the position of its folder among all, so every class "
+            "must have one"
+        )
+    return files
 
 
-def batches(images: ImageFiles, img_size: tuple[int, int], device: torch.device) -> PrefetchLoader:
-    """Stream the images through timm's loader with the released preprocessing."""
+def batches(
+    files: LabelledFiles, img_size: tuple[int, int], world: World, max_unreadable: int
+) -> FileBatches:
+    """Stream the images with the released preprocessing."""
     height, width = img_size
     if height != width:
         raise ReleasedError(f"images of {height} x {width} pixels; only square ones are evaluated")
     cfg = PREPROCESSING
-    return create_loader(
-        images,
-        input_size=(3, height, width),
-        batch_size=256 if device.type == "cuda" else 32,
+    crop = create_transform(
+        (3, height, width),
         interpolation=cfg["interpolation"],
         crop_pct=cfg["crop_pct"],
         mean=cfg["mean"],
         std=cfg["std"],
-        num_workers=torch.get_num_threads() if len(images) > FEW_IMAGES else 0,
-        persistent_workers=False,
-        pin_memory=device.type == "cuda",
-        device=device,
+        use_prefetcher=True,
     )
+    images = ImageFiles(files.paths, files.labels_N.tolist(), crop, training=False)
+    batch_slice = BatchSlice(256 if world.device.type == "cuda" else 32)
+    order = StoredOrder(len(images), batch_slice)
+    limit = Limit(max_unreadable, "--max-unreadable")
+    return FileBatches(images, order, batch_slice, cfg, world.device, limit)
 
 
-@torch.inference_mode()
-def measure(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> Accuracy:
-    """Count right guesses, in float32; say now and then how far it is."""
-    hits_2, num, shown = torch.zeros(2, dtype=torch.long, device=device), 0, time.monotonic()
-    for images, labels in decoded(batches):
-        best_B5 = model(images).topk(min(5, model.num_classes), dim=1).indices
-        right_B5 = best_B5 == labels[:, None]
-        hits_2 += torch.stack([right_B5[:, 0].sum(), right_B5.sum()])
-        num += len(labels)
-        if time.monotonic() - shown >= SECONDS_BETWEEN_LINES:
-            shown = time.monotonic()
-            print(f"{num:,} images: top-1 {100 * hits_2[0] / num:.2f} %", file=sys.stderr)
-    top1, top5 = (100 * hits_2.double() / num).tolist()
-    return Accuracy(top1, top5, num)
+def measure(model: nn.Module, batches: FileBatches, world: World) -> Accuracy:
+    """Score all images in float32; say now and then how far it is."""
+    progress = Progress(batches)
+    scores = evaluate(model, batches, world, after_batch=progress.batch_done)
+    num_unreadable = int(batches.unreadable_N.sum())
+    return Accuracy(scores["top1"], scores["top5"], batches.num_images - num_unreadable)
 
 
-def decoded(batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches; of an error in a loading process keep what it is about."""
-    try:
-        yield from batches
-    except DataError as error:
-        *_, last = str(error).strip().splitlines()
-        raise DataError(last.removeprefix(f"{DataError.__module__}.DataError: ")) from None
+class Progress:
+    """Prints a line now and then on standard error."""
+
+    def __init__(self, batches: FileBatches) -> None:
+        self.batches, self.num_done, self.shown = batches, 0, time.monotonic()
+
+    def batch_done(self) -> None:
+        self.num_done += self.batches.batch_slice.batch_size
+        if time.monotonic() - self.shown >= SECONDS_BETWEEN_LINES:
+            self.shown = time.monotonic()
+            total = self.batches.num_images
+            print(f"{min(self.num_done, total):,} of {total:,} images", file=sys.stderr)
 
 
 def published_model(shape: dict) -> tuple[str, list[Published]]:

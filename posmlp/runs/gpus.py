@@ -1,7 +1,7 @@
 """`python -m posmlp.runs.gpus --runs-per-gpu 2 COMMAND ...` runs a command on a GPU of this machine
-that fewer than two other runs of its user hold; it waits for one where all are full.
+that fewer than two other runs of this user occupy, and waits for one while all are full.
 
-For runs that Snakemake starts on a machine with GPUs. Slurm gives GPUs to its jobs itself.
+For runs that Snakemake starts on a machine with GPUs. Slurm assigns GPUs to its jobs itself.
 """
 
 import argparse
@@ -16,10 +16,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 PAUSE_S = 0.5  # between two looks for a free GPU
-FAILED = 2  # as of a training: the same command fails again
+FAILED = 2  # as of `posmlp train`: the same command fails again
 
 
 class GpuError(ValueError):
@@ -27,45 +26,39 @@ class GpuError(ValueError):
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that CUDA would show to a process started here, as CUDA_VISIBLE_DEVICES names them.
+    """List the GPUs that CUDA would show to a process started here, as CUDA_VISIBLE_DEVICES does.
 
     CUDA itself is not asked: that takes torch, seconds and memory of a GPU.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
-        import pynvml
-
-        # not by number: NVIDIA's driver and CUDA may count in different orders
-        return [pynvml.nvmlDeviceGetUUID(gpu) for gpu in find_gpus()]
-    names = [name.strip() for name in named.split(",")]
-    return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-\S+").fullmatch, names))
-
-
-def find_gpus() -> list[Any]:
-    """List NVIDIA's handles of the GPUs; none without its driver."""
+    if named is not None:
+        names = [name.strip() for name in named.split(",")]
+        return list(itertools.takewhile(re.compile(r"\d+|(GPU|MIG)-\S+").fullmatch, names))
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        # not by number: NVIDIA's driver and CUDA may count in different orders
+        return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+    except pynvml.NVMLError:  # no driver
         return []
 
 
 def on_gpus(python: str, gpus: int, runs_per_gpu: int) -> str:
-    """What stands before the command of a run that is to hold so many GPUs of this machine."""
+    """Prefix of the command of a run that takes so many GPUs of this machine."""
     numbers = f"--gpus {gpus} --runs-per-gpu {runs_per_gpu}"
     return f"{shlex.quote(python)} -m posmlp.runs.gpus {numbers} "
 
 
-def hold_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
-    """Wait until so many of the GPUs named have room for a run, hold them, and return their names.
+def reserve_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
+    """Wait until so many of the named GPUs have room for a run, and reserve them.
 
-    A GPU has a file for each run that it has room for. This process, and whatever it becomes by
-    exec, holds the kernel's lock on one, which is free as soon as it ends, however it does.
+    A GPU has one file for each run that it has room for. This process, and whatever it becomes by
+    exec, keeps the kernel's lock on one of them, which is released when it ends, however it ends.
 
     Args:
-        folder: of these files; that of a user, on this machine.
+        folder: of these files; one for each user, on this machine.
 
     Raises:
         GpuError: there are not that many GPUs, or the folder cannot be used.
@@ -73,27 +66,27 @@ def hold_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) 
     if len(names) < gpus:
         raise GpuError(
             f"a run of this study takes {gpus} GPUs (gpus in the study file) and this machine "
-            f"shows {len(names)}; look at what nvidia-smi and CUDA_VISIBLE_DEVICES say"
+            f"shows {len(names)}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
     waited = False
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        while not (held := _try_to_hold(names, gpus, runs_per_gpu, folder)):
+        while not (reserved := _try_to_reserve(names, gpus, runs_per_gpu, folder)):
             if not waited:
-                print("waiting for a GPU: all are held by other runs", file=sys.stderr, flush=True)
+                print("waiting for a GPU: other runs occupy all", file=sys.stderr, flush=True)
             waited = True
             time.sleep(PAUSE_S)
     except OSError as error:
         raise GpuError(
-            f"{folder}, where runs note the GPUs that they hold, cannot be used: "
-            f"{error.strerror}; name another place by TMPDIR"
+            f"{folder}, where runs lock their GPUs, cannot be used: "
+            f"{error.strerror}; set TMPDIR to another folder"
         ) from None
-    return held
+    return reserved
 
 
-def _try_to_hold(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
-    """Hold the GPUs with the most room, first come first; none where too few have any."""
-    with _locked(folder / "choosing"):  # what others try out must not look as if it were held
+def _try_to_reserve(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
+    """Reserve the GPUs with the most room; none where too few have any."""
+    with _locked(folder / "choosing"):  # what others try out must not look reserved
         room: dict[str, list[int]] = {}
         for name in names:
             files = [folder / f"{name}.{k}" for k in range(runs_per_gpu)]
@@ -108,7 +101,7 @@ def _try_to_hold(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Pat
 
 
 def _lock(path: Path) -> int | None:
-    """Open a file and lock it; None where another process has."""
+    """Open a file and lock it; None where another process has locked it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,20 +119,20 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Become the command, once its GPUs are held."""
+    """Become the command, once its GPUs are reserved."""
     parser = argparse.ArgumentParser(prog="python -m posmlp.runs.gpus", description=__doc__)
-    parser.add_argument("--gpus", type=int, default=1, help="that the command takes (1)")
-    parser.add_argument("--runs-per-gpu", type=int, default=1, help="that a GPU has room for (1)")
+    parser.add_argument("--gpus", type=int, default=1, help="taken by the command (1)")
+    parser.add_argument("--runs-per-gpu", type=int, default=1, help="runs that may share a GPU (1)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run")
     options = parser.parse_args()
     folder = Path(tempfile.gettempdir()) / f"posmlp-gpus-{os.getuid()}"
     try:
-        held = hold_gpus(visible_gpus(), options.gpus, options.runs_per_gpu, folder)
+        reserved = reserve_gpus(visible_gpus(), options.gpus, options.runs_per_gpu, folder)
     except GpuError as error:
         parser.exit(FAILED, f"error: {error}\n")
     except KeyboardInterrupt:
         sys.exit(os.EX_TEMPFAIL)  # as of a training: run me again
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(held)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(reserved)
     os.execvp(options.command[0], options.command)
 
 

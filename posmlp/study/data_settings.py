@@ -23,7 +23,8 @@ class Data(Section):
     """Images to train and test on."""
 
     name: Annotated[str, AfterValidator(_known_data_set)] = Field(
-        description=f"data set: {', '.join(DATASETS)}"
+        description=f"data set: {', '.join(DATASETS)}; `folder`: images of your own, in "
+        "`train/<class>/` and `val/<class>/` (or `test/`)"
     )
     image_size: int | None = Field(
         None,

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import Model
-from posmlp.study.questions import Question
+from posmlp.study.question_settings import Question
 from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import PathName, Section, Text
 from posmlp.study.study_error import setting_error
@@ -49,9 +49,8 @@ def settings_apply(config: Any) -> Any:
         reason = f"{recipe.batch_size} is not a multiple of recipe.grad_accum, {recipe.grad_accum}"
         raise setting_error("recipe.batch_size", reason)
     if recipe.batch_size // recipe.grad_accum % 2 and (recipe.mixup or recipe.cutmix):
-        raise setting_error(
-            "recipe.batch_size", "Mixup and CutMix need an even number per micro-batch"
-        )
+        reason = "Mixup and CutMix need an even number of images in a micro-batch"
+        raise setting_error("recipe.batch_size", reason)
     return config
 
 

@@ -5,6 +5,7 @@ import signal
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -75,10 +76,10 @@ class ImageFiles(Dataset):
             self.unreadable_N[index] = True
             return None
 
-    def check_readable(self, max_unreadable: int) -> None:
-        """End the run once more files than allowed are unreadable, naming them with the reason."""
+    def check_readable(self, limit: "Limit") -> None:
+        """Raise TrainingError once too many files are unreadable, naming them with the reason."""
         indices = self.unreadable_N.nonzero().flatten().tolist()
-        if len(indices) <= max_unreadable:
+        if len(indices) <= limit.max_unreadable:
             return
         reasons = {}
         for path in (self.paths[index] for index in indices):
@@ -87,7 +88,14 @@ class ImageFiles(Dataset):
                 reasons[path] = "readable again"
             except UnreadableImage as error:
                 reasons[path] = str(error)
-        raise TrainingError(too_many_unreadable(reasons, max_unreadable))
+        raise TrainingError(too_many_unreadable(reasons, *limit))
+
+
+class Limit(NamedTuple):
+    """How many files may be unreadable, and the setting that says so."""
+
+    max_unreadable: int = 0
+    setting: str = "data.max_unreadable"
 
 
 class EpochOrder(Sampler):
@@ -131,8 +139,8 @@ class FileBatches:
 
     Args:
         cfg: the model's timm cfg; mean and std are taken from it.
+        limit: files that may be left out before an error ends the loop.
         erase: random erasing, on the device.
-        max_unreadable: files that may be skipped before the run ends.
     """
 
     def __init__(
@@ -142,12 +150,12 @@ class FileBatches:
         batch_slice: BatchSlice,
         cfg: dict,
         device: torch.device,
+        limit: Limit,
         erase: RandomErasing | None = None,
-        max_unreadable: int = 0,
         in_chans: int = 3,
     ) -> None:
         self.files, self.order, self.erase = files, order, erase
-        self.batch_slice, self.max_unreadable = batch_slice, max_unreadable
+        self.batch_slice, self.limit = batch_slice, limit
         self.num_images, self.digest = len(files), files.digest
         self.num_steps = getattr(order, "num_steps", None)
         self.unreadable_N = files.unreadable_N
@@ -167,7 +175,7 @@ class FileBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self.loader:
-            self.files.check_readable(self.max_unreadable)
+            self.files.check_readable(self.limit)
             if not self.files.training and self.unreadable_N.any():
                 images, labels = images[labels != LEFT_OUT], labels[labels != LEFT_OUT]
             if len(labels):
@@ -206,7 +214,7 @@ def file_batches(
         batch_slice=batch_slice,
         cfg=cfg,
         device=device,
-        max_unreadable=data.max_unreadable,
+        limit=Limit(data.max_unreadable),
         in_chans=data.in_chans,
     )
 

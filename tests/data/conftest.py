@@ -6,7 +6,7 @@ from threading import Thread
 
 import pytest
 
-from posmlp.data import FolderExpectation
+from posmlp.data.folder_check import FolderExpectation
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 SMALL = FolderExpectation(num_classes=3, min_train=12, min_train_per_class=3, num_test=6)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-from posmlp.data import DATASETS, DataError
+from posmlp.data.images import DataError
+from posmlp.data.sources import DATASETS
 
 NUM_TRAIN, NUM_TEST = 200, 100
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posmlp.data import DATASETS, DataError, fashion
+from posmlp.data import fashion
+from posmlp.data.images import DataError
+from posmlp.data.sources import DATASETS
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from posmlp.data import DataError
 from posmlp.data.idx import read_idx
+from posmlp.data.images import DataError
 
 VALUES = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
 CONTENT = bytes([0, 0, 8, 3]) + struct.pack(">3I", *VALUES.shape) + VALUES.tobytes()

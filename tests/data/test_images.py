@@ -1,6 +1,6 @@
 import numpy as np
 
-from posmlp.data import Images, dataset_digest
+from posmlp.data.images import Images, dataset_digest
 
 
 def images(num=4, size=2, value=0) -> Images:

@@ -1,12 +1,18 @@
+"""Facts of a data set, recorded once for each folder and each demand of a study."""
+
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from posmlp.data import DATASETS, DataError, prepare
+from posmlp.data.images import DataError
+from posmlp.data.prepare import prepare, prepare_study
+from posmlp.data.sources import DATASETS
+from posmlp.study import Augment, Data
 
 
 def test_facts_of_a_set_in_memory(tmp_path):
-    facts = prepare("digits", tmp_path)
+    facts = prepare(Data(name="digits"), Augment(), tmp_path)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["num_images"] == {"train": 1297, "test": 500}
     assert facts["digests"] == dict(zip(("train", "test"), DATASETS["digits"].digests, strict=True))
@@ -15,24 +21,19 @@ def test_facts_of_a_set_in_memory(tmp_path):
     assert facts["class_names"] == list("0123456789")
 
 
-def test_facts_of_an_image_folder(image_folder, small):
-    facts = prepare("imagenet", image_folder, small)
-    assert json.loads(json.dumps(facts)) == facts
-    assert facts["num_images"] == {"train": 12, "test": 6}
-    assert (facts["num_classes"], facts["in_chans"], facts["image_size"]) == (3, 3, 224)
-    assert facts["class_names"] == ["n01440764", "n01443537", "n01484850"]
-    assert facts["source"] == str(image_folder)
-
-
-def test_both_kinds_tell_the_same(image_folder, small, tmp_path):
-    assert prepare("digits", tmp_path).keys() == prepare("imagenet", image_folder, small).keys()
-
-
 def test_imagenet_is_expected_in_full(image_folder):
     with pytest.raises(DataError, match="expected 1,000"):
-        prepare("imagenet", image_folder)
+        prepare(Data(name="imagenet"), Augment(), image_folder)
 
 
-def test_an_unknown_name_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"allowed are digits, fashion, .*found 'mnist'"):
-        prepare("mnist", tmp_path)
+def test_a_study_is_prepared_once_for_what_it_asks(make_config, tmp_path, capsys):
+    record = tmp_path / "digits" / "prepared.json"
+
+    def prepared(**data):
+        prepare_study(SimpleNamespace(configs={"a": make_config(data=data)}), "unused", record)
+        return capsys.readouterr().out
+
+    assert "1,297 training and 500 test images of 10 classes" in prepared()
+    assert prepared(train_fraction=0.5) == ""
+    with pytest.raises(DataError, match=r"data.digest: .* with the digest 0{16}"):
+        prepared(digest="0" * 16)

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posmlp.data import DATASETS, SPLITS, DataError, Images
 from posmlp.data.digits import read_digits
+from posmlp.data.images import SOURCE_SPLITS, DataError, Images
+from posmlp.data.sources import DATASETS
 
 
 def test_importing_the_registry_loads_no_heavy_package():
-    code = "import sys, posmlp.data; print(*sys.modules)"
+    code = "import sys, posmlp.data.sources; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     heavy = {"torch", "torchvision", "timm", "sklearn", "scipy", "pandas", "matplotlib", "mlflow"}
     assert not heavy & set(loaded)
@@ -20,8 +21,7 @@ def test_importing_the_registry_loads_no_heavy_package():
 def test_every_entry_is_consistent(name):
     source = DATASETS[name]
     assert source.name == name
-    assert source.in_memory == (source.folder is None)
-    if source.in_memory:
+    if source.read:
         assert len(set(source.class_names)) == source.num_classes
 
 
@@ -32,7 +32,7 @@ def test_cifar100_classes_are_in_the_order_of_its_labels():
 def test_digits_are_scikit_learns_in_a_fixed_stratified_split():
     from sklearn.datasets import load_digits
 
-    train, test = (DATASETS["digits"].load("unused", split) for split in SPLITS)
+    train, test = (DATASETS["digits"].load("unused", split) for split in SOURCE_SPLITS)
     assert (len(train), len(test)) == (1297, 500)
     np.testing.assert_array_equal(np.bincount(test.labels_N), [50] * 10)
     # Every image of scikit-learn is in one of the splits, once, with its label.
@@ -66,8 +66,3 @@ def test_images_that_are_not_the_data_set_are_refused(change, facts, message, tm
     images = Images(*change(digits.images_NHWC, digits.labels_N), "a folder")
     with pytest.raises(DataError, match=message):
         fake_source(images, **facts).load(tmp_path, "test")
-
-
-def test_an_image_folder_is_not_loaded_into_memory(tmp_path):
-    with pytest.raises(DataError, match="too large"):
-        DATASETS["imagenet"].load(tmp_path, "train")

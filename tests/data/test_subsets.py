@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from posmlp.data import (
-    DataError,
+from posmlp.data.images import DataError
+from posmlp.data.subsets import (
     class_balanced_subset,
     first_of_each_class,
     select,
@@ -103,7 +103,7 @@ LARGE = np.random.default_rng(4).permutation(np.repeat(np.arange(3), (100, 60, 4
 
 def test_validation_is_withheld_from_every_class_and_from_training():
     data = settings(validation=0.1, train_fraction=1)
-    validation, train = (select(LARGE, data, part) for part in ("validation", "train"))
+    validation, train = (select(LARGE, data, split) for split in ("validation", "train"))
     np.testing.assert_array_equal(np.bincount(LARGE[validation]), [10, 6, 4])
     np.testing.assert_array_equal(np.sort([*validation, *train]), np.arange(len(LARGE)))
     assert np.all(np.diff(train) > 0)

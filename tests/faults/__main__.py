@@ -20,6 +20,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from posmlp.code_version import training_code_digest
+from posmlp.study.yaml_files import dump_yaml
+
 from .compare import differences
 from .runner import (
     DAMAGED,
@@ -29,7 +31,6 @@ from .runner import (
     LEAST_LIMIT,
     Runner,
 )
-from posmlp.study.yaml_files import dump_yaml
 
 FAULTS_A_RUN = 5
 GAP_S = 0.05  # at most, between two SIGINTs

@@ -25,7 +25,7 @@ MAY_DIFFER = (
 
 
 def differences(folder: Path, other: Path) -> list[str]:
-    """Return a line for each file of two run folders that is not the same in both.
+    """Name each file that is not the same in two run folders.
 
     Weights and config byte by byte; history, trajectory and metrics value by value but for times;
     of the checkpoints the newest, likewise.
@@ -39,7 +39,7 @@ def differences(folder: Path, other: Path) -> list[str]:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Return what must be the same in every training of a run, by file."""
+    """Collect what must be the same in every training of a run, by file."""
     found: dict[str, Any] = {}
     for path in folder.iterdir():
         if path.suffix == ".safetensors" or path.name == "config.yaml":

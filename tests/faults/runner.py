@@ -1,7 +1,7 @@
-"""Runner: trains one run in processes of its own and disturbs them; says if they end as they must.
+"""Runner: trains one run in its own processes, disturbs them, and checks how they end.
 
-A process that trains is forked from one that has imported torch, so a start takes a moment, and the
-signals that it gets are real ones.
+A process that trains is forked from one that has imported torch, so a start is quick; the
+signals it gets are real.
 """
 
 import os
@@ -19,7 +19,6 @@ from pathlib import Path
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-import posmlp.runs.execute
 from posmlp.cli import FAILED, RUN_AGAIN
 from posmlp.cli import main as posmlp_main
 from posmlp.runs.checkpoints import Checkpoints
@@ -146,11 +145,11 @@ class Runner:
             return False
         self.damaged = found[0]
         content = bytearray(found[0].read_bytes())
-        place = rng.randrange(len(content))
+        position = rng.randrange(len(content))
         if rng.random() < 0.5:
-            content[place] ^= 1 << rng.randrange(8)
+            content[position] ^= 1 << rng.randrange(8)
         else:
-            del content[place:]
+            del content[position:]
         found[0].write_bytes(content)
         return True
 

@@ -10,41 +10,41 @@ import pytest
 
 from tests.faults.__main__ import write_study
 from tests.faults.compare import differences
-from tests.faults.runner import KINDS, Runner
+from tests.faults.runner import KINDS
+
+ROOT = Path(__file__).parents[2]
 
 
-def test_runs_that_were_killed_are_the_same():
-    command = [sys.executable, "-m", "tests.faults", "--faults", "20"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_killed_runs_match_uninterrupted_ones():
+    """With one fault of every kind."""
+    done = python("-m", "tests.faults", "--faults", str(len(KINDS)))
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("faults 20, runs compared "), output
+    assert last.startswith(f"faults {len(KINDS)}, runs compared "), output
     assert last.endswith(", differences 0"), output
     assert all(f"\n{kind} " in done.stdout for kind in KINDS)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """Return the folder of a campaign with one run, finished."""
+    """The folder of a finished run."""
     work = tmp_path_factory.mktemp("campaign")
-    write_study(work, num_seeds=2)
-    run_in_a_process(work, "cooldown", 0)
-    return work
-
-
-def run_in_a_process(
-    work: Path, variant: str, seed: int, kind: str = "none", limit: int = 0
-) -> str:
-    """Start a run where nothing has computed yet, as forks need; return the complaints."""
+    write_study(work, num_seeds=1)
+    # In a process of its own: a run is forked from one in which nothing has computed yet.
     code = (
         "import sys; from pathlib import Path; from tests.faults.runner import Runner\n"
-        "runner = Runner(Path(sys.argv[1]), 'whole', sys.argv[2], int(sys.argv[3]))\n"
-        "runner.start(limit=int(sys.argv[5])); print(*runner.complaints(sys.argv[4]))"
+        "runner = Runner(Path(sys.argv[1]), 'whole', 'cooldown', 0)\n"
+        "runner.start(); print(*runner.complaints())"
     )
-    arguments = [str(work), variant, str(seed), kind, str(limit)]
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    done = python("-c", code, str(work))
+    assert done.stdout.strip() == "", done.stdout + done.stderr
+    return work / "whole" / "runs" / "killed" / "cooldown" / "seed0"
 
 
 def change_weights(folder: Path) -> None:
@@ -86,23 +86,8 @@ def change_metrics(folder: Path) -> None:
     ],
 )
 def test_a_single_difference_is_seen(finished, tmp_path, change, named):
-    folder = finished / "whole" / "runs" / "killed" / "cooldown" / "seed0"
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    assert differences(copy, folder) == []
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    assert differences(copy, finished) == []
     change(copy)
-    (line,) = differences(copy, folder)
+    (line,) = differences(copy, finished)
     assert line.startswith(f"{named} differs")
-
-
-def test_runs_of_two_seeds_differ_in_every_result(finished):
-    assert run_in_a_process(finished, "cooldown", 1) == ""
-    runs = finished / "whole" / "runs" / "killed" / "cooldown"
-    names = [line.split(" differs")[0] for line in differences(runs / "seed1", runs / "seed0")]
-    assert {"history.csv", "metrics.json", "model.safetensors", "the newest checkpoint"} <= {*names}
-
-
-def test_a_start_that_ends_otherwise_than_its_fault_asks_is_a_difference(tmp_path):
-    write_study(tmp_path, num_seeds=1)
-    complaint = run_in_a_process(tmp_path, "cooldown", 0, kind="SIGTERM", limit=600)
-    assert complaint.startswith("exit status 2 after SIGTERM: error: ")
-    assert not Runner(tmp_path, "other", "cooldown", 0).finished

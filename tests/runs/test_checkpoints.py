@@ -12,7 +12,7 @@ from posmlp.runs.checkpoints import CheckpointError, Checkpoints, read_checkpoin
 
 @pytest.fixture
 def saved(make_config, tmp_path):
-    """A folder with the checkpoints of three places; two are left."""
+    """A folder with the checkpoints of three positions; two are left."""
     checkpoints = Checkpoints(tmp_path)
     config = make_config().model_dump(mode="json")
     for epoch, step in ((0, 3), (1, 0), (1, 2)):
@@ -28,8 +28,8 @@ def damage(path):
 
 
 def test_the_last_two_are_kept_and_the_newest_is_loaded(saved):
-    places = [path.name.split("-")[1:3] for path in saved.newest_first()]
-    assert places == [["00001", "0000002"], ["00001", "0000000"]]
+    positions = [path.name.split("-")[1:3] for path in saved.newest_first()]
+    assert positions == [["00001", "0000002"], ["00001", "0000000"]]
     state = saved.load()
     assert (state["epoch"], state["step"]) == (1, 2)
 
@@ -51,15 +51,15 @@ def test_a_damaged_newest_is_reported_and_the_one_before_used(saved, capsys, har
     assert saved.load()["step"] == 1  # the damaged one is no longer in the way
 
 
-def test_all_damaged_is_an_error_that_says_how_to_start_afresh(saved):
+def test_all_damaged_is_an_error_that_says_how_to_start_again(saved):
     for path in saved.newest_first():
         damage(path)
-    with pytest.raises(CheckpointError, match=r"no intact checkpoint.*start this run afresh: rm"):
+    with pytest.raises(CheckpointError, match=r"no intact checkpoint.*start this run again: rm"):
         saved.load()
     assert len(saved.newest_first()) == 2
 
 
-def test_no_checkpoint_is_a_fresh_start(tmp_path):
+def test_no_checkpoint_is_a_new_start(tmp_path):
     assert Checkpoints(tmp_path).load() is None
 
 
@@ -74,6 +74,6 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, capsys):
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:16]
     path = tmp_path / f"checkpoint-00001-0000000-{digest}.pt"
     path.write_bytes(buffer.getvalue())
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         read_checkpoint(path)
     assert "ran" not in capsys.readouterr().out

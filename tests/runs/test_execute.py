@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import CheckpointError
+from posmlp.runs.folder_lock import FolderInUse, FolderLock
 from posmlp.runs.run_folder import RunFolderError, read_history
 from posmlp.study import RunConfig
-from posmlp.training.engine import Interrupted
+from posmlp.training.engine import Interrupt, Interrupted
 
 ALL_DRAWS = dict(mixup=0.5, ema_decay=0.9, augment=dict(shift=1, hflip=0.5, reprob=0.3))
 
@@ -231,6 +232,29 @@ def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
     third = start_process()
     line = third.stdout.readline()
     assert "resuming at epoch" in line
+
+
+@pytest.mark.parametrize("step", [0, 4, 8, 12])
+def test_a_trainer_whose_folder_was_taken_over_writes_nothing_more(
+    make_config, run, stop_after, tmp_path, monkeypatch, step
+):
+    """The folder's files stay as the other trainer found them; 4 steps make an epoch of two."""
+    config, folder = make_config(), make_config().folder(tmp_path)
+    monkeypatch.setattr(FolderLock, "take", lambda lock: None)
+    found = {}
+
+    class TakenOver(stop_after):
+        def check(self):
+            if self.left == 0:
+                holder = {"host": "node7", "pid": 4242, "job": None, "beat": "another 1"}
+                (folder / ".lock").write_text(json.dumps(holder))
+                found.update({path.name: path.read_bytes() for path in folder.iterdir()})
+            self.left -= 1
+            return Interrupt.SAVE if self.left == -2 else Interrupt.NONE
+
+    with pytest.raises(FolderInUse, match="taken over by process 4242 on node7"):
+        run(config, tmp_path, TakenOver(step))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == found
 
 
 def test_a_path_with_spaces_and_letters_of_all_kinds(start_process, tmp_path):

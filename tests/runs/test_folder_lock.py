@@ -121,3 +121,30 @@ def test_locked_folders_tells_the_living_from_the_dead_without_locking(tmp_path,
 def test_folders_that_nobody_locked_cost_no_time(tmp_path, monkeypatch):
     monkeypatch.setattr(lock.time, "sleep", lambda seconds: pytest.fail("waited"))
     assert locked_folders([tmp_path]) == set()
+
+
+@pytest.fixture
+def no_kernel_locks(monkeypatch):
+    """A file system whose locks do not reach other machines."""
+    monkeypatch.setattr(FolderLock, "take", lambda lock: None)
+
+
+def test_a_suspended_holder_notices_that_its_lock_was_taken_over(
+    tmp_path, elsewhere, no_kernel_locks
+):
+    with FolderLock(tmp_path) as suspended:
+        suspended.check()
+        elsewhere(0)
+        written = (tmp_path / ".lock").read_bytes()
+        time.sleep(0.1)  # several beats
+        assert (tmp_path / ".lock").read_bytes() == written
+        with pytest.raises(FolderInUse, match=r"taken over by process 4242 on node7 \(Slurm job 7"):
+            suspended.check()
+    assert (tmp_path / ".lock").read_bytes() == written  # not emptied either
+
+
+def test_a_lock_that_another_holder_took_and_released_is_lost_too(tmp_path, no_kernel_locks):
+    with FolderLock(tmp_path) as suspended:
+        (tmp_path / ".lock").write_text("")
+        with pytest.raises(FolderInUse, match="taken over by another process"):
+            suspended.check()

@@ -8,10 +8,10 @@ import sys
 import time
 from collections import Counter
 
+import pynvml
 import pytest
 
-from posmlp.runs import gpus as module
-from posmlp.runs.gpus import GpuError, hold_gpus, visible_gpus
+from posmlp.runs.gpus import GpuError, reserve_gpus, visible_gpus
 
 HOLDER = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(300)"
 
@@ -30,16 +30,22 @@ HOLDER = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True)
 )
 def test_the_variable_names_the_gpus(monkeypatch, variable, found):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
-    monkeypatch.setattr(module, "find_gpus", lambda: pytest.fail("asked the driver"))
+    monkeypatch.setattr("pynvml.nvmlInit", lambda: pytest.fail("asked the driver"))
     assert visible_gpus() == found
 
 
 def test_without_the_variable_the_driver_does(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(module, "find_gpus", lambda: ["first", "second"])
-    monkeypatch.setattr("pynvml.nvmlDeviceGetUUID", lambda gpu: f"GPU-{gpu}")
-    assert visible_gpus() == ["GPU-first", "GPU-second"]
-    monkeypatch.setattr(module, "find_gpus", list)
+    monkeypatch.setattr("pynvml.nvmlInit", lambda: None)
+    monkeypatch.setattr("pynvml.nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr("pynvml.nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr("pynvml.nvmlDeviceGetUUID", lambda handle: f"GPU-{handle}")
+    assert visible_gpus() == ["GPU-0", "GPU-1"]
+
+    def fail():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr("pynvml.nvmlInit", fail)
     assert visible_gpus() == []
 
 
@@ -141,11 +147,11 @@ def test_one_that_waits_leaves_when_asked(start, number, status):
 def test_a_folder_that_cannot_be_used_is_named(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(GpuError, match=r"file, where runs note .* TMPDIR"):
-        hold_gpus(["0"], 1, 1, file)
+    with pytest.raises(GpuError, match=r"file, where runs lock .* TMPDIR"):
+        reserve_gpus(["0"], 1, 1, file)
 
 
 def test_it_waits_for_no_time_where_there_is_room(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited"))
-    assert hold_gpus(["0", "1"], 1, 1, tmp_path) == ["0"]
-    assert hold_gpus(["0", "1"], 1, 1, tmp_path) == ["1"]
+    assert reserve_gpus(["0", "1"], 1, 1, tmp_path) == ["0"]
+    assert reserve_gpus(["0", "1"], 1, 1, tmp_path) == ["1"]

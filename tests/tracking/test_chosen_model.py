@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from conftest import Shown
 
-from posmlp.data import DATASETS, select
+from posmlp.data.sources import DATASETS
+from posmlp.data.subsets import select
 from posmlp.study import RunConfig
 from posmlp.tracking.chosen_model import ensure_model
 from posmlp.tracking.sync import sync_once

@@ -1,4 +1,4 @@
-"""Streamed batches, on made folders of images: exact, repeatable, plain about damaged files."""
+"""Batches of image files, on made folders: exact, repeatable, plain about damaged files."""
 
 import os
 import subprocess
@@ -9,10 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from posmlp.data import data_set
+from posmlp.data.data_set import open_data
 from posmlp.study import Augment, Data
-from posmlp.training.engine import evaluate
-from posmlp.training.file_batches import EpochOrder, streamed_batches
-from posmlp.training.memory_batches import Share
+from posmlp.training.batches import BatchSlice
+from posmlp.training.distributed import World
+from posmlp.training.evaluation import evaluate
+from posmlp.training.file_batches import EpochOrder, file_batches
 from posmlp.training.training_error import TrainingError
 
 CPU = torch.device("cpu")
@@ -33,10 +36,17 @@ def root(tmp_path):
     return tmp_path
 
 
-def stream(root, batch_size=4, augment=AUGMENT, share=None, **data):
-    settings = Data(name="imagenet", image_size=32, **data)
-    share = Share(batch_size, **(share or {}))
-    return streamed_batches(settings, augment, share, root, CPU, CFG)
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch):
+    """Stream what would fit into memory."""
+    monkeypatch.setattr(data_set, "MEMORY_LIMIT", 0)
+
+
+def stream(root, batch_size=4, augment=AUGMENT, batch_slice=None, **data):
+    settings = Data(**dict(name="folder", image_size=32, num_classes=2) | data)
+    batch_slice = BatchSlice(batch_size, **(batch_slice or {}))
+    opened = open_data(settings, augment, root)
+    return file_batches(opened, settings, augment, batch_slice, CPU, CFG)[:3]
 
 
 def assert_same(some, others):
@@ -69,7 +79,7 @@ def test_validation_images_are_withheld_and_treated_as_test_images(root):
 
 
 def test_an_epoch_can_be_begun_at_any_step(root):
-    train, *_ = stream(root, share=dict(grad_accum=2))
+    train, *_ = stream(root, batch_slice=dict(grad_accum=2))
     whole = list(train.epoch(seed=0, epoch=1))
     assert len(whole) == 6
     for start in range(4):
@@ -77,10 +87,10 @@ def test_an_epoch_can_be_begun_at_any_step(root):
 
 
 def test_every_epoch_has_an_order_and_changes_of_its_own():
-    order, epochs = EpochOrder(12, Share(4)), []
+    order, epochs = EpochOrder(12, BatchSlice(4)), []
     for epoch in (0, 1):
         order.at = (0, epoch, 0)
-        epochs.append(dict(image for part in order for image in part))
+        epochs.append(dict(image for micro_batch in order for image in micro_batch))
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(12))
     assert list(epochs[0]) != list(epochs[1])
     assert not [index for index in range(12) if epochs[0][index] == epochs[1][index]]
@@ -104,7 +114,7 @@ def test_the_number_of_reading_processes_changes_nothing(root):
 def test_two_processes_read_the_same_batches_between_them(root):
     augment = Augment(scale=(0.5, 1.0), hflip=0.5)
     one, *_ = stream(root, augment=augment)
-    two = [stream(root, augment=augment, share=dict(rank=r, world_size=2)) for r in (0, 1)]
+    two = [stream(root, augment=augment, batch_slice=dict(rank=r, world_size=2)) for r in (0, 1)]
     epochs = [train.epoch(seed=0, epoch=0) for train, *_ in two]
     joined = [[torch.cat(pair) for pair in zip(*p, strict=True)] for p in zip(*epochs, strict=True)]
     assert_same(joined, one.epoch(seed=0, epoch=0))
@@ -127,7 +137,7 @@ def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
         with pytest.raises(TrainingError) as caught:
             list(batches.epoch(0, 0) if batches.num_steps else batches)
         assert str(caught.value).startswith(
-            "1 images are missing or cannot be decoded and data.max"
+            "1 image file is missing or cannot be decoded and data.max_unreadable allows 0: "
         )
         assert str(path) in str(caught.value)
 
@@ -135,7 +145,7 @@ def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
 def test_an_image_that_goes_missing_is_named(root):
     *_, test = stream(root)
     (root / "val" / CLASSES[0] / "2.JPEG").unlink()
-    with pytest.raises(TrainingError, match=r"val/n00000001/2.JPEG\. Restore them, or raise"):
+    with pytest.raises(TrainingError, match=r"val/n00000001/2.JPEG \(No such file.* Restore what"):
         list(test)
 
 
@@ -145,35 +155,44 @@ def test_so_many_as_allowed_are_skipped_and_counted(root, damaged):
     assert (len(x), sorted(labels.tolist())) == (12, [0] * 6 + [1] * 6)  # another stands in
     assert [train.files.paths[i] for i in train.unreadable_N.nonzero()] == [str(damaged[0])]
     labels = torch.cat([labels for _, labels in test])
-    assert labels.tolist() == [0] * 5 + [1] * 3 + [-1] + [1]
+    assert labels.tolist() == [0] * 5 + [1] * 4
     assert int(test.unreadable_N.sum()) == 1
 
 
-def test_evaluation_leaves_out_what_cannot_be_read(root, damaged, make_config, new_trainer):
-    trainer = new_trainer(make_config())
+def test_grey_images_of_your_own_have_one_channel(root):
+    train, _, test = stream(root, augment=AUGMENT, in_chans=1)
+    ((x, _), *_) = train.epoch(seed=0, epoch=0)
+    assert x.shape == (4, 1, 32, 32)
+    assert next(iter(test))[0].shape == (4, 1, 32, 32)
+    assert len(train.pixel_mean) == 1
+
+
+def test_evaluation_leaves_out_what_cannot_be_read(root, damaged):
     *_, test = stream(root, max_unreadable=1)
     always_first = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))
     always_first(torch.zeros(1, 3, 32, 32))
     with torch.no_grad():
         always_first[1].weight.zero_()
         always_first[1].bias.copy_(torch.tensor([1.0, 0.0]))
-    _, top1, top5 = evaluate(trainer, always_first, test)
-    assert (top1, top5) == (pytest.approx(100 * 5 / 9), 100)
+    scores = evaluate(always_first, test, World(CPU))
+    assert (scores["top1"], scores["top5"]) == (pytest.approx(100 * 5 / 9), 100)
 
 
 READS = """
 import multiprocessing, time
 from pathlib import Path
 import torch
+from posmlp.data.data_set import open_data
 from posmlp.study import Augment, Data
-from posmlp.training.memory_batches import Share
-from posmlp.training.file_batches import streamed_batches
+from posmlp.training.batches import BatchSlice
+from posmlp.training.file_batches import file_batches
 
 cfg = dict(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic", crop_pct=0.875)
-data = Data(name="imagenet", image_size=32)
-train, *_ = streamed_batches(data, Augment(), Share(2), Path("."), torch.device("cpu"), cfg)
-parts = iter(train.epoch(0, 0))
-next(parts)
+data, augment = Data(name="folder", image_size=32, num_classes=2), Augment(scale=(0.5, 1))
+opened = open_data(data, augment, Path("."))
+train, *_ = file_batches(opened, data, augment, BatchSlice(2), torch.device("cpu"), cfg)
+batches = iter(train.epoch(0, 0))
+next(batches)
 """
 FAILS = 'raise RuntimeError("nobody knows this error")'
 IS_KILLED = """
@@ -181,7 +200,7 @@ from posmlp.training.training_error import explained
 try:
     for child in multiprocessing.active_children():
         child.kill()
-    list(parts)
+    list(batches)
 except Exception as error:
     known = explained(error, 4, 1)
     try:
@@ -193,7 +212,7 @@ except Exception as error:
 
 
 def ended(root, lines):
-    """Return the process that reads a part of an epoch and then runs these lines."""
+    """Run a process that reads a part of an epoch and then executes these lines."""
     return subprocess.run(
         [sys.executable, "-c", READS + lines],
         cwd=root,
@@ -210,7 +229,13 @@ def test_a_trainer_that_fails_does_not_wait_for_its_readers(root):
     assert process.stderr.endswith("RuntimeError: nobody knows this error\n")  # nothing after it
 
 
+def test_readers_end_when_asked(root):
+    """Though they ignore the signal by which Python ends its children."""
+    process = ended(root, "train.close(); print(multiprocessing.active_children())")
+    assert (process.stdout, process.stderr) == ("[]\n", "")
+
+
 def test_a_killed_reading_process_is_explained(root):
     process = ended(root, IS_KILLED)
-    assert process.stdout.startswith("TrainingError a process that reads images has ended (")
+    assert process.stdout.startswith("TrainingError a process that reads images has died (")
     assert process.returncode == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from posmlp.data.data_set import open_data
 from posmlp.data.images import Images
 from posmlp.study import Augment, Data
 from posmlp.training.batches import BatchSlice
@@ -79,14 +80,19 @@ def test_a_batch_larger_than_the_data_is_refused():
         batches(numbered(), 64, Augment())
 
 
-def test_digits_are_normalised_and_resized_on_request(tmp_path):
-    train, _, test = memory_batches(Data(name="digits"), Augment(), BatchSlice(1297), tmp_path, CPU)
+def load(data, batch_slice):
+    opened = open_data(data, Augment(), "unused")
+    return memory_batches(opened, data, Augment(), batch_slice, CPU)
+
+
+def test_digits_are_normalised_and_resized_on_request():
+    train, _, test, _ = load(Data(name="digits"), BatchSlice(1297))
     ((x, _),) = train.epoch(seed=0, epoch=0)
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
     assert x.std().item() == pytest.approx(1, abs=1e-3)
     assert test.num_images == 500
     larger = Data(name="digits", image_size=16, train_fraction=0.1)
-    train, *_ = memory_batches(larger, Augment(), BatchSlice(8), tmp_path, CPU)
+    train, *_ = load(larger, BatchSlice(8))
     assert next(train.epoch(0, 0))[0].shape == (8, 1, 16, 16)
 
 
@@ -129,3 +135,14 @@ def test_processes_test_every_image_once_between_them():
 def test_a_batch_that_cannot_be_split_is_refused():
     with pytest.raises(TrainingError, match=r"recipe.batch_size: 10 images .* a multiple of 4"):
         BatchSlice(10, grad_accum=2, world_size=2)
+
+
+def test_pixel_statistics_are_those_of_the_chosen_images(monkeypatch):
+    monkeypatch.setattr("posmlp.training.memory_batches.CHUNK", 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 5, 5, 3), dtype=np.uint8)
+    images = Images(pixels, np.zeros(8, dtype=np.int64), "made here")
+    chosen = np.array([0, 2, 3, 5, 7])
+    mean, std = pixel_statistics(images, chosen)
+    expected = torch.from_numpy(pixels[chosen]).double()
+    assert mean.tolist() == pytest.approx(expected.mean((0, 1, 2)).tolist())
+    assert std.tolist() == pytest.approx(expected.std((0, 1, 2)).tolist())

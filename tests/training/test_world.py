@@ -41,7 +41,7 @@ def test_a_process_by_itself_is_the_whole_world(environment):
     world = join_world("auto")
     assert world == World(torch.device("cpu"), rank=0, size=1)
     assert world.is_rank0
-    assert not World(world.device, rank=1, size=2).first
+    assert not World(world.device, rank=1, size=2).is_rank0
     value = torch.tensor(3.0)
     assert (world.all_max(2), world.broadcast("x")) == (2, "x")
     assert world.all_sum(value) is value

@@ -78,9 +78,7 @@ def figures_are_numbers(results: Results) -> Iterator[str]:
     "learn nothing, name it under may_not_learn in the study file",
 )
 def better_than_guessing(results: Results) -> Iterator[str]:
-    num_classes = {
-        name: run.data.num_classes for name, run in results.study.configs.items()
-    }
+    num_classes = {name: run.data.num_classes for name, run in results.study.configs.items()}
     runs = results.finished[~results.finished["variant"].isin(results.study.may_not_learn)]
     chance = 1 / runs["variant"].map(num_classes).astype(float)
     error = np.sqrt(chance * (1 - chance) / runs["num_test"])

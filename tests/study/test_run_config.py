@@ -41,7 +41,7 @@ def test_key_is_known():
     # The key of stored runs. If this fails, every finished run of every user would be trained
     # again; where that is meant (a setting was added), put the new key here and say so in the
     # changelog.
-    assert config().key == "6e287aa74e718b74"
+    assert config().key == "887f302a315ce35b"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,9 @@ FOLDER = dict(
     rand_augment="rand-m6", color_jitter=0.5, scale=[0.5, 1], ratio=[1, 1], crop_pct=0.9
 ) | {"interpolation": "random"}
 CHANGED.append({"data__name": "imagenet", "data__max_unreadable": 1})
+CHANGED.append({"data__digest": "0" * 16})
+OWN = {"data__name": "folder", "data__image_size": 8, "data__num_classes": 10}
+CHANGED += [OWN, OWN | {"data__in_chans": 1}]
 CHANGED += [
     {"data__name": "imagenet", f"recipe__augment__{key}": value} for key, value in FOLDER.items()
 ]

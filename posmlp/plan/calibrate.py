@@ -48,7 +48,11 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
         step_s=step_seconds(trainer),
         test_image_s=test_image_seconds(trainer),
         num_steps=trainer.train.num_steps,
-        num_test=sum(batches.num_images for batches in trainer.splits[1:] if batches),
+        num_test=sum(
+            batches.num_images
+            for split, batches in trainer.splits.present().items()
+            if split != "train"
+        ),
         checkpoint_mb=size_mb(trainer.state_dict()),
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
         device_mb=device_mb(world),

@@ -12,7 +12,7 @@ from posmlp.study.section import Section
 from posmlp.study.study_error import StudyError, setting_error
 
 HOURS_WITHOUT_LIMIT = 24.0  # of a training job where neither site nor partition sets a limit
-WARNING = "USR1"  # the signal that requests a checkpoint; posmlp.runs.watch handles it
+WARNING = "USR1"  # the signal that requests a checkpoint; posmlp.runs.interrupts handles it
 EARLY_S = 60  # Slurm may send the signal up to a minute early
 
 

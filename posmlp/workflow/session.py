@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from posmlp.config import Settings
-from posmlp.runs.lock import FolderInUse, FolderLock
+from posmlp.runs.folder_lock import FolderInUse, FolderLock
 from posmlp.study import Study
 
 # Rules that write nothing of a study's: they run beside a start of it.

@@ -126,7 +126,7 @@ def test_a_study_without_its_data_is_not_trained_and_that_is_said(check, monkeyp
     def missing(*_):
         raise DataError("data/digits: no such folder")
 
-    monkeypatch.setattr(posmlp.recheck.retrain, "prepare_data", missing)
+    monkeypatch.setattr(posmlp.recheck.retrain, "prepare_study", missing)
     status, output = check()
     assert status == 0, output
     assert "tiny: not trained again: data/digits: no such folder" in output

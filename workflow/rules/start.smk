@@ -1,6 +1,6 @@
 # What surrounds the jobs: posmlp/workflow/session.py locks the study, checks its data and, on a Slurm
 # cluster, its requests; at the end it says what has failed. Why no rule checks the data:
-# posmlp/preparation.py.
+# posmlp/data/prepare.py.
 
 if workflow.is_main_process:
     from posmlp.workflow.session import Session

@@ -1,6 +1,8 @@
 # `make help` lists the targets. Everything runs in .venv, built from environment.yml.
 
 STUDY ?= digits
+# STUDY may be a path; NAME is what its results are called.
+NAME = $(patsubst %.yaml,%,$(notdir $(STUDY)))
 PYTHON ?= python3.11
 CORES ?= all
 FAULTS ?= 200
@@ -39,19 +41,18 @@ reproduce: env ## train every run of STUDY=digits, then tables, figures and the 
 	@$(BIN)/posmlp show $(STUDY)
 
 plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
-	@$(BIN)/snakemake plan --config study=$(STUDY) --cores $(CORES) --quiet all $(ARGS)
+	@$(BIN)/posmlp plan $(STUDY) $(ARGS)
 
 calibrate: env ## measure for some seconds how fast each variant trains here, for the plan
 	$(BIN)/snakemake calibrate --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
 
 report: env ## write results/STUDY/report.html, one file that opens offline (trains what is missing)
 	$(BIN)/snakemake all audit --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \
-	  --report-after-run --report results/$(STUDY)/report.html $(ARGS)
-	@echo "Report: results/$(STUDY)/report.html"
+	  --report-after-run --report results/$(NAME)/report.html $(ARGS)
+	@echo "Report: results/$(NAME)/report.html"
 
 audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
-	$(BIN)/snakemake audit --cores 1 --quiet host reason rules $(ARGS)
-	@sed -n 3p results/audit/audit.md; echo 'Tables: results/audit/audit.md   Page: results/audit/audit.html'
+	@$(BIN)/posmlp audit $(ARGS)
 
 # Every study that has results, unless STUDY is given: then its default above does not count.
 check-results: env ## make committed tables and figures again, and train a sample of runs (STUDY=...)

@@ -4,16 +4,22 @@ A subcommand imports what it needs, so that `posmlp show` does not wait for torc
 """
 
 import argparse
+import codecs
+import errno
+import os
 import shlex
 import sys
 import time
 from argparse import Namespace
 from pathlib import Path
 
-from posmlp.study import load_study
+from posmlp import __version__
+from posmlp.config import default_settings
+from posmlp.study import StudyError, load_study
 
 DIFFERENT = 1  # a check found differences
 FAILED = 2  # the message says why; the same command fails again
+PIPE_CLOSED = 141  # as a shell reports SIGPIPE: nobody reads the output any more
 RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command resumes
 
 
@@ -52,13 +58,14 @@ def prepare(arguments: Namespace) -> None:
 
 
 def calibrate(arguments: Namespace) -> None:
+    study = load_study(arguments.study)
     import psutil
     import torch
 
-    from posmlp.plan.calibrate import calibrate, write_calibrations
+    from posmlp.plan.calibrate import calibrate
+    from posmlp.plan.calibration import write_calibrations
     from posmlp.training.distributed import join_world, leave_world
 
-    study = load_study(arguments.study)
     torch.set_num_threads(arguments.threads)
     process_s = time.time() - psutil.Process().create_time()
     world = join_world(arguments.device)
@@ -73,26 +80,45 @@ def calibrate(arguments: Namespace) -> None:
     leave_world(world)
 
 
+def plan(arguments: Namespace) -> None:
+    from posmlp.plan.capacity import capacity_of
+    from posmlp.plan.report import plan_text
+
+    study = load_study(arguments.study)
+    capacity = capacity_of(default_settings(cluster=arguments.cluster), study)
+    print(plan_text(study, arguments.results, capacity))
+
+
 def show(arguments: Namespace) -> None:
     from posmlp.analysis.documents import printed
 
     print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
 
 
+def audit(arguments: Namespace) -> None:
+    from posmlp.analysis.audit import audit, summary, write_audit
+    from posmlp.published import RESOURCES
+
+    lines, folder = audit(arguments.results, RESOURCES), arguments.results / "audit"
+    write_audit(lines, folder)
+    print(f"{summary(lines)}\nTables: {folder}/audit.md   Page: {folder}/audit.html")
+
+
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
     from posmlp.config_readme import config_readme
 
+    texts = {Path("config/README.md"): config_readme()}
     for path in documents(Path()):
-        old = path.read_text(encoding="utf-8")
         try:
-            new = renew(old, arguments.results, Path("config/studies"))
+            texts[path] = renew(path.read_text("utf-8"), arguments.results, Path("config/studies"))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        if new != old:
-            path.write_text(new, encoding="utf-8")
-        print(f"{path}: {'unchanged' if new == old else 'updated'}")
-    Path("config/README.md").write_text(config_readme(), encoding="utf-8")
+    for path, text in texts.items():
+        unchanged = path.read_text("utf-8") == text
+        if not unchanged:
+            path.write_text(text, "utf-8")
+        print(f"{path}: {'unchanged' if unchanged else 'updated'}")
 
 
 def check_results(arguments: Namespace) -> int:
@@ -146,16 +172,71 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand.
 
     Returns:
-        The exit status: 0, DIFFERENT, FAILED or RUN_AGAIN.
+        The exit status: 0, DIFFERENT, FAILED, PIPE_CLOSED or RUN_AGAIN.
     """
+    codecs.register_error("posmlp", in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="posmlp")
     options = build_parser().parse_args(arguments)
     try:
-        return options.function(options) or 0
-    except ValueError as error:  # every error that a user can fix
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        fill_in(options)
+        status = options.function(options) or 0
+        sys.stdout.flush()
+        return status
+    except StudyError as error:
+        return failed(*error.problems)
+    except ValueError as error:  # every other error that a user can fix
+        return failed(str(error))
+    except BrokenPipeError:
+        drop_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        drop_output()
+        return failed(explained(error))
     except KeyboardInterrupt:
         return RUN_AGAIN
+
+
+def failed(*problems: str) -> int:
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return FAILED
+
+
+def drop_output() -> None:
+    """Send what is left of the output nowhere: Python would fail again when it flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def explained(error: OSError) -> str:
+    """Say what an error of the operating system is about and what to do."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}; free some space and run the command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}; give yourself access (chmod, chown), or name another folder"
+    if error.errno == errno.ENOENT:
+        return f"{what}; run the command from the repository's root, or correct the path"
+    return what
+
+
+def in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Replace what a terminal's encoding lacks (codecs.register_error)."""
+    similar = {"−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=", "×": "x", "≈": "~", "≠": "!="}
+    characters = error.object[error.start : error.end]
+    return "".join(similar.get(character, "?") for character in characters), error.end
+
+
+def fill_in(options: Namespace) -> None:
+    """Take folders that are not named from config/config.yaml."""
+    unnamed = [name for name in ("results", "data_root") if getattr(options, name, "") is None]
+    settings = default_settings() if unnamed else None
+    for name in unnamed:
+        setattr(options, name, Path(getattr(settings, name)))
 
 
 def positive(text: str) -> float:
@@ -172,19 +253,34 @@ def count(text: str) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="posmlp", description="Train, compare and track the gating units of PosMLP."
+        prog="posmlp",
+        description="Train, compare and track the gating units of PosMLP. `snakemake` runs a whole "
+        "study; these commands do one thing each.",
+        epilog="A STUDY is the name of a file in config/studies without .yaml, or a path. "
+        "`posmlp COMMAND --help` lists the options of a command.",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"posmlp {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, function, summary: str, *options: argparse.ArgumentParser):
-        command = commands.add_parser(name, help=summary, description=summary, parents=options)
+        description = f"{summary[0].upper()}{summary[1:]}."
+        command = commands.add_parser(
+            name, help=summary, description=description, parents=options, allow_abbrev=False
+        )
         command.set_defaults(function=function)
         return command
 
-    study, data, device, results = shared_options()
+    study, studies, data, device, results = shared_options()
+    command = add("plan", plan, "print what a study will cost: hours, disk", study, results)
+    command.add_argument(
+        "--cluster", action="store_true", help="on the cluster of slurm/site.yaml, not here"
+    )
+    command = add("calibrate", calibrate, "measure how fast a study trains", study, data, device)
+    command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
+    add("prepare", prepare, "check a study's data, downloading what can be", study, data, results)
     command = add("train", train, "train one run of a study", study, data, device, results)
-    command.add_argument("--variant", required=True)
-    command.add_argument("--seed", required=True, type=int)
+    command.add_argument("--variant", required=True, help="name in the study's sheet")
+    command.add_argument("--seed", required=True, type=int, help="one of the study's seeds")
     command.add_argument(
         "--checkpoint-minutes",
         type=positive,
@@ -192,20 +288,18 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="between checkpoints within an epoch (10); every epoch ends with one too",
     )
-    add("prepare", prepare, "check a study's data, downloading what can be", study, data, results)
-    command = add("calibrate", calibrate, "measure how fast a study trains", study, data, device)
-    command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
     command = add("show", show, "print the main table of a study", study, results)
     command.add_argument("--so-far", action="store_true", help="of the runs finished until now")
-    command = add("check-results", check_results, "reproduce committed results", data, results)
-    command.add_argument("studies", nargs="*", metavar="STUDY", help="default: all with results")
+    command = add(
+        "check-results", check_results, "reproduce committed results", studies, data, results
+    )
     command.add_argument(
         "--sample", type=count, default=2, metavar="RUNS", help="runs to retrain per study (2)"
     )
     command.add_argument("--seed", type=int, default=0, help="seed that draws the sample (0)")
-    add("docs", docs, "update generated passages of README and docs", results)
-    command = add("sync", sync, "bring MLflow up to date with the run folders", results)
-    command.add_argument("studies", nargs="*", metavar="STUDY", help="default: all with runs")
+    add("audit", audit, "compare every published number with ours", results)
+    add("docs", docs, "update generated passages of README, docs and config", results)
+    command = add("sync", sync, "bring MLflow up to date with the run folders", studies, results)
     command.add_argument("--every", type=positive, metavar="SECONDS", help="repeat until stopped")
     command = add("ui", ui, "open the MLflow UI on this machine", results)
     command.add_argument("--port", type=int, help="default: the first free one from 5000 on")
@@ -242,11 +336,19 @@ def add_released(commands, device: argparse.ArgumentParser) -> None:
 
 
 def shared_options() -> list[argparse.ArgumentParser]:
-    """Options that several subcommands have: study, data, device, results."""
-    study, data, device, results = (argparse.ArgumentParser(add_help=False) for _ in range(4))
+    """Options of several subcommands: study, studies, data, device, results."""
+    options = [argparse.ArgumentParser(add_help=False) for _ in range(5)]
+    study, studies, data, device, results = options
     study.add_argument("study", metavar="STUDY", help="name of a study, or path of its file")
-    data.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
-    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    device.add_argument("--threads", type=int, default=1, help="CPU threads")
-    results.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
-    return [study, data, device, results]
+    studies.add_argument(
+        "studies", nargs="*", metavar="STUDY", help="names or paths; default: all with results"
+    )
+    data.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="folder of the data sets (config.yaml's)"
+    )
+    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
+    device.add_argument("--threads", type=count, default=1, help="CPU threads (1)")
+    results.add_argument(
+        "--results", type=Path, metavar="DIR", help="folder of results (config.yaml's)"
+    )
+    return options

@@ -64,10 +64,12 @@ def read_settings(config: dict[str, Any], where: str = f"{CONFIG_FILE} or --conf
 def default_settings(*, cluster: bool = False) -> Settings:
     """Read config/config.yaml and, for a `cluster`, slurm/site.yaml as its profile does.
 
+    Outside a checkout, where there is no config.yaml, every key has its default.
+
     Raises:
         StudyError: a file cannot be read or is wrong.
     """
-    settings = read_mapping(CONFIG_FILE)
+    settings = read_mapping(CONFIG_FILE) if CONFIG_FILE.exists() else {"study": ""}
     if not cluster:
         return read_settings(settings, str(CONFIG_FILE))
     return read_settings(settings | read_mapping(SITE_FILE), f"{CONFIG_FILE} or {SITE_FILE}")

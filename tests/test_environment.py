@@ -6,18 +6,19 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from posmlp.study.yaml_files import read_mapping
+
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+ENVIRONMENT = read_mapping(ROOT / "environment.yml")
 PIP = next(part["pip"] for part in ENVIRONMENT["dependencies"] if isinstance(part, dict))
 PINS = {
     canonicalize_name(Requirement(line).name): Requirement(line) for line in PIP if line != "-e ."
 }
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# torch pins CUDA's libraries itself, by platform; pip comes with Python.
+# torch pins CUDA's libraries by platform; pip comes with Python.
 UNLISTED = re.compile(r"nvidia-(?!ml-py).*|cuda-.*|triton|pip|setuptools|wheel|posmlp")
 
 

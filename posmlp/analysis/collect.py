@@ -152,7 +152,7 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         columns: read these alone, in this order; None: all.
 
     Raises:
-        ResultsError: the file is not there.
+        ResultsError: the file is not there or damaged.
     """
     options = csv.ConvertOptions(
         column_types=_COLUMN_TYPES,
@@ -162,7 +162,12 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
     )
     if not Path(path).exists():
         raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
-    table = csv.read_csv(path, convert_options=options)
+    try:
+        table = csv.read_csv(path, convert_options=options)
+    except (OSError, ValueError) as error:
+        raise ResultsError(
+            f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
+        ) from None
     # Arrow's columns are given up one by one, so that memory holds the numbers only once.
     return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 

@@ -25,11 +25,12 @@ _PART = re.compile(f"({_OPEN})((?:(?!<!-- /?results).)*){_CLOSE}", re.DOTALL)
 _MARK = re.compile("<!-- /?results")
 
 
-def printed(study: Study, results: Path, *, so_far: bool = False) -> str:
+def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bool = True) -> str:
     """Return the main table, whether the results are checked, and where the rest is.
 
     Args:
         so_far: take the runs that have finished until now, rather than what was collected.
+        check_keys: say so where the runs are not those of the study as it is now.
     """
     folder = results / study.name
     if so_far:
@@ -38,12 +39,26 @@ def printed(study: Study, results: Path, *, so_far: bool = False) -> str:
         runs = read_frame(folder / "runs.csv")
     summary = summarise(runs, study.reference, rule_of(study))
     checks = folder / "checks.md"
-    if so_far or not checks.exists():
+    if check_keys and (outdated := num_outdated(study, runs)):
+        state = (
+            f"Outdated: {outdated} of {len(study.runs())} runs were trained with other settings or "
+            f"code than {study.files[0]} and this version have. `make reproduce "
+            f"STUDY={study.command_name}` trains what has changed."
+        )
+    elif so_far or not checks.exists():
         state = "Not finished: results count when all runs are there and `snakemake` checked them."
     else:
         state = f"Checks: all passed, see {checks}"
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
     return "\n".join([main_table(summary, rule_of(study), narrow=True).to_text(), state, places])
+
+
+def num_outdated(study: Study, runs: pd.DataFrame) -> int:
+    """Count the runs that the study, as it is now, would train again or does not have."""
+    keys = {(run.variant, run.seed): run.key for run in study.runs()}
+    cells = zip(runs["variant"], runs["seed"], runs["key"], strict=True)
+    found = {(variant, seed): key for variant, seed, key in cells}
+    return len(dict(keys.items() ^ found.items()))
 
 
 def renew(text: str, results: Path, config_dir: Path) -> str:
@@ -88,7 +103,7 @@ def _summary(study: Study, results: Path) -> pd.DataFrame:
 
 def _table(study: Study, results: Path) -> str:
     # Paths in the text are those that a user sees, whatever folder the results were read from.
-    text = printed(study, results).replace(f"{results}/", "results/")
+    text = printed(study, results, check_keys=False).replace(f"{results}/", "results/")
     return f"\n```\n{text}\n```\n"
 
 

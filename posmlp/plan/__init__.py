@@ -1,6 +1,5 @@
-"""What a study will cost, before it runs: short measurements of every variant, and the estimate.
+"""What a study will cost: short measurements of every variant, and estimates from them.
 
-`calibrate` measures on the machine that trains; `estimate` adds up what is left to do, from a
-variant's own finished runs where there are any; `report` says it in words, and afterwards sets
-estimate and truth side by side.
+`calibrate` measures on the machine that trains, `estimate` adds up what is left to do, `capacity`
+says how many runs train at once, and `report` puts plan and afterwards the true cost into words.
 """

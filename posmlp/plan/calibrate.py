@@ -1,18 +1,15 @@
-"""How fast a variant trains on this machine, measured in seconds rather than hours."""
+"""Measure for some seconds how fast a variant trains on this machine."""
 
-import csv
 import io
 import itertools
 import time
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from posmlp.code_version import environment
-from posmlp.plan.calibration import Calibration, read_calibrations
-from posmlp.runs.run_folder import write_atomically
+from posmlp.plan.calibration import Calibration
 from posmlp.study import RunConfig
 from posmlp.training.distributed import World
 from posmlp.training.engine import make_loss, take_step
@@ -23,16 +20,16 @@ MEASURED_S = 6.0  # of training steps; as long again, at most, of test batches
 
 
 def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float) -> Calibration:
-    """Train some steps and test some batches; nothing is kept of the network.
+    """Train some steps and test some batches; the network is thrown away.
 
     Args:
-        process_s: what a process takes before it can begin: its start and its imports.
+        process_s: seconds that the process took to start and import.
 
     Raises:
         DataError, TrainingError: as for a training.
     """
     if world.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()  # of the variant before
+        torch.cuda.reset_peak_memory_stats()  # of the previous variant
     began = time.perf_counter()
     trainer = make_trainer(config, data_root, world)
     start_s = process_s + time.perf_counter() - began
@@ -60,7 +57,7 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
 
 
 def step_seconds(trainer: Trainer) -> float:
-    """The median time of a training step, in whole batches; data and optimiser included."""
+    """Median time of a training step, loading and optimiser included."""
     loss_fn = make_loss(trainer.config.recipe, trainer.mixup)
     trainer.model.train()
     times: list[float] = []
@@ -78,7 +75,7 @@ def step_seconds(trainer: Trainer) -> float:
 
 @torch.inference_mode()
 def test_image_seconds(trainer: Trainer) -> float:
-    """The time that testing takes for each image, all processes together."""
+    """Time of testing for each image, all processes together."""
     trainer.model.eval()
     began, images_done = time.perf_counter(), 0
     for images, _ in trainer.splits.test:
@@ -97,7 +94,7 @@ def synchronise(world: World) -> None:
 
 
 def size_mb(state: dict[str, Any]) -> float:
-    """How much a checkpoint of this state fills."""
+    """Size of a checkpoint of this state."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.tell() / 1e6
@@ -107,18 +104,3 @@ def device_mb(world: World) -> float | None:
     if world.device.type != "cuda":
         return None
     return torch.cuda.max_memory_allocated() / 1e6
-
-
-def write_calibrations(path: Path, new: list[Calibration]) -> None:
-    """Add measurements to a file; a variant's earlier one on the same kind of machine goes."""
-
-    def place(row: Calibration) -> tuple:
-        return row.variant, row.device, row.processes, row.threads
-
-    places = {place(row) for row in new}
-    rows = [row for row in read_calibrations(path) if place(row) not in places] + new
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Calibration)])
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_atomically(path, lambda file: file.write(text.getvalue().encode()))

@@ -1,52 +1,48 @@
-"""Calibration: what was measured of a variant's speed, and the file that keeps it."""
+"""Calibration: the measured speed of a variant, and the file that keeps it."""
 
 import csv
+import io
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from posmlp.runs.run_folder import write_atomically
 from posmlp.study import RunConfig, Study
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A variant's speed on a kind of machine; the columns of calibration.csv."""
+    """Speed and sizes of a variant on one kind of machine; a row of calibration.csv."""
 
     variant: str
     settings: str  # RunConfig.speed_key of what was measured
     device: str  # name of the GPU or CPU
     processes: int
     threads: int
-    start_s: float  # process, imports, data and network: before the first step
+    start_s: float  # from the start of the process to the first step
     step_s: float  # of training, all processes together
     test_image_s: float
     num_steps: int  # an epoch
     num_test: int  # test and validation images, after every epoch
     checkpoint_mb: float
     weights_mb: float
-    device_mb: float | None  # most memory in use on a GPU
-
-    def seconds(self, epochs: int, averaged: bool) -> float:
-        """Training for `epochs` and testing after each, `averaged` weights too; without the start.
-
-        It is what `wall_s` is of a finished run.
-        """
-        tests = self.num_test * self.test_image_s * (2 if averaged else 1)
-        return epochs * (self.num_steps * self.step_s + tests)
+    device_mb: float | None  # peak memory on a GPU
 
     def run_seconds(self, config: RunConfig) -> float:
-        """The same for a run with these settings."""
-        return self.seconds(config.recipe.num_epochs, config.recipe.ema_decay is not None)
+        """Estimate `wall_s` of a run: training and testing, without the start."""
+        rounds = 2 if config.recipe.ema_decay is not None else 1  # averaged weights are tested too
+        test_s = rounds * self.num_test * self.test_image_s
+        return config.recipe.num_epochs * (self.num_steps * self.step_s + test_s)
 
     @property
     def disk_mb(self) -> float:
-        """What a finished run leaves: two checkpoints, and its weights."""
+        """Size of a finished run: two checkpoints and its weights."""
         return 2 * self.checkpoint_mb + self.weights_mb
 
 
 def fitting(calibrations: Iterable[Calibration], study: Study) -> dict[str, Calibration]:
-    """The latest calibration of each variant, by its name; those of other settings left out."""
+    """The latest calibration of each variant, by name; those of other settings are left out."""
     latest = {row.variant: row for row in calibrations}
     return {
         name: latest[name]
@@ -56,18 +52,40 @@ def fitting(calibrations: Iterable[Calibration], study: Study) -> dict[str, Cali
 
 
 def read_calibrations(path: Path) -> list[Calibration]:
-    """The measurements in a file, the latest last; none where there is no file."""
+    """Read calibration.csv, the latest row last; empty where there is no file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     if not path.exists():
         return []
     kinds = {field.name: field.type for field in fields(Calibration)}
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Calibration(**{name: typed(text, kinds[name]) for name, text in row.items()})
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Calibration(**{name: _typed(text, kinds[name]) for name, text in row.items()})
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error}); delete it and calibrate again") from None
 
 
-def typed(text: str, kind: Any) -> Any:
+def write_calibrations(path: Path, new: list[Calibration]) -> None:
+    """Add measurements to calibration.csv, in place of earlier ones on the same kind of machine."""
+
+    def machine(row: Calibration) -> tuple:
+        return row.variant, row.device, row.processes, row.threads
+
+    replaced = {machine(row) for row in new}
+    rows = [row for row in read_calibrations(path) if machine(row) not in replaced] + new
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(field.name for field in fields(Calibration))
+    writer.writerows(astuple(row) for row in rows)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def _typed(text: str, kind: Any) -> Any:
     if kind in (str, int, float):
         return kind(text)
     return float(text) if text else None

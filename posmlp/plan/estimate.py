@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posmlp.plan.calibration import Calibration, fitting
-from posmlp.runs.reading import read_json
 from posmlp.study import Study
+from posmlp.runs.reading import read_json
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A variant's runs: how many there are, how many are done, and what one of them takes."""
+    """A variant's runs, how many are done, and what one of them takes."""
 
     variant: str
     num_runs: int
@@ -29,19 +29,17 @@ class Estimate:
 def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -> list[Estimate]:
     """Estimate every variant, in the order of the sheet.
 
-    A variant's finished runs say best how long the others take; before there is one, its latest
-    calibration does.
+    From the variant's finished runs, or from its latest calibration where none has finished.
     """
     measured = fitting(calibrations, study)
-    return [variant_estimate(study, name, results, measured.get(name)) for name in study.configs]
+    return [_estimate(study, name, results, measured.get(name)) for name in study.configs]
 
 
-def variant_estimate(
+def _estimate(
     study: Study, variant: str, results: Path, calibration: Calibration | None
 ) -> Estimate:
     runs = [study.run(variant, seed) for seed in study.seeds]
-    found = {run.key: read_json(run.folder(results) / "metrics.json") for run in runs}
-    times = [metrics["wall_s"] for key, metrics in found.items() if metrics.get("key") == key]
+    times = [wall_s for run in runs if (wall_s := _wall_seconds(run.folder(results), run.key))]
     start_s = calibration.start_s if calibration else 0.0
     seconds, source = None, "not measured"
     if times:
@@ -56,8 +54,17 @@ def variant_estimate(
     return Estimate(variant, len(runs), len(times), seconds, source, disk)
 
 
+def _wall_seconds(folder: Path, key: str) -> float | None:
+    """Time of the finished run with this key; None where there is none."""
+    try:
+        metrics = read_json(folder / "metrics.json")
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}; delete the file to train this run again") from None
+    return metrics.get("wall_s") if metrics.get("key") == key else None
+
+
 def wall_seconds(estimates: Iterable[Estimate], at_once: int) -> float:
-    """How long the runs that are left take with so many at a time, longest first."""
+    """Time for the runs that are left, `at_once` side by side, longest first."""
     times = [e.seconds for e in estimates if e.seconds for _ in range(e.num_left)]
     ends = [0.0] * max(1, min(at_once, len(times)))
     for seconds in sorted(times, reverse=True):

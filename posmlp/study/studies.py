@@ -132,6 +132,11 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
 def _study_path(name_or_path: str, config_dir: Path) -> Path:
     """Find the study file; its name becomes a folder, on any file system."""
     is_path = "/" in name_or_path or name_or_path.endswith(".yaml")
+    if not is_path and not config_dir.is_dir():
+        raise StudyError(
+            f"{config_dir}: no such folder, so {name_or_path!r} names no study; run the command "
+            "from the repository's root, or name the path of a study file"
+        )
     path = Path(name_or_path) if is_path else config_dir / f"{name_or_path}.yaml"
     if not path.name.endswith(".yaml"):
         raise StudyError(f"{path}: the name of a study file must end in .yaml")

@@ -3,7 +3,7 @@
 import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
@@ -77,9 +77,9 @@ def _section(model: type[BaseModel], key: Sequence[str | int]) -> type[BaseModel
     """Find the model of the settings under `key`; None where there is none."""
     for name in key:
         field = model.model_fields.get(str(name))
-        if field is None or not isinstance(field.annotation, type):
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not nested:
             return None
-        if not issubclass(field.annotation, BaseModel):
-            return None
-        model = field.annotation
+        model = nested[0]
     return model

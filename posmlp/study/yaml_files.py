@@ -52,8 +52,8 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         names = sorted(file.name for file in path.parent.glob(f"*{path.suffix}"))
-        found = f"{path.parent} has {', '.join(names)}" if names else f"{path.parent} has none"
-        raise StudyError(f"{path}: no such file; {found}") from None
+        found = ", ".join(names) or f"no {path.suffix} files"
+        raise StudyError(f"{path}: no such file; {path.parent} has {found}") from None
     except IsADirectoryError:
         raise StudyError(f"{path}: a folder; a file is needed") from None
     except UnicodeDecodeError as error:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posmlp.plan.calibrate import write_calibrations
-from posmlp.plan.calibration import Calibration, read_calibrations
+from posmlp.config import Settings
+from posmlp.plan import capacity
+from posmlp.plan.calibration import Calibration, read_calibrations, write_calibrations
+from posmlp.plan.capacity import Capacity
 from posmlp.plan.estimate import Estimate, estimate, wall_seconds
 from posmlp.plan.report import cost_text, duration, plan_text
 from posmlp.study import load_study
@@ -91,20 +93,80 @@ def test_the_wait_is_that_of_the_longest_runs_first(at_once, wall):
 
 def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
     finish(tmp_path, "sgu", 0, wall_s=7200.0)
-    text = plan_text(STUDY, tmp_path, estimate(STUDY, tmp_path, [ROW]), 4, "4 GPUs", 60)
+    calibrated(tmp_path, ROW)
+    text = plan_text(STUDY, tmp_path, Capacity(4, "4 GPUs", job_minutes=60))
     assert "36 runs, 1 done, 35 to do" in text
     assert "4.01 GPU-hours" in text
     assert "To wait for: 2.0 h with 4 runs at once (4 GPUs)" in text
-    assert "a job may take 1 h: 3 jobs, one after the other" in text
+    assert "the limit of a job is 1 h: 3 jobs, one after the other" in text
     assert "0.014 GB for checkpoints" in text
     assert "lrpe_s1, " in text.split("Not measured and not counted: ")[1]
 
 
-def test_runs_that_share_a_gpu_pay_for_their_part_of_it(tmp_path):
-    text = plan_text(STUDY, tmp_path, estimate(STUDY, tmp_path, [ROW]), 8, "2 GPUs", None, 4)
+def test_runs_that_share_a_gpu_pay_for_their_fraction_of_it(tmp_path):
+    calibrated(tmp_path, ROW)
+    text = plan_text(STUDY, tmp_path, Capacity(8, "2 GPUs", runs_per_gpu=4))
     assert f"{3 * (10 + A_RUN_S) / 4 / 3600:.2f} GPU-hours" in text
     assert "4 runs on each" in text
-    assert "least to pay and to wait for" in text
+    assert "lower bounds" in text
+
+
+def calibrated(results: Path, *rows: Calibration) -> None:
+    (results / "digits").mkdir(exist_ok=True)
+    write_calibrations(results / "digits/calibration.csv", list(rows))
+
+
+SHARED = ", at most 4 runs on each"
+
+
+def settings(**changes) -> Settings:
+    return Settings.model_validate({"study": "digits", **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "gpus", "cores", "expected"),
+    [
+        ({"device": "cpu"}, 4, 8, Capacity(8, "8 cores of this machine")),
+        ({}, 0, 2, Capacity(2, "2 cores of this machine")),
+        ({}, 4, 8, Capacity(4, "4 GPUs; 8 cores of this machine")),
+        (
+            {"runs_per_gpu": 4},
+            1,
+            8,
+            Capacity(4, f"1 GPUs{SHARED}; 8 cores of this machine", 4),
+        ),
+        (
+            {"runs_per_gpu": 4},
+            8,
+            2,
+            Capacity(2, f"8 GPUs{SHARED}; 2 cores of this machine", 4),
+        ),
+    ],
+)
+def test_this_machine_holds_as_many_runs_as_gpus_and_cores_allow(
+    monkeypatch, changes, gpus, cores, expected
+):
+    monkeypatch.setattr(capacity, "visible_gpus", lambda: ["GPU"] * gpus)
+    monkeypatch.setattr(capacity.os, "sched_getaffinity", lambda process: range(cores))
+    assert capacity.capacity_of(settings(**changes), STUDY) == expected
+
+
+def test_a_cluster_holds_what_its_partition_does(monkeypatch):
+    monkeypatch.setattr(capacity, "installed", lambda: True)
+    monkeypatch.setattr(capacity, "runs_of_partition", lambda *arguments: (7, f"{arguments}"))
+    monkeypatch.setattr(capacity, "partition_minutes", lambda partition: 90)
+    found = capacity.capacity_of(settings(slurm={"partition": "gpu"}, runs_per_gpu=2), STUDY)
+    assert found == Capacity(7, "('gpu', 1, True, 50, 2)", 2, 90)
+
+
+def test_damaged_files_are_named(tmp_path):
+    finish(tmp_path, "sgu", 0, wall_s=1.0)
+    (path := STUDY.run("sgu", 0).folder(tmp_path) / "metrics.json").write_text("{")
+    with pytest.raises(ValueError, match=f"{path.parent}: .*delete the file to train this run"):
+        estimate(STUDY, tmp_path, [])
+    (path := tmp_path / "calibration.csv").write_text("variant,speed\nsgu,1\n")
+    with pytest.raises(ValueError, match=f"{path}: damaged .*; delete it and calibrate again"):
+        read_calibrations(path)
 
 
 @pytest.mark.parametrize(

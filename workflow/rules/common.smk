@@ -9,7 +9,7 @@ from posmlp.analysis.figures.registry import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
 from posmlp.config import read_settings
 from posmlp.study import check_models, load_study
-from posmlp.workflow.allocation import allocate, job_minutes, runs_at_once
+from posmlp.workflow.allocation import allocate
 
 SETTINGS = read_settings(config)
 STUDY = load_study(SETTINGS.study)

@@ -1,0 +1,252 @@
+"""The command `posmlp`: every mistake is an `error:` line that names file or key."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posmlp import cli, metrics
+from posmlp.analysis.collect import find_runs, runs_frame, write_frame
+from posmlp.study import Study, load_study
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["plan", "calibrate", "prepare", "train", "show", "check-results", "audit", "docs"]
+COMMANDS += ["sync", "ui", "rebuild", "released"]
+STUDY = """\
+title: Tiny
+question: What does a command say?
+data: {name: digits}
+model: {name: gmlp_posgu_xs1_8, gate: sgu}
+recipe: {epochs: 1, batch_size: 32, lr: 1e-2, weight_decay: 0.05}
+seeds: [0, 1]
+reference: sgu
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Path:
+    """A folder with tiny.yaml, its results in results/, and things that are not what they seem."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(STUDY)
+    Path("tiny.tsv").write_text("variant\tclaim\tmodel.gate\nsgu\ta\t\nqpe\tb\tqpe\n")
+    Path("file").touch()
+    Path("loop").symlink_to("loop")
+    Path("damaged/tiny").mkdir(parents=True)
+    Path("damaged/tiny/runs.csv").write_text("a,b\n1,2,3\n")
+    Path("damaged/tiny/calibration.csv").write_text("variant,speed\nsgu,1\n")
+    Path("results").mkdir()
+    return tmp_path
+
+
+def finish(study: Study, results: Path = Path("results")) -> None:
+    """Write what a finished study leaves: metrics, runs.csv and the report of its checks."""
+    for number, run in enumerate(study.runs()):
+        folder = run.folder(results)
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(run.to_yaml())
+        values = dict.fromkeys(metrics.RUN_COLUMNS, 60.0 + number % 2) | {"key": run.key}
+        values |= {"finished_at": "2026-01-01T00:00:00+00:00", "data_digest": "0" * 16}
+        values["token_mixing_params_per_layer"] = [60]
+        (folder / "metrics.json").write_text(json.dumps(values))
+    here = results / study.name
+    here.mkdir(exist_ok=True)
+    write_frame(runs_frame(study, find_runs(study, results)), here / "runs.csv")
+    (here / "checks.md").touch()
+
+
+def error_of(capsys, *words: str) -> str:
+    """Run a command that must fail; return what it says."""
+    assert cli.main([str(word) for word in words]) == cli.FAILED
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in said.err + said.out
+    return said.err
+
+
+TRAIN = ("train", "--variant", "sgu", "--seed", "0")
+OF_A_STUDY = [("plan",), ("calibrate", "--file", "x.csv"), ("prepare",), TRAIN, ("show",)]
+OF_A_STUDY += [("check-results",)]
+
+
+@pytest.mark.parametrize("command", OF_A_STUDY, ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ("tinny.yaml", "tinny.yaml: no such file; . has folder.yaml, "),
+        ("tiny", "config/studies: no such folder, so 'tiny' names no study; run the command from"),
+        ("damaged/", "damaged: the name of a study file must end in .yaml"),
+        ("wrong.yaml", "wrong.yaml: recipe.lr: should be greater than 0, found -1 (learning rate"),
+        ("twice.yaml", "twice.yaml, line 2, column 1: while constructing a mapping, found dupl"),
+        ("folder.yaml", "folder.yaml: a folder; a file is needed"),
+        ("loop.yaml", "loop.yaml: cannot be read ("),
+    ],
+)
+def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, said):
+    Path("wrong.yaml").write_text(STUDY.replace("1e-2", "-1"))
+    Path("wrong.tsv").write_text(Path("tiny.tsv").read_text())
+    Path("twice.yaml").write_text("title: A\ntitle: B\n")
+    Path("folder.yaml").mkdir()
+    Path("loop.yaml").symlink_to("loop.yaml")
+    assert said in error_of(capsys, *command, study)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "train tiny.yaml --variant qpe_s1 --seed 0",
+            "tiny.tsv: no variant 'qpe_s1'; ",
+        ),
+        ("train tiny.yaml --variant qpe --seed 7", "tiny.yaml: seeds: 7 is not among [0, 1]"),
+        (
+            "train tiny.yaml --variant qpe --seed 0 --results file",
+            "file/runs/tiny/qpe/seed0 ",
+        ),
+        ("train tiny.yaml --variant qpe --seed 0 --device cuda", "device: cuda "),
+        ("prepare tiny.yaml --results file", "file/tiny: Not a directory"),
+        ("prepare tiny.yaml --results loop", "loop/tiny: Too many levels of symbolic links"),
+        ("show tiny.yaml", "results/tiny/runs.csv: no such file; `snakemake` writes it"),
+        ("show tiny.yaml --results file", "file/tiny/runs.csv: no such file"),
+        ("show tiny.yaml --results damaged", "damaged/tiny/runs.csv: cannot be read (CSV parse"),
+        ("show tiny.yaml --so-far", "study tiny: 4 of 4 runs are not finished"),
+        ("plan tiny.yaml --results damaged", "damaged/tiny/calibration.csv: damaged"),
+        ("plan tiny.yaml --cluster", "slurm/site.yaml: no such file"),
+        ("check-results tiny.yaml", "results/tiny/runs.csv: no such file"),
+        ("check-results", "results: no study here has a runs.csv"),
+        ("audit", "published.csv: no such file"),
+        (
+            "docs",
+            "README.md: No such file or directory; run the command from",
+        ),
+        ("sync tinny", "results/runs holds no runs of a study 'tinny'"),
+        ("sync tinny.yaml", "results/runs holds no runs of a study 'tinny'"),
+        ("ui", "results/mlflow.db: "),
+        ("released evaluate no.pth .", "no.pth: no such file"),
+        ("released evaluate file .", "file: "),
+        ("released export no out.pth", "has no config.yaml; name the folder of a finished run"),
+    ],
+)
+def test_a_mistake_is_one_error(tiny, capsys, words, said):
+    error = error_of(capsys, *words.split())
+    assert said in error
+
+
+def test_released_files_that_cannot_be_compared_are_named(tiny, capsys):
+    assert cli.main(["released", "verify", "file", "missing"]) == cli.DIFFERENT
+    said = capsys.readouterr().out
+    assert said.count("FAIL") == 2
+
+
+def test_several_mistakes_are_an_error_each(tiny, capsys):
+    Path("tiny.yaml").write_text(STUDY.replace("1e-2", "-1").replace("epochs: 1", "epochs: 0"))
+    assert error_of(capsys, "show", "tiny.yaml").count("error: tiny.yaml: recipe.") == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some space and run the command again"),
+        (errno.EACCES, "give yourself access (chmod, chown), or name another folder"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_the_system_refuses_is_said(tiny, capsys, monkeypatch, number, advice):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number), "results/x")
+
+    monkeypatch.setattr(cli, "load_study", refuse)
+    error = error_of(capsys, "show", "tiny.yaml")
+    assert error.startswith(f"error: results/x: {os.strerror(number)}")
+    assert advice in error
+
+
+def test_ctrl_c_asks_to_be_run_again(tiny, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_study", interrupt)
+    assert cli.main(["show", "tiny.yaml"]) == cli.RUN_AGAIN
+
+
+def test_slurm_is_needed_for_the_plan_of_a_cluster(tiny, capsys, monkeypatch):
+    Path("slurm").mkdir()
+    Path("slurm/site.yaml").write_text((ROOT / "slurm/site.yaml").read_text())
+    monkeypatch.setenv("PATH", "")
+    error = error_of(capsys, "plan", "tiny.yaml", "--cluster")
+    assert "Slurm is not installed here (sinfo is not on PATH); run the command on" in error
+
+
+def test_a_wrong_site_file_is_named(tiny, capsys):
+    Path("slurm").mkdir()
+    Path("slurm/site.yaml").write_text("slurm: {cpu: 1}")
+    error = error_of(capsys, "plan", "tiny.yaml", "--cluster")
+    assert 'slurm/site.yaml: slurm.cpu: unknown key; did you mean "cpus"?' in error
+
+
+def test_the_plan_needs_neither_snakemake_nor_a_lock(tiny, capsys):
+    assert cli.main(["plan", "tiny.yaml"]) == 0
+    plan = capsys.readouterr().out
+    assert plan.startswith("Plan of tiny: 4 runs, 0 done, 4 to do; 1 GPU each")
+    assert "`make calibrate STUDY=tiny.yaml`" in plan  # as the command named it
+    assert not [*Path().rglob(".snakemake"), *Path("results").iterdir()]
+
+
+def test_results_of_other_settings_are_not_shown_as_the_studys(tiny, capsys):
+    finish(load_study("tiny.yaml"))
+    assert cli.main(["show", "tiny.yaml"]) == 0
+    assert "Checks: all passed" in capsys.readouterr().out
+    Path("tiny.yaml").write_text(STUDY.replace("seeds: [0, 1]", "seeds: [0, 1, 2]"))
+    assert cli.main(["show", "tiny.yaml"]) == 0
+    assert "Outdated: 2 of 6 runs" in capsys.readouterr().out
+    Path("tiny.yaml").write_text(STUDY.replace("1e-2", "2e-2"))
+    assert cli.main(["show", "tiny.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "Outdated: 4 of 4 runs" in shown
+    assert "`make reproduce STUDY=tiny.yaml`" in shown
+    assert "passed" not in shown
+
+
+def run(*words: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "posmlp", *words]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
+
+
+def test_a_terminal_without_the_minus_sign(tiny):
+    finish(load_study("tiny.yaml"))
+    latin = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    table = run("show", "tiny.yaml", stdout=subprocess.PIPE, encoding="latin-1", env=latin)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert cli.in_ascii(UnicodeEncodeError("latin-1", "5\u2212\u2713", 1, 3, "")) == ("-?", 3)
+
+
+def test_output_that_cannot_be_written(tiny):
+    with Path("/dev/full").open("w") as full:
+        done = run("plan", "tiny.yaml", stdout=full)
+    assert (done.returncode, done.stderr.count("\n")) == (cli.FAILED, 1)
+    assert done.stderr.startswith("error: [Errno 28] No space left on device; free some space")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run("plan", "tiny.yaml", stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"    {command} " in listed or f"    {command}\n" in listed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(capsys, command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: posmlp {command} ")

@@ -251,6 +251,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    if not 0 < int(text) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 65535")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="posmlp",
@@ -302,7 +308,7 @@ def build_parser() -> argparse.ArgumentParser:
     command = add("sync", sync, "bring MLflow up to date with the run folders", studies, results)
     command.add_argument("--every", type=positive, metavar="SECONDS", help="repeat until stopped")
     command = add("ui", ui, "open the MLflow UI on this machine", results)
-    command.add_argument("--port", type=int, help="default: the first free one from 5000 on")
+    command.add_argument("--port", type=port, help="default: the first free one from 5000 on")
     command.add_argument(
         "--host", help="an address of this machine that others may use; no password is asked for"
     )

@@ -125,7 +125,7 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
         ),
         ("sync tinny", "results/runs holds no runs of a study 'tinny'"),
         ("sync tinny.yaml", "results/runs holds no runs of a study 'tinny'"),
-        ("ui", "results/mlflow.db: "),
+        ("ui --host no.such.host.invalid", "no.such.host.invalid"),
         ("released evaluate no.pth .", "no.pth: no such file"),
         ("released evaluate file .", "file: "),
         ("released export no out.pth", "has no config.yaml; name the folder of a finished run"),
@@ -134,6 +134,26 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
 def test_a_mistake_is_one_error(tiny, capsys, words, said):
     error = error_of(capsys, *words.split())
     assert said in error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "required: COMMAND"),
+        ("shw tiny.yaml", "invalid choice: 'shw'"),
+        ("show", "required: STUDY"),
+        ("ui --port 99999", "99999 is not between 1 and 65535"),
+        ("sync --every 0", "0 is not above 0"),
+        ("sync --every soon", "invalid positive value: 'soon'"),
+        ("check-results --sample -1", "-1 is below 0"),
+        ("train tiny.yaml --variant a --seed x", "--seed: invalid int value: 'x'"),
+    ],
+)
+def test_a_wrong_option_is_named(tiny, capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_released_files_that_cannot_be_compared_are_named(tiny, capsys):

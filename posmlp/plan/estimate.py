@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posmlp.plan.calibration import Calibration, fitting
-from posmlp.study import Study
 from posmlp.runs.reading import read_json
+from posmlp.study import Study
 
 
 @dataclass(frozen=True)

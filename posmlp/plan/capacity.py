@@ -3,11 +3,11 @@
 import os
 from typing import NamedTuple
 
-from posmlp.config import SITE_FILE, Settings, sharing
-from posmlp.runs.gpus import visible_gpus
-from posmlp.slurm.commands import SlurmError, installed, partition_minutes, runs_of_partition
+from posmlp.config import SITE_FILE, Settings
+from posmlp.slurm.commands import SlurmError, installed
 from posmlp.study import Study
 from posmlp.study.yaml_files import read_mapping
+from posmlp.workflow.allocation import allocate, job_minutes, runs_at_once
 
 PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; its `jobs` limits the queue
 
@@ -32,8 +32,7 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
     Raises:
         ValueError: Slurm is not installed or refuses, or settings do not fit.
     """
-    shared = sharing(settings, study.gpus)
-    site, on_gpus = settings.slurm, settings.device != "cpu"
+    site, jobs = settings.slurm, 1
     if site and not installed():
         raise SlurmError(
             "Slurm is not installed here (sinfo is not on PATH); run the command on a machine that "
@@ -41,13 +40,7 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
         )
     if site:
         jobs = read_mapping(PROFILE).get("jobs", 50)
-        runs = runs_of_partition(site.partition, study.gpus, on_gpus, jobs, shared)
-        return Capacity(*runs, shared, partition_minutes(site.partition))
     cores = len(os.sched_getaffinity(0))
-    gpus = len(visible_gpus()) if on_gpus else 0
-    if not gpus:
-        at_once = max(1, cores // study.gpus)
-        return Capacity(at_once, f"{cores} cores of this machine")
-    at_once = max(1, min(cores, gpus * shared) // study.gpus)
-    each = f", at most {shared} runs on each" if shared > 1 else ""
-    return Capacity(at_once, f"{gpus} GPUs{each}; {cores} cores of this machine", shared)
+    run = allocate(settings, study.gpus, study.nodes, cores, submits=False)
+    at_once, limit = runs_at_once(run, site, study.gpus, cores, jobs)
+    return Capacity(at_once, limit, run.runs_per_gpu, job_minutes(site))

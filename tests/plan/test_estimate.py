@@ -14,6 +14,7 @@ from posmlp.plan.capacity import Capacity
 from posmlp.plan.estimate import Estimate, estimate, wall_seconds
 from posmlp.plan.report import cost_text, duration, plan_text
 from posmlp.study import load_study
+from posmlp.workflow import allocation
 
 STUDY = load_study("digits")
 SGU = STUDY.configs["sgu"]
@@ -116,47 +117,19 @@ def calibrated(results: Path, *rows: Calibration) -> None:
     write_calibrations(results / "digits/calibration.csv", list(rows))
 
 
-SHARED = ", at most 4 runs on each"
-
-
-def settings(**changes) -> Settings:
-    return Settings.model_validate({"study": "digits", **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "gpus", "cores", "expected"),
-    [
-        ({"device": "cpu"}, 4, 8, Capacity(8, "8 cores of this machine")),
-        ({}, 0, 2, Capacity(2, "2 cores of this machine")),
-        ({}, 4, 8, Capacity(4, "4 GPUs; 8 cores of this machine")),
-        (
-            {"runs_per_gpu": 4},
-            1,
-            8,
-            Capacity(4, f"1 GPUs{SHARED}; 8 cores of this machine", 4),
-        ),
-        (
-            {"runs_per_gpu": 4},
-            8,
-            2,
-            Capacity(2, f"8 GPUs{SHARED}; 2 cores of this machine", 4),
-        ),
-    ],
-)
-def test_this_machine_holds_as_many_runs_as_gpus_and_cores_allow(
-    monkeypatch, changes, gpus, cores, expected
-):
-    monkeypatch.setattr(capacity, "visible_gpus", lambda: ["GPU"] * gpus)
-    monkeypatch.setattr(capacity.os, "sched_getaffinity", lambda process: range(cores))
-    assert capacity.capacity_of(settings(**changes), STUDY) == expected
-
-
-def test_a_cluster_holds_what_its_partition_does(monkeypatch):
+def test_runs_at_once_are_those_of_this_machine_or_of_the_cluster(monkeypatch):
+    settings = {"study": "digits", "runs_per_gpu": 2}
+    monkeypatch.setattr(allocation, "visible_gpus", lambda: ["GPU"] * 3)
+    monkeypatch.setattr(capacity.os, "sched_getaffinity", lambda process: range(4))
+    here = capacity.capacity_of(Settings.model_validate(settings), STUDY)
+    assert (here.at_once, here.runs_per_gpu, here.job_minutes) == (4, 2, None)
+    assert here.limit == "3 GPUs, at most 2 runs on each; 4 cores of this machine"
     monkeypatch.setattr(capacity, "installed", lambda: True)
-    monkeypatch.setattr(capacity, "runs_of_partition", lambda *arguments: (7, f"{arguments}"))
-    monkeypatch.setattr(capacity, "partition_minutes", lambda partition: 90)
-    found = capacity.capacity_of(settings(slurm={"partition": "gpu"}, runs_per_gpu=2), STUDY)
-    assert found == Capacity(7, "('gpu', 1, True, 50, 2)", 2, 90)
+    monkeypatch.setattr(allocation, "runs_of_partition", lambda *given: (7, f"{given}"))
+    monkeypatch.setattr(allocation, "partition_minutes", lambda partition: 90)
+    settings["slurm"] = {"partition": "gpu"}
+    there = capacity.capacity_of(Settings.model_validate(settings), STUDY)
+    assert there == Capacity(7, "('gpu', 1, True, 50, 2)", 2, 90)
 
 
 def test_damaged_files_are_named(tmp_path):

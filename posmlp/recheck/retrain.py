@@ -3,7 +3,6 @@
 import random
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from posmlp.data.images import DataError
 from posmlp.data.prepare import prepare_study
 from posmlp.recheck.derive import Collected
 from posmlp.recheck.numbers import Number, compare_run, other_machine, row_of
-from posmlp.slurm.launch import launch
 from posmlp.study import RunConfig
+from posmlp.workflow.allocation import launch
 
 RUN = ["variant", "seed"]
 
@@ -117,8 +116,8 @@ def train(collected: Collected, config: RunConfig, results: Path, data_root: Pat
     """Train one run on so many threads as it was; return what went wrong, or ""."""
     study, row = collected.study, row_of(collected.runs, config)
     device = "cpu" if row["device"] == row["cpu"] else "auto"
-    command = [*shlex.split(launch(sys.executable, study.gpus, study.nodes, None)), "train"]
-    command += ["--study", str(study.files[0]), "--variant", config.variant]
+    command = [*shlex.split(launch(study.gpus, study.nodes)), "train"]
+    command += [str(study.files[0]), "--variant", config.variant]
     command += ["--seed", str(config.seed), "--threads", f"{row['num_threads']:.0f}"]
     command += ["--results", str(results), "--data-root", str(data_root), "--device", device]
     log = results / "logs" / study.name / f"{config.variant}-seed{config.seed}.log"

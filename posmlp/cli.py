@@ -4,9 +4,6 @@ A subcommand imports what it needs, so that `posmlp show` does not wait for torc
 """
 
 import argparse
-import codecs
-import errno
-import os
 import shlex
 import sys
 import time
@@ -15,12 +12,8 @@ from pathlib import Path
 
 from posmlp import __version__
 from posmlp.config import default_settings
-from posmlp.study import StudyError, load_study
-
-DIFFERENT = 1  # a check found differences
-FAILED = 2  # the message says why; the same command fails again
-PIPE_CLOSED = 141  # as a shell reports SIGPIPE: nobody reads the output any more
-RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command resumes
+from posmlp.study import load_study
+from posmlp.user_errors import DIFFERENT, print_in_any_encoding, reporting_errors
 
 
 def train(arguments: Namespace) -> None:
@@ -169,66 +162,15 @@ def released_export(arguments: Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand.
-
-    Returns:
-        The exit status: 0, DIFFERENT, FAILED, PIPE_CLOSED or RUN_AGAIN.
-    """
-    codecs.register_error("posmlp", in_ascii)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="posmlp")
+    """Run a subcommand and return its exit status."""
+    print_in_any_encoding()
     options = build_parser().parse_args(arguments)
-    try:
+
+    def command() -> int | None:
         fill_in(options)
-        status = options.function(options) or 0
-        sys.stdout.flush()
-        return status
-    except StudyError as error:
-        return failed(*error.problems)
-    except ValueError as error:  # every other error that a user can fix
-        return failed(str(error))
-    except BrokenPipeError:
-        drop_output()
-        return PIPE_CLOSED
-    except OSError as error:
-        drop_output()
-        return failed(explained(error))
-    except KeyboardInterrupt:
-        return RUN_AGAIN
+        return options.function(options)
 
-
-def failed(*problems: str) -> int:
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return FAILED
-
-
-def drop_output() -> None:
-    """Send what is left of the output nowhere: Python would fail again when it flushes at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def explained(error: OSError) -> str:
-    """Say what an error of the operating system is about and what to do."""
-    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{what}; free some space and run the command again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{what}; give yourself access (chmod, chown), or name another folder"
-    if error.errno == errno.ENOENT:
-        return f"{what}; run the command from the repository's root, or correct the path"
-    return what
-
-
-def in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Replace what a terminal's encoding lacks (codecs.register_error)."""
-    similar = {"−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=", "×": "x", "≈": "~", "≠": "!="}
-    characters = error.object[error.start : error.end]
-    return "".join(similar.get(character, "?") for character in characters), error.end
+    return reporting_errors(command)
 
 
 def fill_in(options: Namespace) -> None:

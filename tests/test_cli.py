@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posmlp import cli, metrics
+from posmlp import cli, metrics, user_errors
 from posmlp.analysis.collect import find_runs, runs_frame, write_frame
 from posmlp.study import Study, load_study
 
@@ -60,7 +60,7 @@ def finish(study: Study, results: Path = Path("results")) -> None:
 
 def error_of(capsys, *words: str) -> str:
     """Run a command that must fail; return what it says."""
-    assert cli.main([str(word) for word in words]) == cli.FAILED
+    assert cli.main([str(word) for word in words]) == user_errors.FAILED
     said = capsys.readouterr()
     lines = said.err.splitlines()
     assert lines[0].startswith("error: ")
@@ -157,7 +157,7 @@ def test_a_wrong_option_is_named(tiny, capsys, words, said):
 
 
 def test_released_files_that_cannot_be_compared_are_named(tiny, capsys):
-    assert cli.main(["released", "verify", "file", "missing"]) == cli.DIFFERENT
+    assert cli.main(["released", "verify", "file", "missing"]) == user_errors.DIFFERENT
     said = capsys.readouterr().out
     assert said.count("FAIL") == 2
 
@@ -190,7 +190,7 @@ def test_ctrl_c_asks_to_be_run_again(tiny, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "load_study", interrupt)
-    assert cli.main(["show", "tiny.yaml"]) == cli.RUN_AGAIN
+    assert cli.main(["show", "tiny.yaml"]) == user_errors.RUN_AGAIN
 
 
 def test_slurm_is_needed_for_the_plan_of_a_cluster(tiny, capsys, monkeypatch):
@@ -199,13 +199,6 @@ def test_slurm_is_needed_for_the_plan_of_a_cluster(tiny, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "")
     error = error_of(capsys, "plan", "tiny.yaml", "--cluster")
     assert "Slurm is not installed here (sinfo is not on PATH); run the command on" in error
-
-
-def test_a_wrong_site_file_is_named(tiny, capsys):
-    Path("slurm").mkdir()
-    Path("slurm/site.yaml").write_text("slurm: {cpu: 1}")
-    error = error_of(capsys, "plan", "tiny.yaml", "--cluster")
-    assert 'slurm/site.yaml: slurm.cpu: unknown key; did you mean "cpus"?' in error
 
 
 def test_the_plan_needs_neither_snakemake_nor_a_lock(tiny, capsys):
@@ -241,19 +234,29 @@ def test_a_terminal_without_the_minus_sign(tiny):
     latin = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     table = run("show", "tiny.yaml", stdout=subprocess.PIPE, encoding="latin-1", env=latin)
     assert (table.returncode, table.stderr) == (0, "")
-    assert cli.in_ascii(UnicodeEncodeError("latin-1", "5\u2212\u2713", 1, 3, "")) == ("-?", 3)
+    assert user_errors.in_ascii(UnicodeEncodeError("latin-1", "5\u2212\u2713", 1, 3, "")) == (
+        "-?",
+        3,
+    )
 
 
 def test_output_that_cannot_be_written(tiny):
     with Path("/dev/full").open("w") as full:
         done = run("plan", "tiny.yaml", stdout=full)
-    assert (done.returncode, done.stderr.count("\n")) == (cli.FAILED, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (user_errors.FAILED, 1)
     assert done.stderr.startswith("error: [Errno 28] No space left on device; free some space")
     reading, writing = os.pipe()
     os.close(reading)
     done = run("plan", "tiny.yaml", stdout=writing)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (cli.PIPE_CLOSED, "")
+    assert (done.returncode, done.stderr) == (user_errors.PIPE_CLOSED, "")
+
+
+def test_make_takes_the_path_of_a_study():
+    command = ["make", "--dry-run", "report", "STUDY=my/tiny.yaml"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--config study=my/tiny.yaml" in recipe
+    assert "--report results/tiny/report.html" in recipe
 
 
 def test_help_lists_every_command(capsys):

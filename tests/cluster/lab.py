@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,15 @@ class Submission:
         """The final metrics of a run."""
         path = f"results/runs/{self.study}/{variant}/seed{seed}/metrics.json"
         return json.loads((self.checkout.path / path).read_text())
+
+
+def planned(checkout: Checkout, **site: Any) -> str:
+    """What `posmlp plan` says of the study `tiny` on the cluster."""
+    (checkout.path / "slurm/site.yaml").write_text(json.dumps({"slurm": SITE | site}))
+    words = [sys.executable, "-m", "posmlp", "plan", "tiny", "--cluster"]
+    done = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def shown(job: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from lab import shown, wait_for
+from lab import planned, shown, wait_for
 
 TRAIN = "--until", "train"
 
@@ -58,9 +58,8 @@ def test_two_runs_train_on_one_gpu_at_once(submit, checkout):
             assert asked in shown(job), shown(job)
     assert run.wait(400) == 0, run.output
     assert run.metrics("gqpe")["epochs"] == run.metrics("sgu")["epochs"] == 40
-    plan = submit("plan", cpus=2, mem_gb=4)
-    assert plan.wait(60) == 0, plan.output
-    assert "with 16 runs at once (8 GPUs in partition gpu, at most 2 runs on each" in plan.output
+    plan = planned(checkout, cpus=2, mem_gb=4)
+    assert "with 16 runs at once (8 GPUs in partition gpu, at most 2 runs on each" in plan
     refused = submit("--forceall", cpus=2, mem_gb=4, partition="cpu")
     assert refused.wait(60) == 1
     assert "partition cpu has no GPUs with shards" in refused.output
@@ -190,16 +189,15 @@ def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, chec
     assert "going on at epoch" in log
 
 
-def test_a_plan_costs_one_short_job(submit):
+def test_a_plan_costs_one_short_job(submit, checkout):
     measured = submit("calibrate")
     assert measured.wait(400) == 0, measured.output
     assert measured.submitted() == 1
-    plan = submit("plan")
-    assert plan.wait(60) == 0, plan.output
+    plan = planned(checkout)
     for said in (
         "Plan of tiny: 2 runs, 0 done, 2 to do",
         "with 8 runs at once (8 GPUs in partition gpu; at most 50 jobs in the queue)",
-        "a job may take 2 h: one job",
+        "the limit of a job is 2 h: one job",
     ):
-        assert said in plan.output
-    assert "Not measured" not in plan.output
+        assert said in plan
+    assert "Not measured" not in plan

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from posmlp.cli import FAILED, RUN_AGAIN
 from posmlp.cli import main as posmlp_main
 from posmlp.runs.checkpoints import Checkpoints
 from posmlp.runs.interrupts import SIGNALS
+from posmlp.user_errors import FAILED, RUN_AGAIN
 
 FORK = get_context("fork")
 PATIENCE_S = 300.0  # for one start; a run takes seconds

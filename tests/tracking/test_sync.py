@@ -6,8 +6,9 @@ import threading
 import pytest
 from conftest import Shown
 
-from posmlp.cli import FAILED, main
+from posmlp.cli import main
 from posmlp.tracking.sync import sync_results
+from posmlp.user_errors import FAILED
 
 
 def test_sync_says_what_it_found_of_every_study(results, new_run, capsys):

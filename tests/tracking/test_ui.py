@@ -15,9 +15,10 @@ import pytest
 from conftest import Shown
 
 import posmlp
-from posmlp.cli import FAILED, main
+from posmlp.cli import main
 from posmlp.runs.folder_lock import FolderLock
 from posmlp.tracking import ui
+from posmlp.user_errors import FAILED
 
 ROOT = Path(posmlp.__file__).parents[1]
 SERVE = """

@@ -39,7 +39,6 @@ from torch import Tensor, nn
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import GatingUnit, TokenMixing
-from posmlp.layers.fastest import chosen
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 MIXING, STEP = "token mixing and gate, forward and backward", "training step, PosMLP-T"
@@ -161,13 +160,9 @@ class Bench:
         )
 
     def growth(self, side: int, gate: str) -> tuple[Work, Work]:
-        """Return mixing on a square window as it is chosen, and by its map.
-
-        On GPUs the gate is part of both, as it is of the kernels.
-        """
+        """Return mixing on a square window by the fixed rule, and by its map."""
         layer = TokenMixing((side, side), gate, groups=2)
-        halves = 2 if self.device == "cuda" else 1
-        ours = self.passes(layer, [self.random(48, 2, side * side) for _ in range(halves)])
+        ours = self.passes(layer, [self.random(48, 2, side * side)])
 
         def dense() -> None:
             with by_map():
@@ -266,7 +261,6 @@ def main() -> int:
         "matmul_gflops": {k: round(matmul_rate(v, device) / 1e9, 1) for k, v in DTYPES.items()},
         "copy_gb_s": round(copy_bandwidth(device) / 1e9, 1),
         "decoded_images_s": round(decoding_rate()),
-        "ways": {str(key): way for key, way in chosen.items()},  # of mixing, on a GPU
         "rows": list(known.values()),
     }
     write(content, folder)

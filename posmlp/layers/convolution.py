@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.fft import fft, ifft, irfft, rfft
 from torch.nn.functional import pad
 
-from posmlp.layers.position import offset_index
+from posmlp.layers.position import grid, offset_index
 
 LEAST_SUM = 0.02  # of exp(scores) over a query's keys, in parts of the largest such sum
 LEAST_SCORE = -60.0  # below the best; see SCORE_RANGE in mixing.py
@@ -26,7 +26,7 @@ MAP_NUMBERS = 1 << 24  # of rows that are held at once
 
 def convolve(scores_SO: Tensor, v: Tensor, window: tuple[int, ...], softmax: bool) -> Tensor:
     """Mix (C, ..., N) as the map would that `over_pairs`, and the softmax, make of the scores."""
-    height, width = (1, *window)[-2:]
+    height, width = grid(window)
     tables = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
     values = v.to(tables.dtype).reshape(len(tables), -1, height, width)
     if not softmax:

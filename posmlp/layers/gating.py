@@ -7,10 +7,11 @@ free N x N matrix, a function of the relative offset of two tokens, or the sum o
 Shape letters: C gated channels, N tokens of a window, W windows of an image, B batch.
 """
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posmlp.layers.gates import check_groups, find_gate
 from posmlp.layers.mixing import TokenMixing
-from posmlp.layers.units import check_groups, gate_spec
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -20,7 +21,8 @@ class ChannelNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(0, -1)).movedim(-1, 0)
+        x, shape = x.movedim(0, -1), self.normalized_shape
+        return F.layer_norm(x, shape, self.weight, self.bias, self.eps).movedim(-1, 0)
 
 
 class GatingUnit(nn.Module):
@@ -53,11 +55,11 @@ class GatingUnit(nn.Module):
         mask_WNN: Tensor | None = None,
     ) -> None:
         super().__init__()
-        spec, gate_dim = gate_spec(gate), dim // 2
+        spec, gate_dim = find_gate(gate), dim // 2
         check_groups(groups, gate_dim)
         use_norm = spec.norm if gate_norm is None else gate_norm
         self.norm = ChannelNorm(gate_dim, eps=eps) if use_norm else nn.Identity()
         self.proj = TokenMixing(window, gate, groups, softmax, psd, bias, mask_WNN)
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
-        return self.proj(self.norm(v), u)
+        return u * self.proj(self.norm(v))

@@ -15,19 +15,19 @@ Shape letters:
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 INIT_STD = 0.01  # noise on centre and spread at the start, posmlp2D.py:22 (att_std)
 
 
 def offset_grid(window: tuple[int, ...]) -> Tensor:
-    """Return all offsets of a window as float rows (O, D): first axis down, second to the right."""
+    """All offsets of a window as float rows (O, D): first axis down, second to the right."""
     axes = [torch.arange(1 - length, length, dtype=torch.float32) for length in window]
     return torch.cartesian_prod(*axes).reshape(-1, len(window))
 
 
 def offset_index(window: tuple[int, ...]) -> Tensor:
-    """Return (N, N) integers: the column of `scores()` that belongs to query m and key n."""
+    """The column of `scores()` that belongs to query m and key n, (N, N) integers."""
     axes = [torch.arange(length) for length in window]
     tokens_ND = torch.cartesian_prod(*axes).reshape(-1, len(window))
     offsets_NND = tokens_ND[None, :] - tokens_ND[:, None]
@@ -37,46 +37,25 @@ def offset_index(window: tuple[int, ...]) -> Tensor:
     return index_NN
 
 
-def over_pairs(scores_SO: Tensor, window: tuple[int, ...]) -> Tensor:
+def over_pairs(scores_SO: Tensor, size: tuple[int, int]) -> Tensor:
     """Give every query m and key n the score of their offset: (S, N, N), as `offset_index` says.
 
     Along each axis the keys of a query are a slice of the offsets that moves back by one from query
     to query. Slices, and sums over them in the backward pass, are much faster than look-ups.
+
+    Args:
+        size: rows and columns of the window, see `grid`.
     """
-    height, width = (1, *window)[-2:]
+    height, width = size
     table_SOO = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
-    columns = table_SOO.unfold(2, width, 1).flip(2).transpose(1, 2)  # (S, w queries, 2h-1, w keys)
-    return RowSlices.apply(columns, height)
+    slices = table_SOO.unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)  # (S, h, w, h, w)
+    return slices.reshape(-1, height * width, height * width)
 
 
-class RowSlices(torch.autograd.Function):
-    """Slices of (S, w, 2h-1, w), offsets of rows by columns, that each row of queries sees.
-
-    The result is (S, N, N), a row of queries after the other. Runs of h w numbers are copied, and
-    summed in the backward pass, where autograd would fill and add a tensor for every slice.
-    """
-
-    @staticmethod
-    def forward(columns: Tensor, height: int) -> Tensor:
-        S, width = columns.shape[:2]
-        map_SNN = columns.new_empty(S, height * width, height * width)
-        pairs = map_SNN.view(S, height, width, height, width)
-        for row in range(height):
-            pairs[:, row] = columns[:, :, height - 1 - row : 2 * height - 1 - row]
-        return map_SNN
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.shape, ctx.height = inputs[0].shape, inputs[1]
-
-    @staticmethod
-    def backward(ctx, grad_SNN: Tensor) -> tuple[Tensor, None]:
-        S, width, _, _ = ctx.shape
-        pairs = grad_SNN.reshape(S, ctx.height, width, ctx.height, width)
-        columns = grad_SNN.new_zeros(ctx.shape)
-        for row in range(ctx.height):
-            columns[:, :, ctx.height - 1 - row : 2 * ctx.height - 1 - row] += pairs[:, row]
-        return columns, None
+@fx.wrap
+def at_least_float32(x: Tensor) -> Tensor:
+    """Keep float64, raise bfloat16, which squares of offsets overflow."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class LRPE(nn.Module):
@@ -126,10 +105,9 @@ class Quadratic(nn.Module):
             self.spread += self.unit_spread()
 
     def scores(self) -> Tensor:
-        dtype = torch.promote_types(self.center.dtype, torch.float32)  # squares overflow bfloat16
-        offsets_OD = self.offsets_OD.to(dtype)
-        precision_SDD = self.precision().to(dtype)
-        reach_SOD = self.center.to(dtype)[:, None] - offsets_OD / 2
+        offsets_OD = at_least_float32(self.offsets_OD)
+        precision_SDD = at_least_float32(self.precision())
+        reach_SOD = at_least_float32(self.center)[:, None] - offsets_OD / 2
         return ((offsets_OD @ precision_SDD) * reach_SOD).sum(-1)
 
 
@@ -149,8 +127,7 @@ class QPE(Quadratic):
 
     def precision(self) -> Tensor:
         width_S = self.spread.square() if self.psd else self.spread
-        identity_DD = torch.eye(self.center.shape[1], dtype=width_S.dtype, device=width_S.device)
-        return width_S[:, None, None] * identity_DD
+        return torch.diag_embed(width_S[:, None].expand(-1, self.center.shape[1]))
 
 
 class GQPE(Quadratic):
@@ -172,5 +149,10 @@ class GQPE(Quadratic):
 
 
 def num_tokens(window: tuple[int, ...]) -> int:
-    """Return N, the number of tokens of a window."""
+    """N, the number of tokens of a window."""
     return math.prod(window)
+
+
+def grid(window: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a window; a sequence is one row."""
+    return (1, *window)[-2:]

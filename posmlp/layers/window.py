@@ -8,32 +8,33 @@ import math
 import torch
 from torch import Tensor
 
-from posmlp.layers.units import SettingError
+from posmlp.layers.gates import SettingError
 
 
-def partition(x_BHWC: Tensor, window: tuple[int, int]) -> Tensor:
-    """Cut a map into (B, windows, N, C), windows and tokens in row-major order."""
-    B, H, W, C = x_BHWC.shape
-    h, w = window
-    x = x_BHWC.reshape(B, H // h, h, W // w, w, C).transpose(2, 3)
-    return x.reshape(B, (H // h) * (W // w), h * w, C)
+def partition(x_BHWC: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Cut a map of this size into (B, windows, N, C), windows and tokens in row-major order.
+
+    Fails on a map of another size, also where it has as many windows and when it was traced.
+    """
+    (h, w), (H, W) = window, size
+    x = x_BHWC.unflatten(1, (H // h, h)).unflatten(3, (W // w, w)).transpose(2, 3)
+    return x.flatten(3, 4).flatten(1, 2)
 
 
 def reverse(x: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Put windows (B, windows, N, C) together again to (B, H, W, C); inverse of `partition`."""
-    B, _, _, C = x.shape
     (h, w), (H, W) = window, size
-    x = x.reshape(B, H // h, W // w, h, w, C).transpose(2, 3)
-    return x.reshape(B, H, W, C)
+    x = x.unflatten(1, (H // h, W // w)).unflatten(3, (h, w)).transpose(2, 3)
+    return x.flatten(3, 4).flatten(1, 2)
 
 
 def half_shift(window: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Return the cyclic shift of half a window, zero along an axis that one window covers."""
+    """Cyclic shift of half a window, zero along an axis that one window covers."""
     return tuple(w // 2 if w < s else 0 for w, s in zip(window, size, strict=True))
 
 
 def shift_mask(window: tuple[int, int], size: tuple[int, int], shift: tuple[int, int]) -> Tensor:
-    """Return (windows, N, N) booleans: may a query see a key after a cyclic shift?
+    """Whether a query may see a key after a cyclic shift, (windows, N, N).
 
     A shifted window at the border holds tokens from opposite sides of the image; only those that
     were neighbours before the shift may see each other (Swin, arXiv 2103.14030, section 3.2).
@@ -46,37 +47,49 @@ def shift_mask(window: tuple[int, int], size: tuple[int, int], shift: tuple[int,
             side[length - distance :] = 2
         sides.append(side)
     regions_HW = sides[0][:, None] * 3 + sides[1][None, :]
-    regions_WN = partition(regions_HW[None, :, :, None], window)[0, :, :, 0]
+    regions_WN = partition(regions_HW[None, :, :, None], window, size)[0, :, :, 0]
     return regions_WN[:, :, None] == regions_WN[:, None, :]
 
 
 def stage_sizes(
     img_size: tuple[int, int], strides: tuple[int, int], windows: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Return every stage's map; both axes must be a whole number of windows in each."""
-    axes = [axis_sizes(img_size[a], strides, len(windows)) for a in (0, 1)]
+    """Size of every stage's map in tokens.
+
+    Raises:
+        SettingError: a map is not a whole number of windows along an axis.
+    """
+    axes = [axis_sizes(pixels, strides, len(windows)) for pixels in img_size]
     for axis, name in enumerate(("height", "width")):
-        steps = [w[axis] for w in windows]
+        steps = [window[axis] for window in windows]
         if not divides(steps, axes[axis]):
-            limit = 2 * img_size[axis] + 8 * max(steps) * math.prod(strides)
-            grids = {tuple(axis_sizes(n, strides, len(steps))): n for n in range(1, limit)}
-            works = [n for sizes, n in grids.items() if divides(steps, sizes)]
-            nearest = sorted(sorted(works, key=lambda n: abs(n - img_size[axis]))[:3])
+            stage = next(i for i in range(len(steps)) if axes[axis][i] % steps[i])
+            side = axes[axis][stage]
+            divisors = [str(n) for n in range(1, side + 1) if side % n == 0]
+            nearest = working_sizes(img_size[axis], strides, steps)
             raise SettingError(
-                "img_size",
-                f"img_size {name} {img_size[axis]} gives stages of {axes[axis]} tokens, which "
-                f"windows {steps} do not divide; a {name} that works: "
-                + (", ".join(map(str, nearest)) or "none near it; change the windows"),
+                "windows",
+                f"windows of {steps} tokens do not divide the stages' {axes[axis]} tokens (image "
+                f"{name} {img_size[axis]}); windows that work in stage {stage}: "
+                f"{', '.join(divisors)}; image {name}s that work: {', '.join(nearest) or 'none'}",
             )
     return list(zip(*axes, strict=True))
 
 
+def working_sizes(pixels: int, strides: tuple[int, int], steps: list[int]) -> list[str]:
+    """The three image sizes nearest to this one that windows of these steps divide."""
+    limit = 2 * pixels + 8 * max(steps) * math.prod(strides)
+    works = {tuple(axis_sizes(n, strides, len(steps))): n for n in range(1, limit)}
+    works = [n for sizes, n in works.items() if divides(steps, sizes)]
+    return [str(n) for n in sorted(sorted(works, key=lambda n: abs(n - pixels))[:3])]
+
+
 def divides(steps: list[int], sizes: list[int]) -> bool:
-    """Say whether every stage is a whole number of windows along an axis."""
+    """Whether every stage is a whole number of windows along an axis."""
     return not any(size % step for size, step in zip(sizes, steps, strict=True))
 
 
 def axis_sizes(pixels: int, strides: tuple[int, int], num_stages: int) -> list[int]:
-    """Return the tokens along one axis in each stage; a 3 x 3 convolution rounds up."""
+    """Tokens along one axis in each stage; a 3 x 3 convolution rounds up."""
     after_stem = math.ceil(math.ceil(pixels / strides[0]) / strides[1])
     return [math.ceil(after_stem / 2**stage) for stage in range(num_stages)]

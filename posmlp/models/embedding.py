@@ -6,24 +6,39 @@ Shape letters: B batch, C channels, H and W rows and columns of the feature map.
 """
 
 from timm.layers import LayerNorm2d
+from timm.layers.trace_utils import _assert
 from torch import Tensor, nn
 
 EPS = 1e-6  # of every normalisation, posmlp.py:270 and patch_downsample.py:47,91
 
 
-def stem(in_chans: int, dim: int, strides: tuple[int, int]) -> nn.Sequential:
-    """Build the convolutional patch embedding (patch_downsample.py:75-103)."""
-    half = dim // 2
-    return nn.Sequential(
-        nn.Conv2d(in_chans, half, 3, stride=strides[0], padding=1),
-        nn.BatchNorm2d(half, eps=EPS),
-        nn.GELU(),
-        nn.Conv2d(half, dim, 3, stride=strides[1], padding=1),
-        nn.BatchNorm2d(dim, eps=EPS),
-        nn.GELU(),
-        nn.Conv2d(dim, dim, 1),
-        nn.BatchNorm2d(dim, eps=EPS),
-    )
+class Stem(nn.Sequential):
+    """Convolutional patch embedding (patch_downsample.py:75-103) of images of one size."""
+
+    def __init__(
+        self, in_chans: int, dim: int, strides: tuple[int, int], img_size: tuple[int, int]
+    ) -> None:
+        half = dim // 2
+        super().__init__(
+            nn.Conv2d(in_chans, half, 3, stride=strides[0], padding=1),
+            nn.BatchNorm2d(half, eps=EPS),
+            nn.GELU(),
+            nn.Conv2d(half, dim, 3, stride=strides[1], padding=1),
+            nn.BatchNorm2d(dim, eps=EPS),
+            nn.GELU(),
+            nn.Conv2d(dim, dim, 1),
+            nn.BatchNorm2d(dim, eps=EPS),
+        )
+        self.img_size = img_size
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        (H, W), (height, width) = x_BCHW.shape[-2:], self.img_size
+        message = f"Input of {H} x {W} pixels doesn't match the network's {height} x {width}."
+        _assert(H == height, message)
+        _assert(W == width, message)
+        for layer in self:
+            x_BCHW = layer(x_BCHW)
+        return x_BCHW
 
 
 class PatchMerging(nn.Module):

@@ -14,8 +14,14 @@ from timm.models.mlp_mixer import MlpMixer, SpatialGatingBlock
 from torch import nn
 
 from posmlp.layers import SettingError
+from posmlp.layers.gates import check_positive
 from posmlp.models.default_cfg import default_cfg
-from posmlp.models.gated_mlp import default_groups, gated_mlp, positional_parameters
+from posmlp.models.gated_mlp import (
+    check_ratio,
+    default_groups,
+    gated_mlp,
+    positional_parameters,
+)
 
 
 class PosGmlp(MlpMixer):
@@ -28,7 +34,8 @@ class PosGmlp(MlpMixer):
         Others: see timm's MlpMixer. Drop path is the same in every block, as in the released runs.
 
     Raises:
-        SettingError: the patch does not divide the image, or as GatingUnit.
+        SettingError: numbers out of range, a patch that does not divide the image, or as
+            GatingUnit.
     """
 
     def __init__(
@@ -36,7 +43,7 @@ class PosGmlp(MlpMixer):
         num_classes: int = 1000,
         img_size: int | tuple[int, int] = 224,
         in_chans: int = 3,
-        patch_size: int = 16,
+        patch_size: int | tuple[int, int] = 16,
         num_blocks: int = 30,
         embed_dim: int = 256,
         mlp_ratio: float = 6.0,
@@ -53,13 +60,13 @@ class PosGmlp(MlpMixer):
         drop_path_rate: float = 0.0,
         global_pool: str = "avg",
     ) -> None:
-        height, width = to_2tuple(img_size)
-        if height % patch_size or width % patch_size:
-            raise SettingError(
-                "img_size", f"img_size={height}x{width} must be a multiple of patch {patch_size}"
-            )
+        img_size, patch_size = to_2tuple(img_size), to_2tuple(patch_size)
+        check_shape(img_size, patch_size, num_blocks, embed_dim)
+        check_ratio("mlp_ratio", mlp_ratio, embed_dim)
+        if global_pool not in ("", "avg"):
+            raise SettingError("global_pool", f"global_pool={global_pool!r}; allowed: avg")
         unit = dict(
-            window=(height // patch_size, width // patch_size),
+            window=(img_size[0] // patch_size[0], img_size[1] // patch_size[1]),
             gate=gate,
             groups=default_groups(gate, grouped) if groups is None else groups,
             softmax=softmax,
@@ -69,7 +76,7 @@ class PosGmlp(MlpMixer):
         )
         super().__init__(
             num_classes=num_classes,
-            img_size=(height, width),
+            img_size=img_size,
             in_chans=in_chans,
             patch_size=patch_size,
             num_blocks=num_blocks,
@@ -91,9 +98,21 @@ class PosGmlp(MlpMixer):
         return set() if self.decay_position else positional_parameters(self)
 
 
-def _create(variant: str, pretrained: bool = False, **kwargs) -> PosGmlp:
-    out_indices = kwargs.pop("out_indices", 3)
-    feature_cfg = dict(out_indices=out_indices, feature_cls="getter")
+def check_shape(
+    img_size: tuple[int, int], patch_size: tuple[int, int], num_blocks: int, embed_dim: int
+) -> None:
+    """Refuse sizes that are not positive integers, and patches that do not divide the image."""
+    check_positive("img_size", *img_size)
+    check_positive("patch_size", *patch_size)
+    check_positive("num_blocks", num_blocks)
+    check_positive("embed_dim", embed_dim)
+    if img_size[0] % patch_size[0] or img_size[1] % patch_size[1]:
+        image, patch = (f"{height}x{width}" for height, width in (img_size, patch_size))
+        raise SettingError("img_size", f"img_size={image} must be a multiple of the patch {patch}")
+
+
+def _create(variant: str, pretrained: bool, **kwargs) -> PosGmlp:
+    feature_cfg = dict(out_indices=3, feature_cls="getter")
     return build_model_with_cfg(PosGmlp, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
@@ -127,25 +146,25 @@ def gmlp_posgu_s16_224(pretrained: bool = False, **kwargs) -> PosGmlp:
 def gmlp_posgu_xs1_8(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 8 x 8 tokens of one pixel, for 8 x 8 images."""
     arch = dict(patch_size=1, num_blocks=3, embed_dim=32, mlp_ratio=2, grouped=16)
-    return _create("gmlp_posgu_xs1_8", pretrained, **arch, **kwargs)
+    return _create("gmlp_posgu_xs1_8", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
 def gmlp_posgu_xxs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra extra small, 14 x 14 tokens of 2 x 2 pixels, for 28 x 28 images on CPUs."""
     arch = dict(patch_size=2, num_blocks=4, embed_dim=32, mlp_ratio=2, grouped=16)
-    return _create("gmlp_posgu_xxs2_28", pretrained, **arch, **kwargs)
+    return _create("gmlp_posgu_xxs2_28", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
 def gmlp_posgu_xs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 14 x 14 tokens of 2 x 2 pixels, for 28 x 28 images."""
     arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
-    return _create("gmlp_posgu_xs2_28", pretrained, **arch, **kwargs)
+    return _create("gmlp_posgu_xs2_28", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
 def gmlp_posgu_xs2_32(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 16 x 16 tokens of 2 x 2 pixels, for 32 x 32 images."""
     arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
-    return _create("gmlp_posgu_xs2_32", pretrained, **arch, **kwargs)
+    return _create("gmlp_posgu_xs2_32", pretrained, **dict(arch, **kwargs))

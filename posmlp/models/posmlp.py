@@ -7,19 +7,28 @@ the stages.
 Shape letters: B batch, H and W rows and columns of the feature map, C channels.
 """
 
+from collections import Counter
 from functools import partial
+from itertools import pairwise
 
 import torch
 from timm.layers import ClassifierHead, LayerNorm2d, calculate_drop_path_rates, to_2tuple
-from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs, register_model
+from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
 from timm.models.mlp_mixer import SpatialGatingBlock
 from torch import Tensor, nn
 
 from posmlp.layers import SettingError, TokenMixing
+from posmlp.layers.gates import check_positive
 from posmlp.layers.window import half_shift, partition, reverse, shift_mask, stage_sizes
 from posmlp.models.default_cfg import default_cfg
-from posmlp.models.embedding import EPS, PatchMerging, stem
-from posmlp.models.gated_mlp import default_groups, gated_mlp, positional_parameters
+from posmlp.models.embedding import EPS, PatchMerging, Stem
+from posmlp.models.gated_mlp import (
+    check_ratio,
+    default_groups,
+    gated_mlp,
+    positional_parameters,
+)
 
 
 class Stage(nn.Module):
@@ -40,39 +49,43 @@ class Stage(nn.Module):
         super().__init__()
         self.downsample, self.size, self.window = downsample, size, window
         self.grad_checkpointing = False
-        distance = half_shift(window, size) if shift else (0, 0)
-        self.shifts = [distance if i % 2 else (0, 0) for i in range(len(drop_path_rates))]
-        mask_WNN = shift_mask(window, size, distance)
+        self.distance = half_shift(window, size)
+        self.shift = shift and any(self.distance)
+        mask_WNN = shift_mask(window, size, self.distance)
+        norm_layer, num_tokens = partial(nn.LayerNorm, eps=EPS), window[0] * window[1]
         blocks = []
-        for rate, moved in zip(drop_path_rates, self.shifts, strict=True):
-            mask = mask_WNN if any(moved) else None
+        for i, rate in enumerate(drop_path_rates):
+            mask = mask_WNN if self.shift and i % 2 == 1 else None
             mlp_layer = gated_mlp(dict(unit, window=window, mask_WNN=mask))
-            norm_layer = partial(nn.LayerNorm, eps=EPS)
-            num_tokens = window[0] * window[1]
             block = SpatialGatingBlock(
                 dim, num_tokens, mlp_ratio, mlp_layer, norm_layer, nn.GELU, proj_drop_rate, rate
             )
             blocks.append(block)
         self.blocks = nn.Sequential(*blocks)
 
-    def run(self, blocks: nn.Sequential, x: Tensor) -> Tensor:
-        checkpointing = self.grad_checkpointing and not torch.jit.is_scripting()
-        return checkpoint_seq(blocks, x) if checkpointing else blocks(x)
-
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        x = self.downsample(x_BCHW).permute(0, 2, 3, 1)
-        if not any(map(any, self.shifts)):
-            x = reverse(self.run(self.blocks, partition(x, self.window)), self.window, self.size)
-            return x.permute(0, 3, 1, 2)
-        for i, (rows, columns) in enumerate(self.shifts):
-            x = partition(x.roll((-rows, -columns), (1, 2)), self.window)
-            x = reverse(self.run(self.blocks[i : i + 1], x), self.window, self.size)
-            x = x.roll((rows, columns), (1, 2))
-        return x.permute(0, 3, 1, 2)
+        x = partition(self.downsample(x_BCHW).permute(0, 2, 3, 1), self.window, self.size)
+        for i, block in enumerate(self.blocks):
+            shifted = self.shift and i % 2 == 1
+            if shifted:
+                x = self.moved(x, -1)
+            if self.grad_checkpointing and not torch.jit.is_scripting():
+                x = checkpoint(block, x)
+            else:
+                x = block(x)
+            if shifted:
+                x = self.moved(x, 1)
+        return reverse(x, self.window, self.size).permute(0, 3, 1, 2)
+
+    def moved(self, x: Tensor, sign: int) -> Tensor:
+        """Cut into windows again after moving the map by half a window."""
+        rows, columns = self.distance
+        x_BHWC = reverse(x, self.window, self.size).roll((sign * rows, sign * columns), (1, 2))
+        return partition(x_BHWC, self.window, self.size)
 
 
 class PosMlp(nn.Module):
-    """Hierarchical PosMLP; one entry per stage in every tuple.
+    """Hierarchical PosMLP; settings of the stages are tuples, or one value for all stages.
 
     Args:
         img_size: pixels, (height, width) or one number for both. Every stage's map must be a
@@ -81,14 +94,14 @@ class PosMlp(nn.Module):
         stem_strides: of the stem's two 3 x 3 convolutions; their product is the patch size.
         grouped: the network's own groups (the paper's gamma), used when `groups` is None.
         gate, softmax, psd, bias, gate_norm: see posmlp.layers.GatingUnit.
-        groups: one number per stage, or one for all; None: `grouped`, and 1 for sgu.
+        groups: None: `grouped`, and 1 for sgu.
         shift: move the windows by half in every second block of a stage (released: crashes).
         decay_position: let weight decay reach the positional parameters (released behaviour).
         drop_path_rate: of the last block; grows linearly from 0.
 
     Raises:
-        SettingError: windows that do not divide the maps of this image size (with sizes that
-            would work), tuples of unequal length, or as GatingUnit.
+        SettingError: windows that do not divide the maps of this image size (with those that
+            would work), tuples of unequal length, numbers out of range, or as GatingUnit.
     """
 
     def __init__(
@@ -96,12 +109,12 @@ class PosMlp(nn.Module):
         num_classes: int = 1000,
         img_size: int | tuple[int, int] = 224,
         in_chans: int = 3,
-        dims: tuple[int, ...] = (96, 192, 384, 768),
-        depths: tuple[int, ...] = (2, 2, 18, 2),
-        windows: tuple[int, ...] = (14, 14, 14, 7),
-        mlp_ratios: tuple[float, ...] = (4, 4, 4, 2),
-        stem_strides: tuple[int, int] = (2, 2),
-        grouped: tuple[int, ...] = (8, 16, 32, 64),
+        dims: int | tuple[int, ...] = (96, 192, 384, 768),
+        depths: int | tuple[int, ...] = (2, 2, 18, 2),
+        windows: int | tuple[int, ...] = (14, 14, 14, 7),
+        mlp_ratios: float | tuple[float, ...] = (4, 4, 4, 2),
+        stem_strides: int | tuple[int, int] = (2, 2),
+        grouped: int | tuple[int, ...] = (8, 16, 32, 64),
         gate: str = "gqpe",
         groups: int | tuple[int, ...] | None = None,
         softmax: bool | None = None,
@@ -117,12 +130,17 @@ class PosMlp(nn.Module):
     ) -> None:
         super().__init__()
         groups = default_groups(gate, grouped) if groups is None else groups
-        groups = per_stage("groups", groups, len(dims))
-        windows = [to_2tuple(w) for w in per_stage("windows", windows, len(dims))]
-        sizes = stage_sizes(to_2tuple(img_size), stem_strides, windows)
+        dims, depths, windows, mlp_ratios, groups = per_stage(
+            dims=dims, depths=depths, windows=windows, mlp_ratios=mlp_ratios, groups=groups
+        )
+        windows, stem_strides = [to_2tuple(w) for w in windows], to_2tuple(stem_strides)
+        check_stages(dims, depths, windows, mlp_ratios, stem_strides)
+        img_size = to_2tuple(img_size)
+        check_positive("img_size", *img_size)
+        sizes = stage_sizes(img_size, stem_strides, windows)
         self.num_classes, self.in_chans, self.decay_position = num_classes, in_chans, decay_position
         self.num_features = self.head_hidden_size = dims[-1]
-        self.stem = stem(in_chans, dims[0], stem_strides)
+        self.stem = Stem(in_chans, dims[0], stem_strides, img_size)
         reduction = stem_strides[0] * stem_strides[1]
         self.feature_info = [
             dict(module=f"stages.{i}", num_chs=dim, reduction=reduction * 2**i)
@@ -157,15 +175,66 @@ class PosMlp(nn.Module):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict:
-        """Give timm's pattern for layer-wise learning rates."""
-        stage = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(?:blocks\.(\d+)|downsample)"
-        return dict(stem=r"^stem", blocks=[(stage, None), (r"^norm", (99999,))])
+        """timm's pattern for layer-wise learning rates."""
+        blocks = [
+            (r"^stages\.(\d+)\.downsample", (0,)),
+            (r"^stages\.(\d+)\.blocks\.(\d+)", None),
+            (r"^norm", (99999,)),
+        ]
+        return dict(stem=r"^stem", blocks=r"^stages\.(\d+)" if coarse else blocks)
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory: recompute every block in the backward pass."""
         for stage in self.stages:
             stage.grad_checkpointing = enable
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Features of stages, as timm's networks give them.
+
+        Args:
+            indices: the last n stages, those at the indices, or all (None).
+            norm: normalise the last stage's.
+            stop_early: leave out the stages after the last one asked for.
+            output_fmt: NCHW.
+            intermediates_only: without the final features before them.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt={output_fmt!r}: this network has features in NCHW only")
+        num_stages = len(self.feature_info)
+        taken, last = feature_take_indices(num_stages, indices)
+        x, found = self.stem(x), []
+        for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
+            x = stage(x)
+            if i in taken:
+                found.append(self.norm(x) if norm and i == num_stages - 1 else x)
+        if intermediates_only:
+            return found
+        complete = last == num_stages - 1 or not stop_early
+        return self.norm(x) if complete else x, found
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] | None = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop the stages after the last one that the indices name; the indices from the start."""
+        taken, last = feature_take_indices(len(self.stages), indices)
+        self.stages = self.stages[: last + 1]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0, "")
+        return taken
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:
@@ -196,19 +265,36 @@ def init_weights(module: nn.Module) -> None:
         module.init_weights()
 
 
-def per_stage(key: str, values, num_stages: int) -> tuple:
-    """Give one value per stage."""
-    values = tuple(values) if isinstance(values, tuple | list) else (values,) * num_stages
-    if len(values) != num_stages:
-        raise SettingError(key, f"{key}={list(values)} must have {num_stages} entries, one a stage")
-    return values
+def per_stage(**settings: object) -> list[tuple]:
+    """Spread single values over the stages; refuse tuples of unequal length."""
+    listed = {k: tuple(v) for k, v in settings.items() if isinstance(v, tuple | list)}
+    lengths = Counter(len(values) for values in listed.values())
+    num_stages = lengths.most_common(1)[0][0] if listed else 1
+    for key, values in listed.items():
+        if len(values) != num_stages:
+            others = ", ".join(other for other in listed if len(listed[other]) == num_stages)
+            raise SettingError(
+                key,
+                f"{key}={list(values)} must have {num_stages} entries, one per stage, as {others}",
+            )
+    return [listed.get(key, (value,) * num_stages) for key, value in settings.items()]
 
 
-def _create(variant: str, pretrained: bool, dims: tuple[int, ...], **kwargs) -> PosMlp:
-    feature_cfg = dict(out_indices=tuple(range(len(dims))), flatten_sequential=True)
-    return build_model_with_cfg(
-        PosMlp, variant, pretrained, feature_cfg=feature_cfg, dims=dims, **kwargs
-    )
+def check_stages(dims, depths, windows, mlp_ratios, stem_strides) -> None:
+    """Refuse settings of the stages that no network can have."""
+    check_positive("dims", *dims)
+    check_positive("depths", *depths)
+    check_positive("windows", *(side for window in windows for side in window))
+    check_positive("stem_strides", *stem_strides)
+    for ratio, dim in zip(mlp_ratios, dims, strict=True):
+        check_ratio("mlp_ratios", ratio, dim)
+    if any(wide % dim for dim, wide in pairwise(dims)):
+        raise SettingError("dims", f"dims={list(dims)}: each must be a multiple of the one before")
+
+
+def _create(variant: str, pretrained: bool, **kwargs) -> PosMlp:
+    feature_cfg = dict(out_indices=None, feature_cls="getter")
+    return build_model_with_cfg(PosMlp, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
 _cfg = partial(
@@ -222,13 +308,13 @@ _cfg = partial(
 
 default_cfgs = generate_default_cfgs(
     {
-        "posmlp_tiny_224.untrained": _cfg(224),
-        "posmlp_small_224.untrained": _cfg(224),
-        "posmlp_base_224.untrained": _cfg(224),
-        "posmlp_xxs_28.untrained": _cfg(28),
-        "posmlp_xs_28.untrained": _cfg(28),
-        "posmlp_xs_32.untrained": _cfg(32),
-        "posmlp_xs_64.untrained": _cfg(64),
+        "posmlp_tiny_224.untrained": _cfg(224, 7),
+        "posmlp_small_224.untrained": _cfg(224, 7),
+        "posmlp_base_224.untrained": _cfg(224, 7),
+        "posmlp_xxs_28.untrained": _cfg(28, 7),
+        "posmlp_xs_28.untrained": _cfg(28, 7),
+        "posmlp_xs_32.untrained": _cfg(32, 4),
+        "posmlp_xs_64.untrained": _cfg(64, 4),
     }
 )
 
@@ -236,19 +322,22 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def posmlp_tiny_224(pretrained: bool = False, **kwargs) -> PosMlp:
     """PosMLP-T, 20.9M parameters."""
-    return _create("posmlp_tiny_224", pretrained, dims=(96, 192, 384, 768), **kwargs)
+    arch = dict(dims=(96, 192, 384, 768))
+    return _create("posmlp_tiny_224", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
 def posmlp_small_224(pretrained: bool = False, **kwargs) -> PosMlp:
     """PosMLP-S, 36.8M parameters."""
-    return _create("posmlp_small_224", pretrained, dims=(128, 256, 512, 1024), **kwargs)
+    arch = dict(dims=(128, 256, 512, 1024))
+    return _create("posmlp_small_224", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
 def posmlp_base_224(pretrained: bool = False, **kwargs) -> PosMlp:
     """PosMLP-B, 82.0M parameters; its widths are inferred from that number, not published."""
-    return _create("posmlp_base_224", pretrained, dims=(192, 384, 768, 1536), **kwargs)
+    arch = dict(dims=(192, 384, 768, 1536))
+    return _create("posmlp_base_224", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
@@ -256,7 +345,7 @@ def posmlp_xxs_28(pretrained: bool = False, **kwargs) -> PosMlp:
     """Extra extra small for 28 x 28 images on CPUs: 14 x 14, then 7 x 7 tokens."""
     arch = dict(dims=(32, 64), depths=(2, 2), windows=(14, 7), mlp_ratios=(2, 2))
     arch |= dict(stem_strides=(2, 1), grouped=(8, 16))
-    return _create("posmlp_xxs_28", pretrained, **arch, **kwargs)
+    return _create("posmlp_xxs_28", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
@@ -264,7 +353,7 @@ def posmlp_xs_28(pretrained: bool = False, **kwargs) -> PosMlp:
     """Extra small for 28 x 28 images: 14 x 14, then 7 x 7 tokens."""
     arch = dict(dims=(48, 96), depths=(3, 3), windows=(14, 7), mlp_ratios=(4, 2))
     arch |= dict(stem_strides=(2, 1), grouped=(8, 16))
-    return _create("posmlp_xs_28", pretrained, **arch, **kwargs)
+    return _create("posmlp_xs_28", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
@@ -272,7 +361,7 @@ def posmlp_xs_32(pretrained: bool = False, **kwargs) -> PosMlp:
     """Extra small for 32 x 32 images: 16 x 16 tokens in windows of 8, 8 x 8, 4 x 4."""
     arch = dict(dims=(48, 96, 192), depths=(2, 4, 2), windows=(8, 8, 4), mlp_ratios=(4, 4, 2))
     arch |= dict(stem_strides=(2, 1), grouped=(8, 16, 32))
-    return _create("posmlp_xs_32", pretrained, **arch, **kwargs)
+    return _create("posmlp_xs_32", pretrained, **dict(arch, **kwargs))
 
 
 @register_model
@@ -280,4 +369,4 @@ def posmlp_xs_64(pretrained: bool = False, **kwargs) -> PosMlp:
     """Extra small for 64 x 64 images: 16 x 16 tokens in windows of 8, 8 x 8, 4 x 4."""
     arch = dict(dims=(48, 96, 192), depths=(2, 4, 2), windows=(8, 8, 4), mlp_ratios=(4, 4, 2))
     arch |= dict(stem_strides=(2, 2), grouped=(8, 16, 32))
-    return _create("posmlp_xs_64", pretrained, **arch, **kwargs)
+    return _create("posmlp_xs_64", pretrained, **dict(arch, **kwargs))

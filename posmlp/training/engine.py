@@ -12,7 +12,6 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import distribute_bn
 from torch import nn
 
-from posmlp.layers.cache import share_maps
 from posmlp.metrics import SCORES
 from posmlp.study import Recipe
 from posmlp.training.evaluation import evaluate
@@ -110,7 +109,6 @@ def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
         seed_globals(derive_seed(config.seed, "regularisation", *position))  # Mixup, dropout, paths
         if trainer.mixup:
             images, labels = trainer.mixup(images, labels)
-        share_maps(trainer.model, micro_batch, recipe.grad_accum)
         last = micro_batch == recipe.grad_accum - 1
         with nullcontext() if last or not trainer.ddp else trainer.ddp.no_sync():
             with trainer.autocast():

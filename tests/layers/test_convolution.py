@@ -2,14 +2,15 @@
 
 import copy
 import itertools
+import warnings
 
 import pytest
 import torch
 
-from posmlp.layers import TokenMixing, mixing
+from posmlp.layers import TokenMixing
 from posmlp.layers.convolution import fast_length
+from posmlp.layers.window import shift_mask
 
-EVERYWHERE = {("cpu", dtype): 1 for dtype in (torch.float32, torch.float64, torch.bfloat16)}
 CASES = [
     (gate, softmax, window, far)
     for gate, softmax, window, far in itertools.product(
@@ -32,10 +33,10 @@ def layer(gate, softmax, window, far):
     return made
 
 
-def run(made, dtype, choice, monkeypatch):
-    """Return output and gradients by the map or by the convolution."""
-    monkeypatch.setattr(mixing, "CONVOLVE_FROM", choice)
+def run(made, dtype, convolves):
+    """Output and gradients by the map or by the convolution."""
     made = copy.deepcopy(made).to(dtype)
+    made.convolves = convolves
     n = torch.Size(made.window).numel()
     numbers = torch.Generator().manual_seed(1)
     tokens = torch.randn(6, 2, n, generator=numbers).to(dtype).requires_grad_()
@@ -45,49 +46,48 @@ def run(made, dtype, choice, monkeypatch):
 
 
 @pytest.mark.parametrize(("gate", "softmax", "window", "far"), CASES)
-def test_values_and_gradients_are_those_of_the_map(gate, softmax, window, far, monkeypatch):
+def test_values_and_gradients_are_those_of_the_map(gate, softmax, window, far):
     made = layer(gate, softmax, window, far)
-    expected = run(made, torch.float64, {}, monkeypatch)
-    exact = run(made, torch.float64, EVERYWHERE, monkeypatch)
-    for found, value in zip(exact, expected, strict=True):
+    expected = run(made, torch.float64, False)
+    for found, value in zip(run(made, torch.float64, True), expected, strict=True):
         torch.testing.assert_close(found, value, rtol=0, atol=1e-9 * float(value.abs().max()))
-    single = run(made, torch.float32, EVERYWHERE, monkeypatch)
+    single = run(made, torch.float32, True)
     for found, value in zip(single[:2], expected[:2], strict=True):
         error = (found.double() - value).norm(dim=-1) / value.norm(dim=-1).clamp(min=1e-3)
         assert error.max() < 1e-4
 
 
-def test_bfloat16_tokens_come_out_as_they_went_in(monkeypatch):
-    monkeypatch.setattr(mixing, "CONVOLVE_FROM", EVERYWHERE)
+def test_bfloat16_tokens_come_out_as_they_went_in():
     made = layer("gqpe", True, (9, 13), 1.0)
-    tokens = torch.randn(6, 2, 117).bfloat16()
-    found = made(tokens)
-    monkeypatch.setattr(mixing, "CONVOLVE_FROM", {})
+    found, *_ = run(made, torch.bfloat16, True)
     assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found, made(tokens), rtol=2e-2, atol=2e-2)
+    expected, *_ = run(made, torch.bfloat16, False)
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
 
 
-def test_only_large_windows_without_a_free_matrix_or_a_mask_are_convolved():
-    def convolves(window, gate, tokens):
-        with torch.device(tokens.device):
-            layer = TokenMixing(window, gate)
-        return layer.way(tokens, None) == layer.by_convolution
-
-    tokens = torch.empty(4, 1, 1600)
-    assert convolves((40, 40), "gqpe", tokens)
-    assert not convolves((40, 40), "gqpe", tokens.double())  # not measured
-    assert not convolves((14, 14), "gqpe", torch.empty(4, 1, 196))
-    for gate in ("fc_gqpe", "sgu", "gqpe"):
-        assert not convolves((40, 40), gate, tokens.to("meta"))
+def test_the_rule_is_1024_tokens_of_a_purely_positional_unit_without_a_mask():
+    with torch.device("meta"):
+        for gate in ("lrpe", "qpe", "gqpe"):
+            assert TokenMixing((32, 32), gate).convolves
+            assert TokenMixing((1024,), gate).convolves
+            assert not TokenMixing((31, 33), gate).convolves
+        for gate in ("sgu", "fc_lrpe", "fc_gqpe"):
+            assert not TokenMixing((32, 32), gate).convolves
+    mask = shift_mask((32, 32), (64, 32), (16, 0))
+    assert not TokenMixing((32, 32), "gqpe", mask_WNN=mask).convolves
 
 
-def test_a_traced_layer_records_the_product_with_its_map():
-    layer = TokenMixing((32, 32), "gqpe")
-    traced = torch.jit.trace(layer, torch.randn(4, 1, 1024))
-    assert "^Product" in str(traced.inlined_graph)
-    assert "^Correlation" not in str(traced.inlined_graph)
-    v = torch.randn(4, 1, 1024)
-    torch.testing.assert_close(traced(v), layer.by_map(v, None))
+def test_a_recorded_layer_is_the_product_with_its_map():
+    made, v = TokenMixing((32, 32), "gqpe"), torch.randn(4, 1, 1024)
+    convolved = made(v)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        recorded = [torch.jit.trace(made, v), torch.jit.script(made), torch.fx.symbolic_trace(made)]
+    made.convolves = False
+    expected = made(v)
+    assert not torch.equal(convolved, expected)  # or this test would show nothing
+    for network in recorded:
+        assert torch.equal(network(v), expected)
 
 
 @pytest.mark.parametrize("length", [1, 7, 14, 56, 80, 112, 300])

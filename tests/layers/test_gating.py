@@ -1,12 +1,16 @@
-"""Every gating unit: parameters, equation, groups, dtypes, switches."""
+"""Every gating unit: parameters, equation, gradients, groups, dtypes, switches, tools of torch."""
+
+import warnings
 
 import pytest
 import torch
 
 from posmlp.layers import GATES, GatingUnit, SettingError, TokenMixing
+from posmlp.layers.window import shift_mask
 from posmlp.training.cost import num_parameters
 
-POSITIONAL = [name for name, gate in GATES.items() if gate.position]
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}
+WINDOWS = [(4, 4), (2, 5), (7,)]
 QUADRATIC = ["qpe", "gqpe", "fc_gqpe"]
 
 
@@ -23,89 +27,77 @@ def gated(unit, x):
     return unit(*x.movedim(-1, 0).chunk(2)).movedim(0, -1)
 
 
-def position_count(gate, groups, window):
-    table = groups
-    for length in window:
-        table *= 2 * length - 1
-    dims = len(window)
-    return {
-        "sgu": 0,
-        "lrpe": table,
-        "fc_lrpe": table,
-        "qpe": groups * (dims + 1),
-        "gqpe": groups * (dims + dims**2),
-        "fc_gqpe": groups * (dims + dims**2),
-    }[gate]
+def by_einsum(unit, u, v):
+    """Tokens (B, W, N, C) and a map for every window and group, as the released code has it."""
+    mixer, groups = unit.proj, unit.proj.groups
+    map_WSNN = mixer.token_map().to(v.dtype)
+    map_WSNN = map_WSNN if map_WSNN.ndim == 4 else map_WSNN[None]
+    map_WSNN = map_WSNN.expand(v.shape[1], groups, -1, -1)
+    v = unit.norm(v.movedim(-1, 0)).movedim(0, -1).unflatten(-1, (groups, -1))
+    mixed = torch.einsum("wsmn,bwnsv->bwmsv", map_WSNN, v).flatten(-2)
+    return u * (mixed + mixer.token_bias()[:, None].to(mixed.dtype))
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_parameter_counts_are_the_closed_form(gate, groups, window):
+    for bias in (True, False):
+        built = num_parameters(TokenMixing(window, gate, groups, bias=bias))
+        assert GATES[gate].layer_parameters(window, groups, bias) == built
+
+
+@pytest.mark.parametrize(
+    ("gate", "groups", "expected"),
+    [("sgu", 1, 38_416), ("lrpe", 1, 729), ("gqpe", 1, 6), ("gqpe", 32, 192), ("qpe", 1, 3)],
+)
+def test_numbers_of_the_paper_for_14_by_14_tokens(gate, groups, expected):
+    assert GATES[gate].map_parameters((14, 14), groups) == expected
 
 
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("groups", [1, 4])
-@pytest.mark.parametrize("window", [(4, 4), (3, 5), (6,)])
-def test_parameter_counts_are_the_formulas(gate, groups, window):
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_outputs_and_gradients_are_the_equations(gate, groups, window, masked):
+    if masked and len(window) == 1:
+        window = (1, *window)
+    size = tuple(2 * side for side in window)
+    mask = shift_mask(window, size, tuple(side // 2 for side in window)) if masked else None
     n = torch.Size(window).numel()
-    fc = n * n * (groups if gate == "sgu" else 1) if GATES[gate].token_fc else 0
-    expected = fc + position_count(gate, groups, window) + n
-    assert num_parameters(TokenMixing(window, gate, groups)) == expected
-    assert num_parameters(TokenMixing(window, gate, groups, bias=False)) == expected - n
+    for dtype, tolerance in TOLERANCE.items():
+        unit = randomised(GatingUnit(16, window, gate, groups, mask_WNN=mask)).to(dtype)
+        halves = [torch.randn(2, 4, n, 8).to(dtype).requires_grad_() for _ in range(2)]
+        leaves = [*halves, *unit.parameters()]
+        outputs = [
+            unit(*(half.movedim(-1, 0) for half in halves)).movedim(0, -1),
+            by_einsum(unit, *halves),
+        ]
+        assert outputs[0].dtype == dtype
+        results = [[out.detach(), *torch.autograd.grad(out.sum(), leaves)] for out in outputs]
+        for found, expected in zip(*results, strict=True):
+            scale = tolerance * max(1.0, expected.abs().max().item())
+            torch.testing.assert_close(found, expected, rtol=0, atol=scale)
 
 
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("groups", [1, 2, 8])
-@pytest.mark.parametrize("window", [(4, 4), (2, 5), (7,)])
-def test_output_is_the_gated_sum_over_keys(gate, groups, window):
-    unit = randomised(GatingUnit(16, window, gate, groups)).double()
-    x = torch.randn(2, torch.Size(window).numel(), 16, dtype=torch.float64)
-    u, v = x[..., :8], unit.norm(x[..., 8:].movedim(-1, 0)).movedim(0, -1)
-    A, bias = unit.proj.token_map(), unit.proj.bias
-    bias = unit.proj.position_bias[:, 0] if bias is None else bias
-    expected = torch.empty_like(u)
-    for channel in range(8):
-        group = channel // (8 // groups)
-        mixed = torch.einsum("mn,bn->bm", A[group % len(A)], v[..., channel]) + bias
-        expected[..., channel] = u[..., channel] * mixed
-    torch.testing.assert_close(gated(unit, x), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("groups", [1, 4])
-def test_every_parameter_has_a_gradient(gate, groups):
-    unit = randomised(GatingUnit(16, (3, 4), gate, groups))
+def test_every_parameter_has_a_gradient(gate):
+    unit = randomised(GatingUnit(16, (3, 4), gate, 4))
     gated(unit, torch.randn(2, 12, 16)).square().sum().backward()
     for name, parameter in unit.named_parameters():
-        assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
 
 
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_dtypes_give_the_float32_result(gate, dtype):
-    unit, x = randomised(GatingUnit(16, (4, 4), gate, 2)), torch.randn(2, 16, 16)
-    expected = gated(unit, x)
-    found = gated(unit.to(dtype), x.to(dtype))
-    assert found.dtype == dtype
-    tolerance = 1e-5 if dtype == torch.float64 else 0.1 * expected.abs().max().item()
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_autocast_keeps_the_map_in_float32(gate):
-    unit, x = randomised(GatingUnit(16, (4, 4), gate, 2)), torch.randn(2, 16, 16)
-    with torch.autocast("cpu", torch.bfloat16):
-        found, A = gated(unit, x), unit.proj.token_map()
-    assert A.dtype == torch.float32
-    torch.testing.assert_close(A, unit.proj.token_map())
-    scale = gated(unit, x).abs().max().item()
-    torch.testing.assert_close(found.float(), gated(unit, x), rtol=0, atol=0.1 * scale)
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_gradients_pass_through_autocast(gate):
-    unit = randomised(GatingUnit(16, (4, 4), gate, 2))
-    x, gradients = torch.randn(2, 16, 16, requires_grad=True), []
+def test_autocast_keeps_the_map_in_float32_and_passes_gradients(gate):
+    unit, gradients = randomised(GatingUnit(16, (4, 4), gate, 2)), []
+    x = torch.randn(2, 16, 16, requires_grad=True)
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            output = gated(unit, x)
+            output, A = gated(unit, x), unit.proj.token_map()
+        assert A.dtype == torch.float32
+        torch.testing.assert_close(A, unit.proj.token_map())
         gradients.append(torch.autograd.grad(output.float().sum(), x)[0])
     scale = gradients[0].abs().max().item()
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.1 * scale)
@@ -118,6 +110,32 @@ def test_groups_do_not_see_each_other(gate):
     gated(unit, x)[..., 2:4].sum().backward()  # the second of four groups of two channels
     touched = x.grad[0].any(dim=0)
     assert touched.tolist() == [False, False, True, True, *[False] * 6, True, True, *[False] * 4]
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_unit_reads_and_writes_channels_first_without_a_copy(gate):
+    unit = GatingUnit(16, (3, 4), gate, 2)
+    halves = [torch.randn(8, 5, 12) for _ in range(2)]
+    assert unit(*halves).is_contiguous()
+    assert unit.proj(halves[1]).is_contiguous()
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_script_trace_and_fx_give_the_same_numbers(gate, masked):
+    mask = shift_mask((3, 4), (6, 8), (1, 2)) if masked else None
+    unit = randomised(GatingUnit(16, (3, 4), gate, 2, mask_WNN=mask))
+    halves = torch.randn(8, 5, 4, 12), torch.randn(8, 5, 4, 12)
+    expected = unit(*halves)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; timm's users still script
+        recorded = [
+            torch.jit.script(unit),
+            torch.jit.trace(unit, halves),
+            torch.fx.symbolic_trace(unit),
+        ]
+    for network in recorded:
+        torch.testing.assert_close(network(*halves), expected)
 
 
 @pytest.mark.parametrize("gate", ["lrpe", "qpe", "gqpe"])
@@ -153,10 +171,10 @@ def test_no_denormal_numbers_in_the_map(gate):
 
 
 def test_gate_norm_is_a_switch():
-    assert isinstance(GatingUnit(8, (2, 2), "sgu").norm, torch.nn.LayerNorm)
-    assert isinstance(GatingUnit(8, (2, 2), "sgu", gate_norm=False).norm, torch.nn.Identity)
-    assert isinstance(GatingUnit(8, (2, 2), "gqpe").norm, torch.nn.Identity)
-    assert isinstance(GatingUnit(8, (2, 2), "gqpe", gate_norm=True).norm, torch.nn.LayerNorm)
+    for gate, default in (("sgu", True), ("gqpe", False)):
+        for gate_norm, expected in ((None, default), (True, True), (False, False)):
+            norm = GatingUnit(8, (2, 2), gate, gate_norm=gate_norm).norm
+            assert isinstance(norm, torch.nn.LayerNorm) == expected
 
 
 def test_sgu_starts_as_the_identity_gate():

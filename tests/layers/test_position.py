@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posmlp.layers import GQPE, LRPE, QPE
-from posmlp.layers.position import num_tokens, offset_grid, offset_index
+from posmlp.layers.position import grid, num_tokens, offset_grid, offset_index, over_pairs
 
 WINDOWS = [(4, 4), (2, 5), (3, 1), (7,)]
 
@@ -24,6 +24,18 @@ def test_every_pair_finds_its_own_offset(window):
     assert index.shape == (num_tokens(window),) * 2
     for m, n, offset in pairs(window):
         assert tuple(grid[index[m, n]].tolist()) == offset
+
+
+@pytest.mark.parametrize("window", [*WINDOWS, (5, 2), (1, 3), (1,)])
+def test_slices_give_what_the_index_names(window):
+    offsets = torch.Size(2 * side - 1 for side in window).numel()
+    scores = torch.randn(3, offsets, dtype=torch.float64, requires_grad=True)
+    expected = scores[:, offset_index(window)]
+    found = over_pairs(scores, grid(window))
+    assert torch.equal(found, expected)
+    weights = torch.randn_like(found)
+    by_index, by_slice = (torch.autograd.grad(p, scores, weights)[0] for p in (expected, found))
+    torch.testing.assert_close(by_slice, by_index)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

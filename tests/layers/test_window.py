@@ -10,7 +10,7 @@ from posmlp.layers.window import half_shift, partition, reverse, shift_mask
 @pytest.mark.parametrize(("size", "window"), [((6, 8), (3, 2)), ((4, 4), (4, 4)), ((2, 9), (1, 3))])
 def test_reverse_undoes_partition(size, window):
     x = torch.randn(2, *size, 3)
-    cut = partition(x, window)
+    cut = partition(x, window, size)
     assert cut.shape[1:3] == (size[0] * size[1] // (window[0] * window[1]), window[0] * window[1])
     assert torch.equal(cut[0, 0].reshape(*window, 3), x[0, : window[0], : window[1]])
     assert torch.equal(reverse(cut, window, size), x)
@@ -26,7 +26,7 @@ def test_mask_joins_exactly_the_tokens_that_were_neighbours(size, window):
     mask = shift_mask(window, size, shift)
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     places = torch.stack([rows, columns], -1).roll((-shift[0], -shift[1]), (0, 1))
-    cut = partition(places[None], window)[0]
+    cut = partition(places[None], window, size)[0]
     for w, tokens in enumerate(cut):
         distance = (tokens[:, None] - tokens[None]).abs()
         near = (distance < torch.tensor(window)).all(-1)  # else from the image's other side

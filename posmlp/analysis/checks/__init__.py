@@ -55,7 +55,7 @@ def _failure(check: Check, problems: list[str]) -> str:
 
 def _report(results: Results) -> str:
     study, runs = results.study, results.finished
-    notes = [f"- {note}." for note in networks.not_checked(results)]
+    notes = []
     if study.may_not_learn:
         notes.append(f"- Allowed to learn nothing: {', '.join(study.may_not_learn)}.")
     lines = [

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 
 from posmlp.analysis.checks.check import Results, check, names
-from posmlp.analysis.formulas import MAPS, Window, layer_parameters
 from posmlp.study import RunConfig
 
 SWITCHES = ("softmax", "psd", "bias", "gate_norm")  # none changes where tokens are mixed
@@ -16,13 +15,11 @@ COSTS = ("params", "token_mixing_params", "token_mixing_params_per_layer", "macs
 @check(
     "The parameters of every token-mixing layer are those of the closed form for its gate, groups "
     "and window",
-    "compare posmlp/layers with posmlp/analysis/formulas.py, one of them is wrong; train again",
+    "compare the closed form in posmlp/layers/gates.py with the layer; one is wrong; train again",
 )
 def params_follow_the_formula(results: Results) -> Iterator[str]:
     for variant, rows in results.finished.groupby("variant", sort=False):
         expected = expected_params(results.study.configs[variant])
-        if expected is None:
-            continue
         wrong = rows["token_mixing_params_per_layer"] != json.dumps(expected)
         wrong |= rows["token_mixing_params"] != sum(expected)
         if wrong.any():
@@ -46,30 +43,16 @@ def costs_do_not_depend_on_the_seed(results: Results) -> Iterator[str]:
             yield f"{variant}: {cost} is {' or '.join(map(str, found))}"
 
 
-def not_checked(results: Results) -> Iterator[str]:
-    """Say which variants have gating units without a closed form."""
-    gates: dict[str, list[str]] = {}
-    for variant, config in results.study.configs.items():
-        gate, layers = token_mixers(config)
-        if layers and gate not in MAPS:
-            gates.setdefault(gate, []).append(variant)
-    for gate, variants in gates.items():
-        yield (
-            f"No closed form of {gate} is known, so the parameters of {', '.join(variants)} are "
-            "not checked; add it to posmlp/analysis/formulas.py"
-        )
+def expected_params(config: RunConfig) -> list[int]:
+    """Learnable numbers of each token-mixing layer by the closed form of its gate."""
+    from posmlp.layers import GATES  # not before it is needed: torch takes seconds
 
-
-def expected_params(config: RunConfig) -> list[int] | None:
-    """Return the numbers of each token-mixing layer by formula; None where there is no formula."""
     gate, layers = token_mixers(config)
-    if layers and gate not in MAPS:
-        return None
     bias = config.model.get("bias", True)
-    return [layer_parameters(gate, window, groups, bias) for window, groups in layers]
+    return [GATES[gate].layer_parameters(window, groups, bias) for window, groups in layers]
 
 
-def token_mixers(config: RunConfig) -> tuple[str, list[tuple[Window, int]]]:
+def token_mixers(config: RunConfig) -> tuple[str, list[tuple[tuple[int, ...], int]]]:
     """Return the gate that the settings name and the window and groups of every layer."""
     arguments = {k: v for k, v in config.model_arguments().items() if k not in SWITCHES}
     default_gate, layers = _layers(json.dumps(arguments))
@@ -77,7 +60,7 @@ def token_mixers(config: RunConfig) -> tuple[str, list[tuple[Window, int]]]:
 
 
 @cache
-def _layers(arguments: str) -> tuple[str, list[tuple[Window, int]]]:
+def _layers(arguments: str) -> tuple[str, list[tuple[tuple[int, ...], int]]]:
     """Build a network without memory; return its default gate and where it mixes tokens."""
     import timm
     import torch

@@ -8,8 +8,7 @@ from matplotlib.ticker import EngFormatter
 
 from posmlp.analysis.figures.marks import add_caption
 from posmlp.analysis.figures.style import ONE_COLUMN, figure_style, gate_look, tint
-from posmlp.analysis.formulas import map_parameters
-from posmlp.layers import TokenMixing
+from posmlp.layers import GATES, TokenMixing
 
 SIDES = (4, 7, 8, 14, 16, 28, 32, 56)  # of the square windows that are built and counted
 TICKS = (16, 49, 196, 784, 3136)  # of these, without the near ones
@@ -49,7 +48,7 @@ def draw_line(axes: Axes, gate: str, groups: int, whiteness: float) -> None:
     """Draw a unit's formula and the layers that it is about."""
     look = gate_look(gate)
     sides = np.geomspace(SIDES[0], SIDES[-1], 50)
-    lines = [map_parameters(gate, (side, side), groups) for side in sides]
+    lines = [GATES[gate].map_parameters((side, side), groups) for side in sides]
     built = [count_built(gate, (side, side), groups) for side in SIDES]
     colour = tint(look.colour, whiteness)
     axes.plot(sides**2, lines, color=colour, linewidth=0.8)

@@ -1,11 +1,9 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 
-from posmlp.analysis import formulas
 from posmlp.analysis.checks import Results, networks
 from posmlp.study import load_study
 from posmlp.training.cost import token_mixing_parameters
@@ -50,12 +48,3 @@ def test_networks_of_other_origin_mix_no_tokens(study):
     config = study.configs["sgu"].model_copy(update={"model": {"name": "mixer_s32_224"}})
     config = config.model_copy(update={"data": config.data.model_copy(update={"image_size": 224})})
     assert networks.expected_params(config) == []
-
-
-def test_a_unit_without_closed_form_is_said_not_to_be_checked(results, monkeypatch):
-    monkeypatch.delitem(formulas.MAPS, "gqpe")
-    assert networks.expected_params(results.study.configs["gqpe_s4"]) is None
-    assert list(networks.params_follow_the_formula.find(results)) == []
-    (note,) = networks.not_checked(results)
-    assert note.startswith("No closed form of gqpe is known, so the parameters of gqpe_s4, gqpe_s4")
-    assert list(networks.not_checked(replace(results, study=results.study))) == [note]

@@ -1,0 +1,114 @@
+"""The gating units by name: what each is made of, its closed form, and the settings it refuses."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from posmlp.layers.position import GQPE, LRPE, QPE, Quadratic
+
+Window = tuple[float, ...]  # tokens per axis; closed forms also hold between whole windows
+
+
+class SettingError(ValueError):
+    """A setting of a unit or backbone that cannot work; `key` is the name of the argument."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The parts of a gating unit. A new unit is one encoding class and one row of GATES.
+
+    Attributes:
+        position: encoding that the map is derived from; None: a free matrix alone.
+        num_position: closed form of the encoding's learnable numbers, of window and groups.
+            Checks of results compare the layers with it, so write it from the equation.
+        token_fc: whether the map has a learnable N x N matrix.
+        norm: whether the mixed half has a LayerNorm by default.
+        bias_init: start of the bias.
+    """
+
+    position: type[nn.Module] | None
+    num_position: Callable[[Window, int], float]
+    token_fc: bool = False
+    norm: bool = False
+    bias_init: float = 0.0
+
+    def map_parameters(self, window: Window, groups: int = 1) -> float:
+        """Learnable numbers of the map in closed form (paper, section on complexity).
+
+        The free matrix has N^2, one for each group if there is nothing else.
+        """
+        matrices = groups if self.position is None else 1
+        matrix = matrices * math.prod(window) ** 2 if self.token_fc else 0
+        return self.num_position(window, groups) + matrix
+
+    def layer_parameters(self, window: Window, groups: int = 1, bias: bool = True) -> float:
+        """Learnable numbers of a token-mixing layer: those of the map, and N of the bias."""
+        return self.map_parameters(window, groups) + (math.prod(window) if bias else 0)
+
+
+def table(window: Window, groups: int) -> float:
+    """One number per relative offset: (2h - 1)(2w - 1)."""
+    return groups * math.prod(2 * length - 1 for length in window)
+
+
+def isotropic(window: Window, groups: int) -> float:
+    """A centre and one width: 3 for images."""
+    return groups * (len(window) + 1)
+
+
+def general(window: Window, groups: int) -> float:
+    """A centre and a spread matrix: 6 for images."""
+    return groups * (len(window) + len(window) ** 2)
+
+
+GATES = {
+    "sgu": Gate(None, lambda window, groups: 0, token_fc=True, norm=True, bias_init=1.0),
+    "lrpe": Gate(LRPE, table),
+    "qpe": Gate(QPE, isotropic),
+    "gqpe": Gate(GQPE, general),
+    "fc_lrpe": Gate(LRPE, table, token_fc=True),
+    "fc_gqpe": Gate(GQPE, general, token_fc=True),
+}
+
+
+def find_gate(name: str) -> Gate:
+    """Look a gating unit up by name."""
+    if name not in GATES:
+        raise SettingError("gate", f"gate={name!r} is unknown; allowed: {', '.join(GATES)}")
+    return GATES[name]
+
+
+def check_positive(key: str, *values: float, whole: bool = True) -> None:
+    """Refuse values that are not positive numbers, or not whole ones."""
+    for value in values:
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            kind = "an integer of at least 1" if whole else "a number above 0"
+            raise SettingError(key, f"{key}: found {value!r}; it must be {kind}")
+
+
+def check_groups(groups: int, gate_dim: int) -> None:
+    """Refuse a number of groups that does not divide the gated channels."""
+    check_positive("groups", groups)
+    if gate_dim % groups:
+        allowed = [s for s in range(1, gate_dim + 1) if gate_dim % s == 0]
+        raise SettingError(
+            "groups",
+            f"groups={groups} does not divide the {gate_dim} gated channels; allowed: "
+            + ", ".join(map(str, allowed)),
+        )
+
+
+def check_switches(name: str, softmax: bool | None, psd: bool | None) -> None:
+    """Refuse a switch without effect: two variants of a study must never be the same network."""
+    position = find_gate(name).position
+    if softmax is not None and position is None:
+        raise SettingError("softmax", f"softmax has no effect with gate={name!r}: it has no scores")
+    if psd is not None and not (position and issubclass(position, Quadratic)):
+        raise SettingError("psd", f"psd has no effect with gate={name!r}: it has no quadratic form")

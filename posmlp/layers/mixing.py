@@ -28,8 +28,8 @@ CONVOLVE_FROM = 1024
 
 def softmax_over_keys(scores: Tensor, score_range: float = SCORE_RANGE) -> Tensor:
     """Normalise (..., M, N) scores, which it may overwrite: every query's row sums to one."""
-    with torch.no_grad():  # in place: raised scores have weights too small for a gradient
-        scores.clamp_(min=scores.amax(dim=-1, keepdim=True) - score_range)
+    values = scores.detach()  # same memory: raised scores have weights too small for a gradient
+    values.clamp_(min=values.amax(dim=-1, keepdim=True) - score_range)
     return scores.softmax(dim=-1)
 
 
@@ -164,7 +164,7 @@ class TokenMixing(nn.Module):
 
 
 def holds_numbers(x: Tensor) -> bool:
-    """Whether the values of x are there to be looked at: nothing compiles, traces or only counts."""
+    """Whether x has values now: nothing is compiling, tracing or counting operations."""
     recording = torch.compiler.is_compiling() or torch.jit.is_tracing()
     return isinstance(x, Tensor) and not x.is_meta and not recording
 

@@ -32,10 +32,10 @@ class Stem(nn.Sequential):
         self.img_size = img_size
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        (H, W), (height, width) = x_BCHW.shape[-2:], self.img_size
-        message = f"Input of {H} x {W} pixels doesn't match the network's {height} x {width}."
-        _assert(H == height, message)
-        _assert(W == width, message)
+        (h, w), (height, width) = x_BCHW.shape[-2:], self.img_size
+        message = f"Input of {h} x {w} pixels doesn't match the network's {height} x {width}."
+        _assert(h == height, message)
+        _assert(w == width, message)
         for layer in self:
             x_BCHW = layer(x_BCHW)
         return x_BCHW

@@ -50,7 +50,7 @@ class Stage(nn.Module):
         self.downsample, self.size, self.window = downsample, size, window
         self.grad_checkpointing = False
         self.distance = half_shift(window, size)
-        self.shift = shift and any(self.distance)
+        self.shift = shift and any(self.distance) and len(drop_path_rates) > 1
         mask_WNN = shift_mask(window, size, self.distance)
         norm_layer, num_tokens = partial(nn.LayerNorm, eps=EPS), window[0] * window[1]
         blocks = []
@@ -164,6 +164,8 @@ class PosMlp(nn.Module):
                 for i in range(len(dims))
             )
         )
+        if shift and not any(stage.shift for stage in self.stages):
+            raise SettingError("shift", "shift has no effect: no stage has a block to shift")
         self.norm = LayerNorm2d(dims[-1], eps=EPS)
         self.head = ClassifierHead(dims[-1], num_classes, global_pool, drop_rate)
         self.apply(init_weights)

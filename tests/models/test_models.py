@@ -1,5 +1,6 @@
-"""Every registered backbone with every gating unit; exact counts; timm's conventions."""
+"""Every registered backbone with every gating unit; exact counts; windows; arguments."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import timm
 import torch
 from timm.models import is_model_in_modules
 
-import posmlp.models  # noqa: F401  registers the backbones
-from posmlp.layers import GATES, SettingError
-from posmlp.models.gated_mlp import GatedMlp, positional_parameters
+from posmlp.layers import GATES, SettingError, TokenMixing
+from posmlp.models import PosGmlp, PosMlp
+from posmlp.models.gated_mlp import positional_parameters
 from posmlp.training.cost import multiply_accumulates, num_parameters
 
 MODELS = sorted(
@@ -19,6 +20,7 @@ MODELS = sorted(
     if is_model_in_modules(name, ["posmlp"]) or is_model_in_modules(name, ["gmlp"])
 )
 SMALL = [name for name in MODELS if not name.endswith("224")]
+SMALLEST = ["gmlp_posgu_xs1_8", "posmlp_xxs_28"]  # one of each family
 COUNTS = [  # paper.md 2.1 and 2.3
     (19_422_656, "gmlp_posgu_s16_224", dict(gate="sgu")),
     (18_229_856, "gmlp_posgu_s16_224", dict(gate="gqpe", groups=32)),
@@ -33,6 +35,30 @@ COUNTS = [  # paper.md 2.1 and 2.3
     (36_816_450, "posmlp_small_224", dict()),
     (81_976_834, "posmlp_base_224", dict()),
 ]
+GIGAMACS = {
+    "gmlp_posgu_s16_224": 4.39,
+    "posmlp_tiny_224": 5.056,
+    "posmlp_small_224": 8.584,
+    "posmlp_base_224": 18.406,
+}
+ARGUMENTS = dict(  # another value for each that every network of the family can have
+    num_classes=7,
+    in_chans=1,
+    gate="lrpe",
+    groups=2,
+    grouped=4,
+    softmax=False,
+    psd=False,
+    bias=False,
+    gate_norm=True,
+    decay_position=True,
+    drop_rate=0.1,
+    proj_drop_rate=0.1,
+    drop_path_rate=0.1,
+    global_pool="",
+)
+GMLP = dict(num_blocks=2, embed_dim=128, mlp_ratio=1, patch_size=4, img_size=(48, 32))
+STAGES = dict(dims=64, depths=1, windows=1, mlp_ratios=1, stem_strides=1, shift=True, img_size=448)
 
 
 def image(name, batch=2):
@@ -49,53 +75,30 @@ def randomised(model):
     return model
 
 
-def test_the_registry_holds_what_the_readme_names():
-    assert {"posmlp_tiny_224", "posmlp_small_224", "posmlp_base_224", "gmlp_posgu_s16_224"} < set(
-        MODELS
-    )
-    assert len(SMALL) >= 6
-
-
 @pytest.mark.parametrize(("count", "name", "settings"), COUNTS)
 def test_published_and_computed_parameter_counts(count, name, settings):
     with torch.device("meta"):
         assert num_parameters(timm.create_model(name, **settings)) == count
 
 
-@pytest.mark.parametrize(
-    ("name", "gigamacs"),
-    [("posmlp_tiny_224", 5.056), ("posmlp_small_224", 8.584), ("posmlp_base_224", 18.406)],
-)
-def test_multiply_accumulates_are_the_analytic_figures(name, gigamacs):
+@pytest.mark.parametrize("name", GIGAMACS)
+def test_multiply_accumulates_are_the_analytic_ones(name):
     with torch.device("meta"):
         model = timm.create_model(name)
-        assert multiply_accumulates(model, (3, 224, 224)) / 1e9 == pytest.approx(gigamacs, rel=5e-3)
+        macs = multiply_accumulates(model, (3, 224, 224))
+    assert macs / 1e9 == pytest.approx(GIGAMACS[name], rel=5e-3)
 
 
-def test_a_large_window_counts_as_the_product_with_its_map_though_it_is_convolved():
-    tokens, dim, hidden = 1024, 8, 32
-    mlp = GatedMlp(dim, hidden, torch.nn.GELU, 0.0, dict(window=(32, 32), gate="gqpe", groups=2))
-    expected = tokens * (dim * hidden + hidden // 2 * (tokens + dim))
-    assert multiply_accumulates(mlp, (tokens, dim)) == pytest.approx(expected, rel=5e-3)
-
-
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_builds_with_every_gate(name, gate):
-    with torch.device("meta"):
-        assert timm.create_model(name, gate=gate)(image(name).to("meta")).shape == (2, 1000)
-
-
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("name", SMALL)
-def test_every_parameter_has_a_gradient(name, gate):
-    model = randomised(timm.create_model(name, gate=gate, num_classes=10))
-    logits = model(image(name))
-    assert logits.shape == (2, 10)
-    logits.square().mean().backward()
-    for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert parameter.grad.isfinite().all(), parameter_name
+def test_released_key_lists_have_our_counts():
+    """Shapes of the authors' checkpoints; buffers are no parameters."""
+    for name, count in (("posmlp_t", 20_925_538), ("posmlp_s", 36_816_450)):
+        path = Path(__file__).parents[1] / "golden" / f"{name}.keys.json"
+        shapes = json.loads(path.read_text())
+        buffers = ("rel_indices", "running_mean", "running_var", "num_batches_tracked")
+        total = sum(
+            torch.Size(shape).numel() for key, shape in shapes.items() if not key.endswith(buffers)
+        )
+        assert total == count
 
 
 def test_sgu_is_timms_gmlp_to_the_logit():
@@ -110,88 +113,73 @@ def test_sgu_is_timms_gmlp_to_the_logit():
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_timms_conventions(name):
-    model = timm.create_model(name, num_classes=7).eval()
-    x = image(name)
-    torch.testing.assert_close(model.forward_head(model.forward_features(x)), model(x))
-    head = model.get_classifier()
-    assert head.out_features == 7
-    assert model.default_cfg["classifier"] in {n for n, m in model.named_modules() if m is head}
-    assert dict(model.named_modules())[model.default_cfg["first_conv"]].in_channels == 3
-    model.reset_classifier(5)
-    assert model(x).shape == (2, 5)
-    model.reset_classifier(0)
-    assert model(x).shape == (2, model.num_features)
-
-
 @pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("name", SMALL)
-def test_no_weight_decay_names_exactly_the_positional_parameters(name, gate):
-    model = timm.create_model(name, gate=gate)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_builds_with_every_gate(name, gate):
+    with torch.device("meta"):
+        model = timm.create_model(name, gate=gate)
+        if name in SMALL:
+            assert model(image(name).to("meta")).shape == (2, 1000)
     names = dict(model.named_parameters())
     assert model.no_weight_decay() == positional_parameters(model) <= set(names)
     for endings in (".center", ".spread", ".table", ".position_bias"):
         assert {n for n in names if n.endswith(endings)} <= model.no_weight_decay()
     assert not any(n.endswith((".weight", ".bias")) for n in model.no_weight_decay())
-    assert timm.create_model(name, gate=gate, decay_position=True).no_weight_decay() == set()
+    for mixer in (m for m in model.modules() if isinstance(m, TokenMixing)):
+        assert num_parameters(mixer) == GATES[gate].layer_parameters(mixer.window, mixer.groups)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_gradient_checkpointing_changes_nothing(name):
-    model = randomised(timm.create_model(name, num_classes=3))
-    x, gradients = image(name), []
-    for enable in (False, True):
-        model.set_grad_checkpointing(enable)
-        model.zero_grad()
-        model(x).square().sum().backward()
-        gradients.append([p.grad.clone() for p in model.parameters()])
-    for plain, recomputed in zip(*gradients, strict=True):
-        torch.testing.assert_close(recomputed, plain, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("name", SMALLEST)
+def test_every_parameter_has_a_gradient(name, gate):
+    model = randomised(timm.create_model(name, gate=gate, num_classes=10))
+    model(image(name)).square().mean().backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
 
 
-def test_features_of_every_stage():
-    model = timm.create_model("posmlp_xs_32", features_only=True)
-    shapes = [tuple(f.shape[1:]) for f in model(torch.randn(2, 3, 32, 32))]
-    assert shapes == [(48, 16, 16), (96, 8, 8), (192, 4, 4)]
-    assert model.feature_info.reduction() == [2, 4, 8]
-    model = timm.create_model("gmlp_posgu_xs2_28", features_only=True, out_indices=(3, 7))
-    assert [tuple(f.shape[1:]) for f in model(torch.randn(2, 3, 28, 28))] == [(64, 14, 14)] * 2
-
-
-def test_tokens_see_their_window_only_and_more_with_shift():
+@pytest.mark.parametrize("shift", [False, True])
+def test_tokens_see_their_window_only_and_more_with_shift(shift):
     """Proved through gradients at the end of the first stage."""
-    reach = {}
-    for shift in (False, True):
-        model = timm.create_model("posmlp_xs_32", shift=shift, gate="lrpe")
-        stage = randomised(model).stages[0]
-        x = torch.randn(1, 48, 16, 16, requires_grad=True)
-        stage(x)[0, :, 0, 0].sum().backward()
-        rows, columns = x.grad[0].abs().sum(0).nonzero().T
-        reach[shift] = (rows.max().item(), columns.max().item())
-    assert reach[False] == (7, 7)
-    assert reach[True] == (7, 7)  # the corner keeps to its own side of the image
-    model = randomised(timm.create_model("posmlp_xs_32", shift=True, gate="lrpe"))
+    model = randomised(timm.create_model("posmlp_xs_32", shift=shift, gate="lrpe"))
     x = torch.randn(1, 48, 16, 16, requires_grad=True)
-    model.stages[0](x)[0, :, 7, 7].sum().backward()
-    assert x.grad[0].abs().sum(0).nonzero().max() == 15  # across the first windows' border
+    for token, last in ((0, 7), (7, 15 if shift else 7)):  # a corner keeps to its own side
+        (grad,) = torch.autograd.grad(model.stages[0](x)[0, :, token, token].sum(), x)
+        assert grad[0].abs().sum(0).nonzero().max() == last
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "key", "hint"),
-    [
-        ("posmlp_tiny_224", dict(img_size=256), "img_size", "works: .*224"),
-        ("posmlp_tiny_224", dict(groups=(8, 16)), "groups", "4 entries"),
-        ("posmlp_tiny_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),
-        ("gmlp_posgu_s16_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),
-        ("gmlp_posgu_s16_224", dict(img_size=220), "img_size", "multiple of patch 16"),
-        ("gmlp_posgu_s16_224", dict(gate="gpe"), "gate", "allowed: sgu"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused_by_name(name, settings, key, hint):
-    with pytest.raises(SettingError, match=hint) as caught, torch.device("meta"):
-        timm.create_model(name, **settings)
-    assert caught.value.key == key
+def described(model) -> tuple:
+    """All that the arguments of a network can change."""
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    hidden = [getattr(m, "psd", getattr(m, "shift", None)) for m in model.modules()]
+    pool, size = getattr(model, "global_pool", None), model.stem.img_size
+    return repr(model), shapes, hidden, pool, size, model.no_weight_decay()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("spread", [False, True], ids=["single", "tuples"])
+def test_every_argument_can_be_given_and_changes_the_network(name, spread):
+    hierarchical = name.startswith("posmlp")
+    values = ARGUMENTS | (STAGES if hierarchical else GMLP)
+    network = PosMlp if hierarchical else PosGmlp
+    assert values.keys() == inspect.signature(network).parameters.keys()
+    with torch.device("meta"):
+        default = timm.create_model(name)
+    stages = len(default.stages) if hierarchical else 1
+    per_stage = (
+        () if not hierarchical else ("dims", "depths", "windows", "mlp_ratios", "groups", "grouped")
+    )
+    for key, value in values.items():
+        if spread and key in per_stage:
+            value = (value,) * stages
+        if hierarchical and key == "img_size":
+            value = 2 * default.stem.img_size[0]
+        if key == "shift" and name.endswith("_28"):
+            continue  # a window covers the map of every stage
+        with torch.device("meta"):
+            model = timm.create_model(name, **{key: value})
+        assert described(model) != described(default), key
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -200,21 +188,37 @@ def test_an_unknown_argument_fails(name):
         timm.create_model(name, gatte="sgu")
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "key", "hint"),
+    [
+        ("posmlp_tiny_224", dict(img_size=256), "windows", "heights that work: .*224"),
+        ("posmlp_xs_32", dict(windows=7), "windows", "stage 0: 1, 2, 4, 8, 16"),
+        ("posmlp_xs_32", dict(windows=(8, 8, 0)), "windows", "at least 1"),
+        ("posmlp_xs_32", dict(windows=(8, 4)), "windows", "must have 3 entries.* as dims, depths"),
+        ("posmlp_xs_32", dict(dims=(48, 100, 200)), "dims", "multiple of the one before"),
+        ("posmlp_xs_32", dict(depths=(2, 1.5, 2)), "depths", r"1.5; it must be an integer"),
+        ("posmlp_xs_32", dict(mlp_ratios=0.01), "mlp_ratios", "makes 0 hidden channels of 48"),
+        ("posmlp_xs_28", dict(shift=True), "shift", "no effect"),
+        ("posmlp_tiny_224", dict(groups=(8, 16)), "groups", "4 entries"),
+        ("posmlp_tiny_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),
+        ("gmlp_posgu_s16_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),
+        ("gmlp_posgu_s16_224", dict(groups=(8, 16)), "groups", "an integer of at least 1"),
+        ("gmlp_posgu_s16_224", dict(img_size=220), "img_size", "multiple of the patch 16x16"),
+        ("gmlp_posgu_s16_224", dict(gate="gpe"), "gate", "allowed: sgu"),
+        ("gmlp_posgu_xs1_8", dict(num_blocks="many"), "num_blocks", "found 'many'"),
+        ("gmlp_posgu_xs1_8", dict(mlp_ratio=1.1), "mlp_ratio", "35 hidden channels"),
+        ("gmlp_posgu_xs1_8", dict(global_pool="max"), "global_pool", "allowed: avg"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_by_name(name, settings, key, hint):
+    with pytest.raises(SettingError, match=hint) as caught, torch.device("meta"):
+        timm.create_model(name, **settings)
+    assert caught.value.key == key
+
+
 @pytest.mark.parametrize("size", [448, (224, 448)])
 def test_other_sizes_that_windows_divide_work(size):
     with torch.device("meta"):
         model = timm.create_model("posmlp_tiny_224", img_size=size)
         height, width = (size, size) if isinstance(size, int) else size
         assert model(torch.zeros(1, 3, height, width)).shape == (1, 1000)
-
-
-def test_released_key_lists_have_our_counts():
-    """Shapes of the authors' checkpoints; buffers are no parameters."""
-    for name, count in (("posmlp_t", 20_925_538), ("posmlp_s", 36_816_450)):
-        path = Path(__file__).parents[1] / "golden" / f"{name}.keys.json"
-        shapes = json.loads(path.read_text())
-        buffers = ("rel_indices", "running_mean", "running_var", "num_batches_tracked")
-        total = sum(
-            torch.Size(shape).numel() for key, shape in shapes.items() if not key.endswith(buffers)
-        )
-        assert total == count

@@ -155,7 +155,7 @@ def released_evaluate(arguments: Namespace) -> None:
 
 
 def released_export(arguments: Namespace) -> None:
-    from posmlp.released.checkpoint import export_run
+    from posmlp.released.weights import export_run
 
     content = export_run(arguments.run, arguments.out)
     print(f"{arguments.out}: weights of epoch {content['epoch']}")

@@ -1,7 +1,6 @@
 """What all tests share."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable
 
@@ -10,12 +9,6 @@ import pytest
 # The suite runs a process per core; more threads than cores make small tensors ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 # A shell ignores SIGINT for what it starts in the background, and programs inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-# Without a GPU Triton's interpreter runs the kernels; it must know before it is first imported.
-if not shutil.which("nvidia-smi"):
-    os.environ["TRITON_INTERPRET"] = "1"
-# A suite that a script starts in the background inherits an ignored SIGINT, and so would every
-# process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -20,12 +20,12 @@ class ReleasedError(ValueError):
 
 
 def group_order(channels: int, groups: int) -> Tensor:
-    """Return which released channel stands at each of our places (contiguous groups)."""
+    """The released channel at each of our positions, where groups are contiguous."""
     return torch.arange(channels).reshape(-1, groups).T.flatten()
 
 
 def half_order(channels: int, groups: int) -> Tensor:
-    """Return the same for both halves of a unit's input, with the halves exchanged."""
+    """The same for both halves of a unit's input, which are exchanged."""
     order = group_order(channels // 2, groups)
     return torch.cat([order + channels // 2, order])
 
@@ -73,12 +73,12 @@ def convert_quadratic(params: Mapping[str, Tensor], options: dict) -> dict[str, 
 
 
 def has_bias(params: Mapping[str, Tensor], options: dict) -> bool:
-    """Say whether the released unit adds its bias; its LRPE does so whatever it is told."""
+    """Whether the released unit adds its bias; its LRPE always does."""
     return options.get("absolute_bias", True) or "pos.window_relative_position_bias_table" in params
 
 
 def unit_settings(params: Mapping[str, Tensor], options: dict) -> dict:
-    """Return the arguments of `GatingUnit` that make the released unit."""
+    """Arguments of `GatingUnit` that make the released unit."""
     if "proj_list.0.weight" in params:
         if "proj_list.1.weight" in params:
             raise ReleasedError("SGU with more than two chunks has no counterpart here")
@@ -99,7 +99,7 @@ def unit_groups(params: Mapping[str, Tensor]) -> int:
     return 1 if table_OS is None else table_OS.shape[1]
 
 
-# Names of the two layouts; # stands for a number that both have in its place.
+# Names of the two layouts; # is a number that both share.
 NAMES = {
     "patch_embed.projs.0": "stem.0",
     "patch_embed.norms.0": "stem.1",
@@ -115,11 +115,11 @@ NAMES = {
     "head": "head.fc",
 }
 UNIT = re.compile(r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(.+)")
-OFFSETS = ("rel_indices", "window_relative_position_index")  # tables of offsets, no parameters
+OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers: tables of offsets
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str | None:
-    """Return a tensor's name in the other layout, or None where `names` does not know it."""
+    """A tensor's name in the other layout; None if `names` has no rule for it."""
     for here, there in names.items():
         pattern = re.escape(here).replace(r"\#", r"(\d+)") + r"\.(.+)"
         if match := re.fullmatch(pattern, name):

@@ -19,7 +19,7 @@ OURS = {ours: released for released, ours in NAMES.items()}
 
 
 def export_network(model: PosMlp) -> dict[str, Tensor]:
-    """Return the network's state dict in the released layout, offset tables and counters included.
+    """The network's state dict in the released layout, with offset tables and counters.
 
     Raises:
         ReleasedError: the network uses what the released code cannot do.
@@ -42,7 +42,7 @@ def export_network(model: PosMlp) -> dict[str, Tensor]:
 
 
 def gating_units(model: PosMlp) -> dict[tuple[int, int], GatingUnit]:
-    """Return every gating unit by stage and block."""
+    """Every gating unit by stage and block."""
     return {
         (i, j): block.mlp_channels.gate
         for i, stage in enumerate(model.stages)
@@ -51,7 +51,7 @@ def gating_units(model: PosMlp) -> dict[tuple[int, int], GatingUnit]:
 
 
 def export_unit(unit: GatingUnit) -> dict[str, Tensor]:
-    """Return a gating unit's parameters and offset tables as its released counterpart has them."""
+    """Parameters and offset tables of a gating unit as its released counterpart has them."""
     mixer, (height, width) = unit.proj, unit.proj.window
     num_tokens = height * width
     if mixer.position is None:
@@ -98,20 +98,20 @@ def check_exportable(model: nn.Module) -> None:
     """Refuse a network that the released code cannot build or would compute differently."""
     if not isinstance(model, PosMlp):
         raise ReleasedError(
-            f"{type(model).__name__} has no released layout; only PosMlp, the hierarchical "
-            "network, has (the released gMLP is timm's, with its names)"
+            f"{type(model).__name__} has no released layout; only the hierarchical PosMlp has one "
+            "(the released gMLP is timm's, with timm's names)"
         )
     if [model.stem[i].stride for i in (0, 3)] != [(2, 2), (2, 2)]:
-        raise ReleasedError("the released stem halves the image twice; this one does not")
+        raise ReleasedError("the released stem halves the image twice; this network's does not")
     if model.head.global_pool.pool_type != "avg":
-        raise ReleasedError("the released network pools by the average; this one does not")
+        raise ReleasedError("the released network uses average pooling; this one does not")
     for (stage, block), unit in gating_units(model).items():
         if reason := lacking(unit):
             raise ReleasedError(f"stage {stage}, block {block}: the released code has no {reason}")
 
 
 def lacking(unit: GatingUnit) -> str | None:
-    """Name what a gating unit does that no released unit can, or None."""
+    """What a gating unit does that no released unit can; None: nothing."""
     mixer, position = unit.proj, unit.proj.position
     if len(set(mixer.window)) > 1:
         return f"window of {'x'.join(map(str, mixer.window))} tokens, only square ones"
@@ -131,5 +131,5 @@ def lacking(unit: GatingUnit) -> str | None:
 
 
 def is_one(width_S: Tensor) -> bool:
-    """Say whether all widths are 1; on the meta device there are only shapes."""
+    """Whether all widths are 1; on the meta device there are only shapes."""
     return width_S.is_meta or torch.allclose(width_S**2, torch.ones_like(width_S))

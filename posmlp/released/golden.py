@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from posmlp.layers import GatingUnit
+from posmlp.released.architecture import released_network
 from posmlp.released.convert import (
     convert_unit,
     group_order,
@@ -16,11 +17,10 @@ from posmlp.released.convert import (
     unit_groups,
     unit_settings,
 )
-from posmlp.released.network import released_network
 
 
 class GoldenCase:
-    """One .npz written with the released code; comparing takes every array it holds."""
+    """One .npz written with the released code; every array in it must be compared."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as arrays:
@@ -30,16 +30,16 @@ class GoldenCase:
         self.compared = set()
 
     def take(self, name: str) -> Tensor:
-        """Return an array as float64 and note that it was used."""
+        """An array as float64, noted as compared."""
         self.compared.add(name)
         return torch.from_numpy(self.arrays[name]).double()
 
     def take_all(self, prefix: str) -> dict[str, Tensor]:
-        """Return all arrays under a prefix by the rest of their names."""
+        """All arrays under a prefix by the rest of their names."""
         return {n.removeprefix(prefix): self.take(n) for n in self.arrays if n.startswith(prefix)}
 
     def differences(self) -> dict[str, float]:
-        """Return the largest absolute difference of every stored result."""
+        """The largest absolute difference of every stored result."""
         return self.network() if "logits" in self.arrays else self.unit()
 
     def network(self) -> dict[str, float]:
@@ -61,20 +61,18 @@ class GoldenCase:
         halves = input_BWNC[..., order].movedim(-1, 0).chunk(2)
         output = functional_call(unit, tensors, halves, strict=True).movedim(0, -1)
         output = output[..., group_order(output.shape[-1], groups).argsort()]
-        found = {"output": output, "grad_input": None}
+        found = {"output": output}
         if "posmap" in self.arrays:
             found["posmap"] = self.map(unit, ours)
-        names, leaves = ["grad_input"], [input_BWNC]
-        for name, param in params.items():
-            names.append(f"grad/{name}")
-            leaves.append(param)
-        grads = torch.autograd.grad(output, leaves, self.take("cotangent"), allow_unused=True)
-        for name, leaf, grad in zip(names, leaves, grads, strict=True):
-            found[name] = torch.zeros_like(leaf) if grad is None else grad
+        leaves = {"grad_input": input_BWNC} | {f"grad/{k}": v for k, v in params.items()}
+        grads = torch.autograd.grad(
+            output, list(leaves.values()), self.take("cotangent"), materialize_grads=True
+        )
+        found |= zip(leaves, grads, strict=True)
         return {n: largest(v - self.take(n)) for n, v in found.items() if n in self.arrays}
 
     def map(self, unit: GatingUnit, ours: dict[str, Tensor]) -> Tensor:
-        """Return the positional map in the stored layout: groups last for QuaMap, else first."""
+        """The positional map in the stored layout: groups last for QuaMap, else first."""
         mixing = {k.removeprefix("proj."): v for k, v in ours.items() if k.startswith("proj.")}
         with torch.no_grad():
             unit.proj.load_state_dict(mixing)
@@ -84,25 +82,25 @@ class GoldenCase:
 
 
 def largest(difference: Tensor) -> float:
-    """Return the largest magnitude; NaN anywhere is infinitely wrong."""
+    """The largest magnitude; infinite if there is a NaN."""
     return float(difference.detach().abs().nan_to_num(torch.inf).max())
 
 
 def verify(paths: list[Path], tolerance: float) -> bool:
-    """Print a line per case and say whether all agree and nothing was left uncompared."""
+    """Compare cases and print a line for each; True if all agree and every array was compared."""
     passed = True
     for path in paths:
         try:
             case = GoldenCase(path)
             differences = case.differences()
-        except Exception as error:  # whatever is wrong with a file, the others are compared
+        except Exception as error:  # any damage of a file; the others are still compared
             print(f"FAIL {path}: cannot be compared: {type(error).__name__}: {error}")
             passed = False
             continue
         left = sorted(set(case.arrays) - case.compared)
         good = not left and all(d <= tolerance for d in differences.values())
-        figures = "  ".join(f"{name} {value:.1e}" for name, value in differences.items())
+        found = "  ".join(f"{name} {value:.1e}" for name, value in differences.items())
         rest = f"  NOT COMPARED: {', '.join(left)}" if left else ""
-        print(f"{'ok  ' if good else 'FAIL'} {case.name}: {figures}{rest}")
+        print(f"{'ok  ' if good else 'FAIL'} {case.name}: {found}{rest}")
         passed &= good
     return passed

@@ -20,7 +20,7 @@ from posmlp.released.evaluate import (
     published_model,
     validation_images,
 )
-from posmlp.released.network import architecture, released_network
+from posmlp.released.architecture import architecture, released_network
 from posmlp.training.distributed import World
 from posmlp.training.training_error import TrainingError
 

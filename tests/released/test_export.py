@@ -79,7 +79,7 @@ def test_offset_tables_count_as_the_released_code_does(small_posmlp):
         (dict(gate="lrpe", softmax=True), "softmax over an LRPE"),
         (dict(gate="qpe", psd=False), "QPE with a width"),
         (dict(gate="gqpe", stem_strides=(2, 1), img_size=(32, 32)), "stem halves"),
-        (dict(gate="gqpe", global_pool="max"), "pools by the average"),
+        (dict(gate="gqpe", global_pool="max"), "average pooling"),
     ],
     ids=str,
 )

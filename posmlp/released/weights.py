@@ -16,19 +16,19 @@ from timm.layers import to_2tuple
 from torch import Tensor
 
 from posmlp.models import PosMlp
+from posmlp.released.architecture import architecture
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network, gating_units
-from posmlp.released.network import architecture
 from posmlp.study import RunConfig
 
 Weights = Literal["ema", "raw"]
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
 WEIGHT_FILES: dict[Weights, str] = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 OWN_LAYOUT = (
-    "weights in this project's own layout; `python -m posmlp.released export RUN OUT.pth` writes "
-    "those of a finished run in the released one (its figures are in its metrics.json)"
+    "weights in this project's own layout; `posmlp released export RUN OUT.pth` converts those of "
+    "a finished run (its accuracy is in its metrics.json)"
 )
-SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # what no shape tells
+SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # shapes don't tell these
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Checkpoint:
 
     state: dict[str, Tensor]
     weights: Literal["ema", "raw", ""]  # which set; empty: the file does not say
-    others: tuple[Weights, ...]  # sets that the file holds too
+    others: tuple[Weights, ...]  # the file's other sets
     options: dict[str, Any]  # keyword arguments of the released PosMLP that the file records
     epoch: int | None
 
@@ -54,29 +54,29 @@ def read_checkpoint(path: Path, weights: Weights | None = None) -> Checkpoint:
     content = load_safely(path)
     if not isinstance(content, dict):
         raise ReleasedError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
-    held = [kind for kind, key in STATES.items() if isinstance(content.get(key), dict)]
-    if not held:
-        if weights:
-            raise ReleasedError(
-                f"{path}: has no {STATES[weights]}; it is a bare set of weights and does not say "
-                f"whether they are averaged: leave {weights!r} out"
-            )
+    sets = [kind for kind, key in STATES.items() if isinstance(content.get(key), dict)]
+    if weights and weights not in sets:
+        remedy = (
+            f"it has {sets[0]} weights only"
+            if sets
+            else (f"it is a bare set of weights, averaged or not: leave {weights!r} out")
+        )
+        raise ReleasedError(f"{path}: has no {STATES[weights]}; {remedy}")
+    if not sets:
         return Checkpoint(clean_state(path, content), "", (), {}, None)
-    if weights and weights not in held:
-        raise ReleasedError(f"{path}: has no {STATES[weights]}; it holds {held[0]} weights only")
-    taken = weights or held[0]
+    taken = weights or sets[0]
     epoch = content.get("epoch")
     return Checkpoint(
         state=clean_state(path, content[STATES[taken]]),
         weights=taken,
-        others=tuple(kind for kind in held if kind != taken),
+        others=tuple(kind for kind in sets if kind != taken),
         options=recorded_options(content.get("args")),
         epoch=epoch if isinstance(epoch, int) else None,
     )
 
 
 def load_safely(path: Path) -> Any:
-    """Load tensors and plain values; anything else in the file is refused, not executed."""
+    """Load tensors and plain values; refuse anything else without executing it."""
     if not path.is_file():
         raise ReleasedError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}")
     if path.suffix == ".safetensors":
@@ -85,26 +85,26 @@ def load_safely(path: Path) -> Any:
         # timm's training script keeps its parsed arguments, which are plain values.
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a broken file makes the reader stumble over
-        if asked := re.search(r"GLOBAL (\S+)", str(error)):
-            reason = f"asks to load {asked[1]}, which is neither a tensor nor a plain value"
+    except Exception as error:  # a broken file can raise anything
+        if wanted := re.search(r"GLOBAL (\S+)", str(error)):
+            reason = f"asks to load {wanted[1]}, neither a tensor nor a plain value"
         elif isinstance(error, pickle.UnpicklingError):
-            reason = "is no file of torch.save, or holds more than tensors and plain values"
+            reason = "not a file of torch.save, or not of tensors and plain values alone"
         else:
-            reason = f"is no whole file of torch.save ({type(error).__name__})"
+            reason = f"not a complete file of torch.save ({type(error).__name__})"
         raise ReleasedError(
-            f"{path}: {reason}; refused, nothing in it was executed. It has "
-            f"{path.stat().st_size:,} bytes: compare with its source and get it again"
+            f"{path}: {reason}; refused, nothing in it was executed. Compare its "
+            f"{path.stat().st_size:,} bytes with the source, and download it again"
         ) from None
 
 
 def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
-    """Return the tensors as float32 without the prefix of parallel training, if they are PosMLP."""
+    """The tensors of a PosMLP as float32, without the name prefix of parallel training."""
     names = [str(name).removeprefix("module.") for name in state]
     if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in names):
         raise ReleasedError(f"{path}: {other_kind(state, names)}")
     if strange := [str(name) for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ReleasedError(f"{path}: no tensor: {', '.join(strange[:3])}")
+        raise ReleasedError(f"{path}: not tensors: {', '.join(strange[:3])}")
     return {
         name: value.float() if value.is_floating_point() else value
         for name, value in zip(names, state.values(), strict=True)
@@ -112,7 +112,7 @@ def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
 
 
 def other_kind(state: Mapping, names: list[str]) -> str:
-    """Say what a file that is not the released PosMLP is, and what reads it."""
+    """What a file holds instead of the released PosMLP, and the command that reads it."""
     inner = state.get("model")
     all_names = [*names, *(map(str, inner) if isinstance(inner, dict) else ())]
     if any(name.startswith(("stages.", "blocks.")) for name in all_names):
@@ -124,7 +124,7 @@ def other_kind(state: Mapping, names: list[str]) -> str:
 
 
 def recorded_options(args: Any) -> dict[str, Any]:
-    """Return `model_hyper` of the arguments that the training script kept, if it did."""
+    """`model_hyper` of the arguments that the training script recorded, if it did."""
     values = vars(args) if isinstance(args, argparse.Namespace) else args
     options = values.get("model_hyper") if isinstance(values, dict) else None
     options = options if isinstance(options, dict) else {}
@@ -142,10 +142,10 @@ def export_run(source: Path, target: Path) -> dict[str, Any]:
         source: the folder of a finished run, or a file in it.
 
     Returns:
-        What was written, with state_dict, and state_dict_ema where the run averaged its weights.
+        What was written, with state_dict, and state_dict_ema if the run averaged its weights.
 
     Raises:
-        ReleasedError: there is no finished run, or the released code cannot do what it does.
+        ReleasedError: the run is not finished, or the released code cannot build its network.
     """
     folder = source if source.is_dir() else source.parent
     for name in ("config.yaml", "metrics.json", WEIGHT_FILES["raw"]):
@@ -167,7 +167,7 @@ def export_run(source: Path, target: Path) -> dict[str, Any]:
 
 
 def released_options(model: PosMlp, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the keyword arguments with which the released PosMLP builds an exported network."""
+    """Keyword arguments with which the released PosMLP builds an exported network."""
     mixer, shape = gating_units(model)[0, 0].proj, architecture(state, {})
     gate = shape["gate"]
     options = {

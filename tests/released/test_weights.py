@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from posmlp.released import export_network
-from posmlp.released.checkpoint import ReleasedError, export_run, read_checkpoint
-from posmlp.released.network import architecture, released_network
+from posmlp.released.architecture import architecture, released_network
+from posmlp.released.weights import ReleasedError, export_run, read_checkpoint
 from posmlp.study import RunConfig
 
 
@@ -40,7 +40,7 @@ def test_averaged_weights_come_first_and_raw_ones_on_request(write_checkpoint, t
 def test_without_averaged_weights_the_raw_ones_are_taken(write_checkpoint):
     path = write_checkpoint(state_dict_ema=None)
     assert read_checkpoint(path).weights == "raw"
-    with pytest.raises(ReleasedError, match="no state_dict_ema; it holds raw weights only"):
+    with pytest.raises(ReleasedError, match="no state_dict_ema; it has raw weights only"):
         read_checkpoint(path, "ema")
 
 
@@ -51,7 +51,7 @@ def test_a_bare_state_dict_is_read(tmp_path, tiny_state, zipped):
     found = read_checkpoint(path)
     assert found.weights == ""
     assert found.state.keys() == tiny_state.keys()
-    with pytest.raises(ReleasedError, match="does not say whether they are averaged"):
+    with pytest.raises(ReleasedError, match="a bare set of weights, averaged or not"):
         read_checkpoint(path, "ema")
 
 
@@ -91,14 +91,16 @@ def test_a_truncated_file_is_refused(write_checkpoint, share):
     path = write_checkpoint()
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ReleasedError, match=r"no whole file of torch.save.*get it again"):
+    with pytest.raises(
+        ReleasedError, match=r"not a complete file of torch.save.*download it again"
+    ):
         read_checkpoint(path)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     text = tmp_path / "text.pth"
     text.write_text("82.1 % top-1, trust me\n")
-    with pytest.raises(ReleasedError, match="is no file of torch"):
+    with pytest.raises(ReleasedError, match="not a file of torch"):
         read_checkpoint(text)
     with pytest.raises(ReleasedError, match="no such file"):
         read_checkpoint(tmp_path / "absent.pth")
@@ -117,14 +119,14 @@ def test_other_networks_are_told_which_command_fits(tmp_path):
     ours = {"stages.0.blocks.0.norm.weight": torch.zeros(1)}
     for content in (ours, {"epoch": 1, "config": {}, "model": ours}):
         torch.save(content, path)
-        with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
+        with pytest.raises(ReleasedError, match=r"posmlp released export RUN OUT.pth"):
             read_checkpoint(path)
 
 
 def test_our_own_weight_files_are_told_which_command_fits(tmp_path):
     path = tmp_path / "model.safetensors"
     save_file({"head.fc.bias": torch.zeros(1)}, path)
-    with pytest.raises(ReleasedError, match=r"python -m posmlp.released export RUN OUT.pth"):
+    with pytest.raises(ReleasedError, match=r"posmlp released export RUN OUT.pth"):
         read_checkpoint(path)
 
 
@@ -140,8 +142,8 @@ def test_missing_surplus_and_misshaped_tensors_are_named_and_counted(tiny_state)
     text = str(error.value)
     assert "5 missing: levels.2.encoder.0.norm.bias, " in text
     assert "and 2 more" in text
-    assert "1 surplus: absolute_pos_embed" in text
-    assert "1 of another shape: head.bias [7] instead of [3]" in text
+    assert "1 unknown: absolute_pos_embed" in text
+    assert "1 of a wrong shape: head.bias [7] instead of [3]" in text
     assert "1 with NaN or infinity: norm.weight" in text
 
 

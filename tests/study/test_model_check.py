@@ -46,7 +46,7 @@ def test_a_group_count_that_does_not_divide_the_channels(folder):
 def test_a_switch_that_means_nothing_names_its_key(folder):
     folder.values["model"]["psd"] = False
     found = problem(folder.load())
-    assert "row 2 (sgu): model.psd: psd has no meaning for gate='sgu'" in found
+    assert "row 2 (sgu): model.psd: psd has no effect with gate='sgu'" in found
 
 
 @pytest.mark.parametrize(

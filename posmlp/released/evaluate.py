@@ -15,10 +15,10 @@ from posmlp.data.image_folder import LabelledFiles, labelled_files
 from posmlp.data.images import DataError
 from posmlp.models import PosMlp
 from posmlp.published import Published, read_published
-from posmlp.released.weights import Checkpoint, Weights, read_checkpoint
+from posmlp.released.architecture import architecture, released_network
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network
-from posmlp.released.architecture import architecture, released_network
+from posmlp.released.weights import Checkpoint, Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World
 from posmlp.training.evaluation import evaluate

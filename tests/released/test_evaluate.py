@@ -10,6 +10,7 @@ from posmlp.cli import main
 from posmlp.data.images import DataError
 from posmlp.published import Published
 from posmlp.released import ReleasedError, export_network
+from posmlp.released.architecture import architecture, released_network
 from posmlp.released.evaluate import (
     Accuracy,
     batches,
@@ -20,7 +21,6 @@ from posmlp.released.evaluate import (
     published_model,
     validation_images,
 )
-from posmlp.released.architecture import architecture, released_network
 from posmlp.training.distributed import World
 from posmlp.training.training_error import TrainingError
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 from timm.data import create_transform
-from timm.data.loader import PrefetchLoader, adapt_to_chs, fast_collate
+from timm.data.loader import PrefetchLoader, fast_collate
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -168,7 +168,9 @@ class FileBatches:
             persistent_workers=True,
             worker_init_fn=ignore_signals,
         )
-        mean, std = (adapt_to_chs(cfg[key], in_chans) for key in ("mean", "std"))
+        mean, std = cfg["mean"], cfg["std"]
+        if in_chans == 1:
+            mean, std = ((sum(values) / len(values),) for values in (mean, std))
         self.pixel_mean, self.pixel_std = ([255 * x for x in values] for values in (mean, std))
         self.loader = PrefetchLoader(loader, mean, std, channels=in_chans, device=device)
         self.close = weakref.finalize(self, end_readers, loader)

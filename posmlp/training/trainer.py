@@ -130,7 +130,7 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
     recipe, device = config.recipe, world.device
     use_deterministic_algorithms(recipe.deterministic)
     seed_globals(derive_seed(config.seed, "init"))
-    model = timm.create_model(**config.model_arguments()).to(device)
+    model = make_model(config).to(device)
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
     if recipe.dist_bn == "sync":
@@ -162,6 +162,17 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
     )
     trainer.append_positions()
     return trainer
+
+
+def make_model(config: RunConfig) -> nn.Module:
+    """Build the network; TrainingError where its arguments do not work."""
+    try:
+        return timm.create_model(**config.model_arguments())
+    except Exception as error:  # networks refuse arguments by assertions and lookups as well
+        raise TrainingError(
+            f"model: {config.model['name']} cannot be built with {config.model_arguments()} "
+            f"({type(error).__name__}: {error}); correct the study file or its sheet"
+        ) from error
 
 
 def use_deterministic_algorithms(on: bool) -> None:

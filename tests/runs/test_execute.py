@@ -74,7 +74,7 @@ def test_centres_and_spreads_are_kept_from_the_start_to_the_last_epoch(make_conf
             assert not np.array_equal(values[0], values[1])
 
 
-@pytest.mark.parametrize("steps", [0, 1, 5, 8, 9, 12])
+@pytest.mark.parametrize("steps", [0, 5, 8])
 def test_an_interrupted_run_equals_an_uninterrupted_one(
     make_config, run, stop_after, tmp_path, capsys, steps
 ):
@@ -156,9 +156,9 @@ def test_a_folder_that_cannot_be_written_is_named(make_config, run):
         run(make_config(), Path("/sys/posmlp"))
 
 
-@pytest.mark.parametrize("limit", [100, 600, 30_000])
+@pytest.mark.parametrize("limit", [100, 30_000])
 def test_a_full_disk_leaves_valid_files_and_the_run_goes_on(make_config, run, tmp_path, limit):
-    """A size limit fails the same writes as a full disk; the three fail at different files."""
+    """A size limit fails the same writes as a full disk; the two fail at different files."""
     config = make_config(recipe=ALL_DRAWS)
     run(config, tmp_path / "whole")
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -204,9 +204,17 @@ def wait_for_step(process, folder):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
-def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, name):
-    process = start_process()
+def ignore_interrupts():
+    """As a script's shell does for what it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("SIGTERM", None), ("SIGUSR1", None), ("SIGINT", None), ("SIGINT", ignore_interrupts)],
+)
+def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, name, before):
+    process = start_process(preexec_fn=before)
     folder = tmp_path / "results/runs/long/sgu/seed0"
     wait_for_step(process, folder)
     process.send_signal(getattr(signal, name))
@@ -234,7 +242,7 @@ def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
     assert "resuming at epoch" in line
 
 
-@pytest.mark.parametrize("step", [0, 4, 8, 12])
+@pytest.mark.parametrize("step", [1, 5])
 def test_a_trainer_whose_folder_was_taken_over_writes_nothing_more(
     make_config, run, stop_after, tmp_path, monkeypatch, step
 ):

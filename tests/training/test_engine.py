@@ -291,3 +291,10 @@ def test_without_validation_its_columns_are_empty(make_config, new_trainer):
     row = train(trainer, log=lambda row: None, save=lambda state: None)
     assert trainer.splits.validation is None
     assert {row[name] for name in row if "val_" in name} == {None}
+
+
+def test_a_network_that_cannot_be_built_is_an_error_in_words(make_config, new_trainer):
+    with pytest.raises(
+        TrainingError, match=r"gmlp_posgu_xs1_8 cannot be built .*unheard"
+    ):
+        new_trainer(make_config(model=dict(unheard_of=1)))

@@ -29,7 +29,6 @@ rule all:
             rules.project_figures.output,
             rules.figures.output,
             rules.network_figures.output,
-            rules.run_figures.output,
         ],
         comparison=rules.comparison.output,
         checked=rules.checks.output,

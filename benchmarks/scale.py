@@ -131,14 +131,17 @@ def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.figures.curves import DRAWN_COLUMNS
     from posmlp.analysis.figures.draw import draw_figures
+    from posmlp.analysis.granularity import COLUMNS
     from posmlp.analysis.statistics import summarise
 
     inputs = {
         "summary": summarise(read_frame(here / "runs.csv"), study.reference),
         "curves": read_frame(here / "curves.csv", DRAWN_COLUMNS),
+        "granularities": pd.DataFrame(columns=COLUMNS),
+        "margin": None,
         "overlay": {},
     }
-    draw_figures("runs", inputs, here / "figures")
+    draw_figures("study", inputs, here / "figures")
 
 
 FIRST, OTHERS = collect, (figures, checks, tables)

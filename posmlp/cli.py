@@ -115,7 +115,7 @@ def docs(arguments: Namespace) -> None:
 
 
 def check_results(arguments: Namespace) -> int:
-    from posmlp.recheck.check import check_results
+    from posmlp.recheck import check_results
 
     folders = arguments.results, arguments.data_root
     found = check_results(arguments.studies, *folders, arguments.sample, arguments.seed)

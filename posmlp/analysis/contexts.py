@@ -1,8 +1,8 @@
 """How much the contexts of a layer's groups differ in width, from granularity.csv.
 
-A layer with groups that see alike has a ratio of widest to narrowest context of 1; the paper claims
-"multi-granular contexts", which is a larger one. The start is there to compare with: groups begin
-as random draws, and differ a little already.
+The ratio of a layer's widest to its narrowest context is 1 where all groups see alike; the paper's
+"multi-granular contexts" are a larger one. Groups start as random draws and differ a little, so
+untrained networks are there to compare with.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def contexts(granularities: pd.DataFrame) -> pd.DataFrame:
 
 
 def contexts_table(granularities: pd.DataFrame) -> Table:
-    """Return the summary as a table."""
+    """The summary as a table."""
     columns = (
         Column("Variant", lambda row: row["variant"], align="left"),
         Column("n", lambda row: f"{row['n']}"),
@@ -63,7 +63,7 @@ def contexts_table(granularities: pd.DataFrame) -> Table:
         Column(
             "At the start",
             lambda row: plus_minus(row["initial_ratio"], row["initial_ratio_std"]),
-            "At the start: the same of networks that have not been trained",
+            "At the start: the same ratio in untrained networks",
         ),
     )
     return Table("Contexts of groups", contexts(granularities), columns)

@@ -1,4 +1,4 @@
-"""Granularity: how wide the context is that each channel group takes in, in tokens.
+"""Granularity: the width, in tokens, of the context of each channel group.
 
 The paper claims multi-granular contexts for groups with a map each. Measured here: of the central
 query's row of weights (|weights| normalised over keys; rows of a softmax are so already), the
@@ -6,21 +6,21 @@ standard deviation of the attended key's position per axis,
 
     sqrt( mean over axes of sum_k w_k (x_k - mean)^2 ),   mean = sum_k w_k x_k.
 
-It is about the mean of the attended keys and not about the query, so that a map that looks far
-away but at one token only has granularity 0. A Gaussian of unit width has 1.
+Deviations are from the mean of the attended keys, not from the query: a map that looks far away but
+at a single token has granularity 0. A Gaussian of unit width has 1.
 """
 
 import numpy as np
 import pandas as pd
 
-from posmlp.analysis.networks import LearnedRun, window_map
+from posmlp.analysis.learned import LearnedRun, window_map
 
 DECIMALS = 9  # further ones depend on the processor
 COLUMNS = ["variant", "seed", "layer", "group", "granularity", "initial", "uniform"]
 
 
 def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
-    """Return the granularity of each group's map at its central query, (S,) in tokens."""
+    """Measure each group's map at its central query, (S,) in tokens."""
     h, w = map_ShwHW.shape[1:3]
     weights_SHW = np.abs(map_ShwHW[:, h // 2, w // 2].astype(np.float64))
     totals_S11 = weights_SHW.sum(axis=(1, 2), keepdims=True)
@@ -28,21 +28,21 @@ def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
     variances = []
     for axis, length in ((1, h), (2, w)):
         marginal_SL = weights_SHW.sum(axis=3 - axis)
-        places_L = np.arange(length)
-        means_S1 = (marginal_SL @ places_L)[:, None]
-        variances.append((marginal_SL * (places_L - means_S1) ** 2).sum(axis=1))
+        positions_L = np.arange(length)
+        means_S1 = (marginal_SL @ positions_L)[:, None]
+        variances.append((marginal_SL * (positions_L - means_S1) ** 2).sum(axis=1))
     return np.sqrt(np.mean(variances, axis=0))
 
 
 def granularities(run: LearnedRun) -> pd.DataFrame:
-    """Return COLUMNS of a run, one row a layer and group, both counted from 1.
+    """Measure a run: COLUMNS, one row a layer and group, both counted from 1.
 
-    `initial` is the group's at the start of such a network; `uniform` that of equal weights on all
-    keys.
+    `initial` is the group's in a network that has not been trained; `uniform` that of equal
+    weights on all keys.
     """
     rows = []
     for number, (name, layer) in enumerate(run.layers.items(), start=1):
-        learned_S = granularity(window_map(layer))
+        learned_S = granularity(run.maps[name])
         columns = {
             "variant": run.variant,
             "seed": run.seed,

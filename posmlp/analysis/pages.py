@@ -10,7 +10,7 @@ import pandas as pd
 
 from posmlp.study import Study
 
-SCREEN_SCALE = 0.55  # of a printed figure's 300 pixels an inch
+SCREEN_SCALE = 0.8  # of a printed figure's 200 pixels an inch
 MOST_LOG_LINES = 400  # of a run; the middle of a longer log is left out
 CODE = ("code_version", "git_commit", "git_dirty")
 DATA = ("data_digest", "num_train", "num_test")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from posmlp.analysis.collect import CURVE_COLUMNS
-from posmlp.analysis.networks import LearnedRun
+from posmlp.analysis.learned import LearnedRun
 from posmlp.analysis.statistics import summarise
 from posmlp.layers import TokenMixing
 from posmlp.study import RunConfig, Study, load_study
@@ -138,7 +138,9 @@ def large_summary() -> pd.DataFrame:
     return ablation((1, 2, 4, 8, 16, 32, 64), ("softmax", "psd", "bias", "norm", "drop"))
 
 
-def learned_run(layers: list[dict], num_epochs: int = 0) -> LearnedRun:
+def learned_run(
+    layers: list[dict], num_epochs: int = 0, folder: Path = Path("no folder")
+) -> LearnedRun:
     """Return a made-up run of layers with these arguments, and a trajectory of so many epochs."""
     generator = torch.Generator().manual_seed(0)
     learned, initial, trajectory = {}, {}, {}
@@ -152,7 +154,7 @@ def learned_run(layers: list[dict], num_epochs: int = 0) -> LearnedRun:
         for part in ("center", "spread") if written else ():
             ends = [getattr(found.position, part).numpy() for found in (start, layer)]
             trajectory[f"{name}.position.{part}"] = np.linspace(*ends, num_epochs + 1)
-    return LearnedRun("gqpe_s4", 1, learned, initial, trajectory)
+    return LearnedRun("gqpe_s4", 1, folder, learned, initial, trajectory)
 
 
 @pytest.fixture(scope="session", name="learned_run")

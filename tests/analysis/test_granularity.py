@@ -1,9 +1,6 @@
 import numpy as np
-import pandas as pd
 import pytest
 
-from posmlp.analysis.figures.granularity import MOST_PANELS
-from posmlp.analysis.figures.granularity import granularity as draw_granularity
 from posmlp.analysis.granularity import COLUMNS, granularities, granularity
 from posmlp.layers import TokenMixing
 
@@ -52,36 +49,3 @@ def test_rows_are_layers_and_groups(learned_run):
     assert frame["initial"].tolist()[:2] == pytest.approx([1, 1], abs=0.1)
     assert frame["initial"][0] != frame["initial"][1]
     assert granularities(learned_run([])).columns.tolist() == COLUMNS
-
-
-def made_up(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        (variant, seed, layer, group, layer + group / 10 + seed, group / 2, 4.0)
-        for seed in (0, 1)
-        for variant in summary["variant"]
-        for layer in (1, 2)
-        for group in (1, 2, 3)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def test_figure_has_a_dot_a_group_and_the_start(digits_summary):
-    figure = draw_granularity(made_up(digits_summary), digits_summary)
-    plain = digits_summary[digits_summary["other_settings"] == ""]
-    titles = [axes.get_title() for axes in figure.axes if axes.axison]
-    assert titles == plain["variant"].tolist()
-    (dots,) = figure.axes[0].lines
-    assert dots.get_ydata().tolist() == [1.1, 1.2, 1.3, 2.1, 2.2, 2.3]
-    assert dots.get_xdata().round().tolist() == [1, 1, 1, 2, 2, 2]
-    levels = [patch.get_data().values.tolist() for patch in figure.axes[0].patches]
-    assert levels == [[4.0, 4.0], [1.0, 1.0]]
-    assert "standard deviation per axis" in " ".join(figure.get_supxlabel().split())
-
-
-def test_figure_counts_what_it_leaves_out(digits_summary):
-    one = digits_summary[:1]
-    many = pd.concat([one.assign(variant=f"v{i}") for i in range(MOST_PANELS + 3)])
-    figure = draw_granularity(made_up(many), many)
-    assert "Not shown: 3 more" in " ".join(figure.get_supxlabel().split())
-    empty = draw_granularity(made_up(one)[:0], one)
-    assert "layers that mix tokens" in empty.texts[0].get_text()

@@ -89,13 +89,15 @@ rule figures:
     input:
         runs=rules.collect.output.runs,
         curves=rules.collect.output.curves,
+        granularity=f"{HERE}/granularity.csv",
     output:
-        figure_files("runs", f"{HERE}/figures"),
+        figure_files("study", f"{HERE}/figures"),
     log:
         f"{LOGS}/figures.log",
     localrule: True
     params:
         reference=STUDY.reference,
+        margin=STUDY.margin,
         # to compare with, where the data are the same
         overlay=RELEASED_LOGS if STUDY.data_sets == ["imagenet"] else None,
         code=analysis_code_digest(),
@@ -105,14 +107,12 @@ rule figures:
         "../scripts/figures.py"
 
 
-# What the networks have learned: figures of every variant's first seed, numbers of all.
+# What the networks have learned: numbers of all runs, figures of every variant's first seed.
 rule network_figures:
     input:
-        runs=rules.collect.output.runs,
         here=rules.collect.output.here,
     output:
-        figure_files("networks", f"{HERE}/figures"),
-        **figure_folders("networks", f"{HERE}/figures"),
+        **figure_folders(f"{HERE}/figures"),
         granularity=f"{HERE}/granularity.csv",
     log:
         f"{LOGS}/network_figures.log",
@@ -126,23 +126,3 @@ rule network_figures:
         "Drawing what the gating units have learned"
     script:
         "../scripts/network_figures.py"
-
-
-# The same figures of every other seed, in their run folders, from where MLflow shows them.
-rule run_figures:
-    input:
-        here=rules.collect.output.here,
-    output:
-        touch(f"{MARKS}.figures"),
-    log:
-        f"{LOGS}/run_figures.log",
-    priority: 1
-    localrule: True
-    params:
-        study=SETTINGS.study,
-        results=RESULTS,
-        code=analysis_code_digest(),
-    message:
-        "Drawing the figures of every run"
-    script:
-        "../scripts/run_figures.py"

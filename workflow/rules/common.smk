@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from posmlp.analysis.figures.registry import figures_from
+from posmlp.analysis.figures.catalogue import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
 from posmlp.config import read_settings
 from posmlp.study import check_models, load_study
@@ -47,16 +47,16 @@ def in_report(path, entry, **where):
 
 
 def figure_files(source, folder):
-    """The three files of each figure that comes from a source."""
+    """Both files of each figure of a study or of the project."""
     files = []
     for entry in figures_from(source):
         path = f"{folder}/{entry.name}"
-        files += [f"{path}.pdf", f"{path}.svg"]  # too small on a screen for the report
+        files.append(f"{path}.pdf")  # too small on a screen for the report
         files.append(in_report(f"{path}.png", entry, labels={"figure": entry.title}))
     return files
 
 
-def figure_folders(source, folder):
+def figure_folders(folder):
     """The folders of the figures that every variant has, by name."""
     return {
         entry.name: in_report(
@@ -65,14 +65,14 @@ def figure_folders(source, folder):
             patterns=["{variant}.png"],
             labels={"figure": entry.title, "variant": "{variant}"},
         )
-        for entry in figures_from(source, each_variant=True)
+        for entry in figures_from("network")
     }
 
 
-def pictures(*sources):
-    """The PNG of each figure that comes from these sources, and the text of its caption."""
-    entries = [entry for source in sources for entry in figures_from(source)]
-    folders = {"project": RESULTS} | dict.fromkeys(("runs", "networks"), HERE)
+def pictures():
+    """The PNG of each figure of the study and of the project, and the text of its caption."""
+    folders = {"study": HERE, "project": RESULTS}
+    entries = [entry for source in folders for entry in figures_from(source)]
     return {
         "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
         "captions": [f"workflow/report/{entry.name}.rst" for entry in entries],

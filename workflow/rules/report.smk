@@ -6,7 +6,7 @@ report: "../report/workflow.rst"
 
 rule pages:
     input:
-        **pictures("runs", "networks", "project"),
+        **pictures(),
         here=rules.collect.output.here,  # pages show the runs' logs
         runs=rules.collect.output.runs,
         table=rules.tables.output.md,

@@ -1,4 +1,4 @@
-"""Draw the figures of a study's collected runs."""
+"""Draw the figures of a study from its collected runs."""
 
 from pathlib import Path
 
@@ -13,7 +13,9 @@ with job_log(snakemake.log[0]):
     logs = snakemake.params.overlay
     inputs = {
         "summary": summarise(read_frame(snakemake.input.runs), snakemake.params.reference),
+        "margin": snakemake.params.margin,
         "curves": read_frame(snakemake.input.curves, DRAWN_COLUMNS),
+        "granularities": read_frame(snakemake.input.granularity),
         "overlay": read_released_logs(logs) if logs else {},
     }
-    draw_figures("runs", inputs, Path(snakemake.output[0]).parent)
+    draw_figures("study", inputs, Path(snakemake.output[0]).parent)

@@ -1,17 +1,22 @@
-"""Draw what the networks have learned: every variant's first seed; numbers of all runs."""
+"""Measure what the networks of all runs have learned; draw that of every variant's first seed."""
 
 from pathlib import Path
 
-from posmlp.analysis.collect import read_frame, write_frame
-from posmlp.analysis.figures.draw import draw_networks
-from posmlp.analysis.statistics import summarise
+import pandas as pd
+
+from posmlp.analysis.collect import write_frame
+from posmlp.analysis.figures.draw import draw_network
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    study, results = load_study(snakemake.params.study), snakemake.params.results
-    summary = summarise(read_frame(snakemake.input.runs), study.reference)
-    first = [run.folder(results) for run in study.configs.values()]
-    others = [run.folder(results) for run in study.other_seeds()]
-    granularities = draw_networks(first, summary, Path(snakemake.output[0]).parent, others)
-    write_frame(granularities, snakemake.output.granularity)
+    from posmlp.analysis.granularity import granularities
+    from posmlp.analysis.learned import load_learned
+
+    study, frames = load_study(snakemake.params.study), []
+    for config in study.runs():
+        run = load_learned(config.folder(snakemake.params.results))
+        frames.append(granularities(run))
+        if run.seed == study.seeds[0]:
+            draw_network(run, Path(snakemake.output.granularity).parent / "figures")
+    write_frame(pd.concat(frames, ignore_index=True), snakemake.output.granularity)

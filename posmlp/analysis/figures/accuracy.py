@@ -1,105 +1,112 @@
-"""Accuracy against parameters: of the whole network, and of its token-mixing layers."""
+"""Accuracy against parameters."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from posmlp.analysis.figures.labels import place_labels
+from posmlp.analysis.figures.labels import name_marks
 from posmlp.analysis.figures.marks import (
     add_caption,
     bar_caption,
     bar_range,
-    draw_variants,
     legend_handles,
-    mark_size,
-    nothing_to_show,
+    num_groups,
     on_same_data,
     short_names,
-    side_by_side,
 )
 from posmlp.analysis.figures.scales import format_accuracy_axis, format_count_axis
-from posmlp.analysis.figures.style import (
-    GROWTH_ORDER,
-    ONE_COLUMN,
-    TWO_COLUMNS,
-    figure_style,
-    gate_look,
-)
+from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
 
-MOST_LABELS = 16  # that one column has room for
+MOST_IN_ONE_COLUMN = 12  # variants
+LONGEST_NAME = 20
 FRONT_COLOUR = "#aaaaaa"
+FAR = 3  # times the middle half's spread below it: an outlier
 
 
 @figure_style()
 def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
-    """Draw top-1 with its t interval against all parameters, and the Pareto front of the means."""
-    summary, left_out = on_same_data(summary)
-    figure, axes = labelled_axes(summary)
-    x = summary["params"]
-    draw_front(axes, summary)
-    finish(axes, x, summary, "parameters of the network")
-    front = " Grey: Pareto front, the best mean with at most so many parameters."
-    caption = f"{bar_caption(summary)} Larger marks: more groups (s).{front}{left_out}"
-    add_caption(figure, caption, figure.get_size_inches()[0])
-    label_variants(axes, x, summary)
-    return figure
+    """Draw top-1 with its interval against parameters, and the Pareto front of the means.
 
-
-@figure_style()
-def accuracy_vs_mixing(summary: pd.DataFrame) -> Figure:
-    """Draw top-1 with its t interval against the parameters that mix tokens, on a log axis.
-
-    A bracket spans the units whose map grows alike with the number of tokens N. Variants of equal
-    size stand side by side; networks of other origin, which have none of these layers, are absent.
+    Outliers that would squeeze the axis are named in the caption instead. Of many variants the
+    reference and those on the front are named first, the others as room allows.
     """
     summary, left_out = on_same_data(summary)
-    summary = summary[summary["token_mixing_params"] > 0]
-    if summary.empty:
-        return nothing_to_show("No variant here has layers that mix tokens.")
-    figure, axes = labelled_axes(summary)
-    x = side_by_side(summary["token_mixing_params"])
-    finish(axes, x, summary, "parameters of all token-mixing layers", log=True)
-    draw_growth(axes, x, summary)
-    growth = " Brackets: growth of a map with N tokens, bias (N) aside."
-    caption = f"{bar_caption(summary)} Larger marks: more groups (s).{growth}{left_out}"
-    add_caption(figure, caption, figure.get_size_inches()[0])
-    label_variants(axes, x, summary)
+    summary = summary[summary["mean"].notna()]
+    far = is_far_below(summary["mean"]) & (summary["variant"] != summary["reference"])
+    below = [f"{row['variant']} ({row['mean']:.1f}%)" for _, row in summary[far].iterrows()]
+    summary = summary[~far]
+    wide = len(summary) > MOST_IN_ONE_COLUMN
+    size = (TWO_COLUMNS, 4.2) if wide else (ONE_COLUMN, 3.6)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    handles = legend_handles(summary)
+    figure.legend(handles=handles, loc="outside upper center", ncols=8 if wide else 3)
+    front = draw_front(axes, summary)
+    draw_variants(axes, summary)
+    format_count_axis(axes, summary["params"])
+    format_accuracy_axis(axes, *bar_range(summary), "top-1 accuracy (%)")
+    axes.set_xlabel("parameters of the network")
+    caption = [
+        f"{bar_caption(summary)} Larger marks: more groups (s). Grey: Pareto front of the means.",
+        " Names where there is room.",
+        f" Below the axis: {shortlist(below)}." if below else "",
+    ]
+    add_caption(figure, "".join(caption) + left_out)
+    name_variants(axes, summary, front)
     return figure
 
 
-def labelled_axes(summary: pd.DataFrame) -> tuple[Figure, Axes]:
-    """Return a figure of one column, or of two where the labels need them, and its axes."""
-    wide = len(summary) > MOST_LABELS
-    size = (TWO_COLUMNS, 4.4) if wide else (ONE_COLUMN, 3.4)
-    figure = Figure(figsize=size, layout="constrained")
-    columns = 8 if wide else 3
-    handles = legend_handles(summary)
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.2)
-    return figure, figure.add_subplot()
+def is_far_below(means: pd.Series) -> pd.Series:
+    """Which means lie FAR interquartile ranges below the lower quartile."""
+    low, high = means.quantile([0.25, 0.75])
+    return means < low - FAR * (high - low)
 
 
-def finish(
-    axes: Axes, x: pd.Series, summary: pd.DataFrame, label: str, *, log: bool = False
-) -> None:
-    """Draw the marks and set both axes up."""
-    draw_variants(axes, x, summary)
-    format_count_axis(axes, x, log=log)
-    format_accuracy_axis(axes, *bar_range(summary), "top-1 accuracy (%)")
-    axes.set_xlabel(label)
+def shortlist(entries: list[str]) -> str:
+    """The first three of a list, and how many more there are."""
+    more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
+    return ", ".join(entries[:3]) + more
 
 
-def draw_front(axes: Axes, summary: pd.DataFrame) -> None:
+def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
+    """Draw a mark with error bar per variant, hollow where other settings differ."""
+    for _, row in summary.iterrows():
+        look = gate_look(row["gate"])
+        axes.errorbar(
+            row["params"],
+            row["mean"],
+            yerr=row["half_width"],
+            label=row["variant"],
+            fmt=look.mark,
+            markersize=mark_size(row["groups"]) * look.scale,
+            color=look.colour,
+            ecolor=(look.colour, 0.6),
+            markerfacecolor="white" if row["other_settings"] else look.colour,
+            markeredgewidth=0.8,
+            elinewidth=0.6,
+        )
+    axes.margins(x=0.07)
+
+
+def mark_size(groups: str) -> float:
+    """Diameter in points of a mark for so many groups."""
+    return 3.5 + 0.7 * np.log2(num_groups(groups))
+
+
+def draw_front(axes: Axes, summary: pd.DataFrame) -> Line2D:
     """Draw the Pareto front as steps through the variants on it."""
     front = summary[on_front(summary["params"], summary["mean"])].sort_values("params")
-    x = [*front["params"], summary["params"].max()]
-    y = [*front["mean"], front["mean"].max()]
-    axes.plot(x, y, drawstyle="steps-post", color=FRONT_COLOUR, label="_front", zorder=0.5)
+    x = np.repeat([*front["params"], summary["params"].max()], 2)[1:]
+    y = np.repeat([*front["mean"], front["mean"].max()], 2)[:-1]
+    (line,) = axes.plot(x, y, color=FRONT_COLOUR, label="_front", zorder=0.5)
+    return line
 
 
 def on_front(params: pd.Series, accuracies: pd.Series) -> pd.Series:
-    """Tell which variants no other beats: none is as accurate with fewer parameters, nor better
-    with as many."""
+    """Which variants no other beats: none is as accurate with fewer parameters, nor better with
+    as many."""
     better = pd.DataFrame(
         {
             i: ((params <= params[i]) & (accuracies > accuracies[i]))
@@ -110,29 +117,16 @@ def on_front(params: pd.Series, accuracies: pd.Series) -> pd.Series:
     return ~better.any()
 
 
-def draw_growth(axes: Axes, x: pd.Series, summary: pd.DataFrame) -> None:
-    """Bracket the variants of each growth with N, one row a growth, above the marks."""
-    growths = summary["gate"].map(lambda gate: gate_look(gate).growth)
-    rows = [growth for growth in GROWTH_ORDER if growth in set(growths)]
-    for level, growth in enumerate(rows):
-        inside = x[growths == growth]
-        low, high = inside.min() / 1.08, inside.max() * 1.08
-        y = 1.03 + 0.055 * level
-        place = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-        axes.plot([low, high], [y, y], color="#555555", marker="|", markersize=4, **place)
-        middle = np.sqrt(low * high)
-        text = axes.text(middle, y + 0.008, f"O({growth})", ha="center", va="bottom", **place)
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.3})
-
-
-def label_variants(axes: Axes, x: pd.Series, summary: pd.DataFrame) -> None:
-    """Write the variants' names; call it last."""
-    means_L1 = summary["mean"].to_numpy()[:, None]
-    place_labels(
-        axes,
-        np.column_stack([x, means_L1]),
-        short_names(summary),
-        [gate_look(gate).colour for gate in summary["gate"]],
-        [mark_size(groups) for groups in summary["groups"]],
-        means_L1 + summary["half_width"].to_numpy()[:, None] * [-1, 1],
-    )
+def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:
+    """Name the variants: the reference, then those on the front, then the others."""
+    is_reference = summary["variant"] == summary["reference"]
+    rank = 2 * ~is_reference - on_front(summary["params"], summary["mean"])
+    summary = summary.assign(rank=rank).sort_values("rank", kind="stable")
+    looks = summary["gate"].map(gate_look)
+    sizes = summary["groups"].map(mark_size) * looks.map(lambda look: look.scale)
+    points_L2 = summary[["params", "mean"]].to_numpy(float)
+    colours = [look.colour for look in looks]
+    names = short_names(summary, LONGEST_NAME)
+    means_L1, half_widths_L1 = summary[["mean"]].to_numpy(), summary[["half_width"]].to_numpy()
+    bars_L2 = means_L1 + half_widths_L1 * [-1, 1]
+    name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front], bars_L2)

@@ -1,4 +1,7 @@
-"""The training curves of a study: accuracy and loss by epoch, one column per gating unit."""
+"""Training curves: accuracy and loss by epoch, of a study or of one run.
+
+Epochs are counted from 1 in every figure: the first point is the state after one epoch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from posmlp.analysis.figures.marks import (
@@ -16,10 +20,11 @@ from posmlp.analysis.figures.marks import (
     gate_label,
     num_groups,
     on_same_data,
-    short_names,
+    shorten,
 )
 from posmlp.analysis.figures.scales import format_accuracy_axis, set_range
 from posmlp.analysis.figures.style import (
+    LINE,
     ONE_COLUMN,
     TWO_COLUMNS,
     figure_style,
@@ -29,12 +34,13 @@ from posmlp.analysis.figures.style import (
 )
 
 if TYPE_CHECKING:
-    from posmlp.analysis.networks import LearnedRun
+    from posmlp.analysis.learned import LearnedRun
 
 PANELS = ["test_top1", "train_loss"]
 DRAWN_COLUMNS = ["variant", "epoch", *PANELS]  # of curves.csv; large studies have millions of rows
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 REFERENCE_COLOUR = "#999999"
+MOST_NAMES, LONGEST_NAME = 24, 19  # of variants in the legend
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
 
@@ -43,49 +49,46 @@ SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
 def training_curves(
     curves: pd.DataFrame, summary: pd.DataFrame, overlay: Mapping[str, pd.DataFrame]
 ) -> Figure:
-    """Draw test accuracy and training loss by epoch for the variants of a summary.
+    """Draw test accuracy and training loss by epoch, a column of panels per gating unit.
 
     A variant is its mean over seeds with a band from the lowest to the highest seed.
 
     Args:
-        overlay: {name: log} of released trainings, drawn in black in the panel of gqpe.
+        overlay: {name: log} of released trainings, drawn in black in the panels of gqpe.
     """
     summary, left_out = on_same_data(summary)
     gates = in_gate_order(summary["gate"])
-    width = min(TWO_COLUMNS, max(ONE_COLUMN, 1.8 * len(gates)))
     overlay = overlay if "gqpe" in gates else {}
-    legend_height = 0.14 * (1 + summary["gate"].value_counts().max() + len(overlay))
-    figure = Figure(figsize=(width, 3.6 + legend_height), layout="constrained")
-    heights = (1.5, 1.5, legend_height)
-    axes_grid = figure.subplots(3, len(gates), sharey="row", squeeze=False, height_ratios=heights)
-    spans = seed_spans(curves[curves["variant"].isin(summary["variant"])])
     looks = line_looks(summary)
-    for gate, (*panels, legend) in zip(gates, axes_grid.T, strict=True):
-        rows = summary[summary["gate"] == gate]
-        for axes, figure_name in zip(panels, PANELS, strict=True):
-            draw_spans(axes, spans[figure_name], rows, looks)
+    handles = legend_lines(summary, looks, overlay)
+    width = TWO_COLUMNS if len(gates) > 2 else ONE_COLUMN
+    columns = 4 if width == TWO_COLUMNS else 2
+    height = 3.8 + LINE * 1.2 * -(-len(handles) // columns)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(2, len(gates), sharey="row", squeeze=False)
+    spans = seed_spans(curves[curves["variant"].isin(summary["variant"])])
+    for gate, panels in zip(gates, grid.T, strict=True):
+        for axes, metric in zip(panels, PANELS, strict=True):
+            draw_spans(axes, spans[metric], summary[summary["gate"] == gate], looks)
             if gate == "gqpe":
-                draw_overlay(axes, figure_name, overlay)
-        panels[0].set_title(gate_label(gate))
-        panels[-1].set_xlabel("epoch")
-        for axes in panels:
+                draw_overlay(axes, metric, overlay)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        legend.set_axis_off()
-        handles, labels = panels[0].get_legend_handles_labels()
-        labels[: len(rows)] = short_names(rows)
-        legend.legend(handles, labels, loc="upper center", borderaxespad=0)
-    accuracy, loss = axes_grid[:2, 0]
-    ranges = [late_range(spans[name], overlay, name) for name in PANELS]
-    format_accuracy_axis(accuracy, *ranges[0], "test top-1 (%)")
-    set_range(loss, *ranges[1])
-    loss.set_ylabel("training loss")
+        panels[0].set_title(gate_label(gate))
+        panels[1].set_xlabel("epoch")
+    ranges = [late_range(spans[metric], overlay, metric) for metric in PANELS]
+    format_accuracy_axis(grid[0, 0], *ranges[0], "test top-1 (%)")
+    set_range(grid[1, 0], *ranges[1])
+    grid[1, 0].set_ylabel("training loss")
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    num_unnamed = max(0, len(summary) - MOST_NAMES)
     caption = [
-        "Lines: mean over seeds. Bands: lowest to highest seed.",
+        "Lines: means over seeds. Bands: lowest to highest seed.",
         f" Grey: {reference_of(summary)}." if len(gates) > 1 else "",
         " Black: logs released with the paper's code (raw weights)." if overlay else "",
-        f" Vertical axes: range of the second half of the epochs.{left_out}",
+        " Vertical axes: range of the second half of training.",
+        f" Not named: {num_unnamed} more." if num_unnamed else "",
     ]
-    add_caption(figure, "".join(caption), width)
+    add_caption(figure, "".join(caption) + left_out)
     return figure
 
 
@@ -99,25 +102,24 @@ def run_curves(run: LearnedRun) -> Figure | None:
     panels = figure.subplots(1, 2)
     drawn = {"top1": ("test", "val"), "loss": ("train", "test", "val")}
     for axes, (name, splits) in zip(panels, drawn.items(), strict=True):
-        for split in splits:
-            for prefix, dashes in (("", "-"), ("ema_", "--")):
-                values = history.get(f"{prefix}{split}_{name}")
-                if values is not None and values.notna().any():
-                    label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
-                    look = {"color": SPLIT_COLOURS[split], "linestyle": dashes}
-                    axes.plot(history["epoch"] + 1, values, label=label, **look)
+        for split, (prefix, dashes) in itertools.product(splits, {"": "-", "ema_": "--"}.items()):
+            values = history.get(f"{prefix}{split}_{name}")
+            if values is not None and values.notna().any():
+                label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
+                look = {"color": SPLIT_COLOURS[split], "linestyle": dashes}
+                axes.plot(history["epoch"] + 1, values, label=label, **look)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.legend()
-    panels[0].set_ylabel("top-1 (%)")
+    panels[0].set_ylabel("top-1 accuracy (%)")
     panels[1].set_ylabel("cross-entropy")
-    add_caption(figure, f"{run.title}.", TWO_COLUMNS)
+    add_caption(figure, f"{run.title}.")
     return figure
 
 
 def seed_spans(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return mean, min and max over seeds of what PANELS shows, by (variant, epoch)."""
-    by_epoch = curves.groupby(["variant", "epoch"], sort=False)
+    """Mean, min and max over seeds of what PANELS shows, by (variant, epoch from 1)."""
+    by_epoch = curves.assign(epoch=curves["epoch"] + 1).groupby(["variant", "epoch"], sort=False)
     return by_epoch[PANELS].agg(["mean", "min", "max"])
 
 
@@ -136,15 +138,37 @@ def draw_spans(
         axes.fill_between(span.index, span["min"], span["max"], **band)
 
 
-def draw_overlay(axes: Axes, figure_name: str, overlay: Mapping[str, pd.DataFrame]) -> None:
+def draw_overlay(axes: Axes, metric: str, overlay: Mapping[str, pd.DataFrame]) -> None:
     """Draw released trainings for comparison."""
     for (name, log), dashes in zip(overlay.items(), DASHES, strict=False):
-        black = {"color": "black", "linestyle": dashes, "linewidth": 0.7}
-        axes.plot(log["epoch"], log[figure_name], label=f"{name} (log)", **black)
+        axes.plot(log["epoch"] + 1, log[metric], label=name, **overlay_look(dashes))
+
+
+def overlay_look(dashes: Any) -> dict[str, Any]:
+    return {"color": "black", "linestyle": dashes, "linewidth": 0.7}
+
+
+def legend_lines(
+    summary: pd.DataFrame, looks: dict[str, dict[str, Any]], overlay: Mapping[str, pd.DataFrame]
+) -> list[Line2D]:
+    """Keys of MOST_NAMES variants, first those without other settings, and of the overlay."""
+    changed = summary["other_settings"] != ""
+    named = summary.loc[changed.sort_values(kind="stable").index[:MOST_NAMES]].sort_index()
+    gates = in_gate_order(summary["gate"])
+    variants = [v for gate in gates for v in named["variant"][named["gate"] == gate]]
+    names = shorten(variants, LONGEST_NAME)
+    lines = [
+        Line2D([], [], label=name, **looks[variant])
+        for variant, name in zip(variants, names, strict=True)
+    ]
+    return lines + [
+        Line2D([], [], label=f"{name} (log)", **overlay_look(dashes))
+        for name, dashes in zip(overlay, DASHES, strict=False)
+    ]
 
 
 def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return the colour and dashes of every variant.
+    """Colour and dashes of every variant.
 
     The more groups, the darker the colour of its gating unit; a variant with another changed
     setting is a broken line, broken alike wherever that setting is changed.
@@ -163,16 +187,16 @@ def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def late_range(
-    spans: pd.DataFrame, overlay: Mapping[str, pd.DataFrame], figure_name: str
+    spans: pd.DataFrame, overlay: Mapping[str, pd.DataFrame], metric: str
 ) -> tuple[float, float]:
-    """Return the range of all lines, each over the second half of its epochs."""
+    """Range of all lines, each over the second half of its epochs."""
     epochs = spans.index.get_level_values("epoch")
-    late = [spans["mean"][epochs >= epochs.max() / 2]]
-    late += [log[figure_name][log["epoch"] >= log["epoch"].max() / 2] for log in overlay.values()]
+    late = [spans["mean"][epochs > epochs.max() / 2]]
+    late += [log[metric][log["epoch"] >= log["epoch"].max() / 2] for log in overlay.values()]
     values = pd.concat(late)
     return values.min(), values.max()
 
 
 def reference_of(summary: pd.DataFrame) -> str:
-    """Return the variant that the others are compared with."""
+    """The variant that the others are compared with."""
     return summary["reference"].iloc[0]

@@ -11,18 +11,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS
+from posmlp.analysis.figures.style import CHARACTERS, LINE, ONE_COLUMN, TWO_COLUMNS
 
 MAX_COLUMNS = 7
-LINE = 0.13  # inches of a line of text
-LEFT, GAP, TITLE, BAR = 0.22, 0.06, 0.17, 0.3  # inches: row labels, between, column titles, bars
+COLUMNS_OF_NARROW = 3  # at most, in the width of one column of print
+LARGEST_CELL = 1.2  # inches
+LABELS, GAP, TITLE, BAR = 0.22, 0.06, 0.2, 0.3  # inches: row labels, gaps, titles, colour bars
 
 
 class Grid:
-    """A figure with `panels` (rows, columns) and room under them.
-
-    Its cells are as large as with MAX_COLUMNS columns in the width of two columns of print, or
-    larger where few columns would not fill one.
+    """A figure with `panels` (rows, columns), in the middle of one or two columns of print.
 
     Args:
         title: over the grid, wrapped.
@@ -39,9 +37,11 @@ class Grid:
         titles_in_rows: bool = False,
         below: float = 0.0,
     ) -> None:
-        width = max(ONE_COLUMN, (TWO_COLUMNS - LEFT) / MAX_COLUMNS * num_columns + LEFT)
-        self.cell = (width - LEFT) / num_columns - GAP
-        lines = textwrap.wrap(title, int(width * 18))
+        width = ONE_COLUMN if num_columns <= COLUMNS_OF_NARROW else TWO_COLUMNS
+        self.cell = min(LARGEST_CELL, (width - LABELS) / num_columns - GAP)
+        self.width = num_columns * (self.cell + GAP) - GAP  # of all panels
+        self.left = (width + LABELS - GAP - self.width) / 2
+        lines = textwrap.wrap(title, int(width * CHARACTERS))
         step = self.cell + (TITLE if titles_in_rows else GAP)
         self.foot = BAR + below
         height = LINE * len(lines) + 0.05 + TITLE + (num_rows - 1) * step + self.cell + self.foot
@@ -58,25 +58,29 @@ class Grid:
     ) -> Axes:
         """Add axes in a column; all in inches."""
         total_2 = self.figure.get_size_inches()
-        left = LEFT + column * (self.cell + GAP) + indent
+        left = self.left + column * (self.cell + GAP) + indent
         return self.figure.add_axes(
             (left / total_2[0], bottom / total_2[1], *((width, height) / total_2))
         )
 
-    def draw_bar(self, column: int, image: ScalarMappable) -> None:
-        """Draw the colour bar of a column, with a number at each end."""
-        axes = self.add_axes(column, self.foot - 0.1, self.cell, 0.05)
+    def draw_bar(self, image: ScalarMappable, column: int | None = None) -> None:
+        """Draw the colour bar of a column, or of all, with a number at each end."""
+        width = self.width if column is None else self.cell
+        axes = self.add_axes(column or 0, self.foot - 0.1, width, 0.05)
         bar = self.figure.colorbar(image, cax=axes, orientation="horizontal")
         low, high = image.get_clim()
-        bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"], fontsize=6)
+        if low == -high:
+            bar.set_ticks([0], labels=[f"0 ± {high:.2g}"])
+        else:
+            bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
+            for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
+                label.set_horizontalalignment(side)
         bar.ax.tick_params(length=2, pad=1)
-        for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
-            label.set_horizontalalignment(side)
         bar.outline.set_linewidth(0.4)
 
 
 def colours_of(values: np.ndarray) -> dict:
-    """Return what imshow needs: from zero up, or diverging from zero where values are negative."""
+    """Arguments of imshow: from zero up, or diverging from zero where values are negative."""
     limit = float(np.abs(values).max()) or 1.0
     signed = values.min() < 0
     norm = Normalize(-limit if signed else 0.0, limit)
@@ -84,12 +88,12 @@ def colours_of(values: np.ndarray) -> dict:
 
 
 def draw_ring(axes: Axes, row: float, col: float) -> None:
-    """Mark a token, seen on any colour."""
+    """Mark a token, visible on any colour."""
     for colour, linewidth in (("white", 1.8), ("black", 0.8)):
         ring = {"markerfacecolor": "none", "markeredgewidth": linewidth, "color": colour}
         axes.plot(col, row, marker="o", markersize=4, **ring)
 
 
 def evenly_spaced(length: int, most: int) -> list[int]:
-    """Return at most `most` positions below length, from first to last."""
+    """At most `most` positions below length, from first to last."""
     return np.linspace(0, length - 1, min(most, length)).round().astype(int).tolist()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from posmlp.analysis.figures.grid import (
     MAX_COLUMNS,
@@ -17,14 +18,13 @@ from posmlp.analysis.figures.grid import (
     evenly_spaced,
 )
 from posmlp.analysis.figures.style import figure_style, gate_look
-from posmlp.analysis.networks import LearnedRun, position_map, window_bias, window_map
-from posmlp.layers import TokenMixing
+from posmlp.analysis.learned import LearnedRun, position_map, window_bias
 
 MAX_GROUPS = 6  # drawn at most
-# What the released plotting code drew of a network of 24 layers, counted from 0.
+# The layers, counted from 0, that the released plotting code draws of a network of 24.
 RELEASED_LAYERS = (1, 3, 8, 12, 16, 20, 22)
 MAX_BIAS_COLUMNS = 6
-PLOT = 1.4  # inches of the plots under the maps
+PLOT = 1.5  # inches of the plots under the maps
 PART_COLOURS = {"matrix": gate_look("sgu").colour, "position": gate_look("lrpe").colour}
 PART_COLOURS |= {"sum": gate_look("gqpe").colour}
 PART_DASHES = {"matrix": "-", "position": "-", "sum": (0, (2, 1))}
@@ -34,15 +34,16 @@ PART_DASHES = {"matrix": "-", "position": "-", "sum": (0, (2, 1))}
 def learned_maps(run: LearnedRun) -> Figure | None:
     """Draw how one query token weighs the tokens of its window, in each layer and group.
 
-    Layers are columns, groups rows; each layer has a colour scale of its own, which diverges from
-    zero where a map has negative weights. The ring marks the query. As many layers as the grid has
-    columns and MAX_GROUPS groups at most, evenly spaced; None for a network without such layers.
+    Layers are columns, groups rows. Each layer has a colour scale of its own, which diverges from
+    zero where a map has negative weights. The ring marks the query. At most as many layers as the
+    grid has columns, and MAX_GROUPS groups, evenly spaced; None for a network without such layers.
     """
-    maps = {number: window_map(layer) for number, layer in drawn_layers(run).items()}
+    maps = {number: run.maps[name] for number, name in drawn_layers(run).items()}
     if not maps:
         return None
-    grid = Grid(min(MAX_GROUPS, max(map(len, maps.values()))), len(maps), maps_title(run, maps))
-    first = len(next(iter(maps.values())))
+    num_groups = [len(map_ShwHW) for map_ShwHW in maps.values()]
+    alike = len(set(num_groups)) == 1
+    grid = Grid(min(MAX_GROUPS, max(num_groups)), len(maps), maps_title(run, maps))
     for column, (number, map_ShwHW) in enumerate(maps.items()):
         query = query_token(map_ShwHW)
         keys_Shw = map_ShwHW[:, *query]
@@ -51,43 +52,43 @@ def learned_maps(run: LearnedRun) -> Figure | None:
             axes = grid.panels[row, column]  # a layer with fewer groups leaves the last rows empty
             image = axes.imshow(keys_Shw[group], **colours)
             draw_ring(axes, *query)
-            if column == 0:
-                axes.set_ylabel(f"group {group + 1}", labelpad=2)
-            elif len(keys_Shw) != first:  # other groups than the row's label says
+            if not alike:
                 write_number(axes, group + 1)
+            elif column == 0:
+                axes.set_ylabel(f"group {group + 1}", labelpad=2)
         grid.panels[0, column].set_title(f"layer {number}", pad=3)
-        grid.draw_bar(column, image)
+        grid.draw_bar(image, column)
     return grid.figure
 
 
 def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
     """Name the run and the query tokens whose weights are drawn."""
-    places = dict.fromkeys(
+    tokens = dict.fromkeys(
         "row {}, column {} of {}×{}".format(*query_token(map_ShwHW), *map_ShwHW.shape[1:3])
         for map_ShwHW in maps.values()
     )
     differ = len(set(map(len, maps.values()))) > 1
-    numbers = "; numbers: groups, where layers differ" if differ else ""
-    where = " and ".join(places)
-    return f"{run.title}: weights for the query token in {where} (counted from 0){numbers}"
+    numbers = "; numbers: groups" if differ else ""
+    where = " and ".join(tokens)
+    return f"{run.title}: weights for the query token in {where}, counted from 0 (ring){numbers}"
 
 
 def write_number(axes: Axes, number: int) -> None:
     """Write a number into the corner of a map."""
-    text = axes.text(0.04, 0.95, str(number), transform=axes.transAxes, va="top", fontsize=5)
+    text = axes.text(0.04, 0.95, str(number), transform=axes.transAxes, va="top")
     text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
 
 
-def drawn_layers(run: LearnedRun) -> dict[int, TokenMixing]:
-    """Return {number counted from 1: layer}: the released choice of 24, or evenly spaced."""
-    layers = list(run.layers.values())
-    spaced = evenly_spaced(len(layers), MAX_COLUMNS) if layers else []
-    chosen = RELEASED_LAYERS if len(layers) == 24 else spaced
-    return {index + 1: layers[index] for index in chosen}
+def drawn_layers(run: LearnedRun) -> dict[int, str]:
+    """{number counted from 1: name} of layers: the released choice of 24, or evenly spaced."""
+    names = list(run.layers)
+    spaced = evenly_spaced(len(names), MAX_COLUMNS) if names else []
+    chosen = RELEASED_LAYERS if len(names) == 24 else spaced
+    return {index + 1: names[index] for index in chosen}
 
 
 def query_token(map_ShwHW: np.ndarray) -> tuple[int, int]:
-    """Return the row and column of the query that is drawn.
+    """Row and column of the query that is drawn.
 
     As in the released plotting code: of 14 x 14 tokens number 100, in row 7 and column 2, where
     one sees that a map follows its query and ends at the border; of 7 x 7 and less the centre.
@@ -103,43 +104,45 @@ def token_maps(run: LearnedRun) -> Figure | None:
     Maps are N x N, of the first group: queries down, keys to the right. The curves below are the
     three maps' rows of the query that learned_maps draws. None where no layer has both parts.
     """
-    layers = {
-        number: layer
-        for number, layer in drawn_layers(run).items()
-        if layer.position is not None and layer.weight is not None
+    names = {
+        number: name
+        for number, name in drawn_layers(run).items()
+        if run.layers[name].position is not None and run.layers[name].weight is not None
     }
-    if not layers:
+    if not names:
         return None
-    title = f"{run.title}: maps of N×N tokens, a row per query"
-    grid = Grid(3, len(layers), title, below=PLOT)
-    for column, (number, layer) in enumerate(layers.items()):
-        parts, query = map_parts(layer)
+    grid = Grid(3, len(names), f"{run.title}: maps of N×N tokens, a row per query", below=PLOT)
+    for column, (number, name) in enumerate(names.items()):
+        parts, query = map_parts(run, name)
         colours = colours_of(np.stack(list(parts.values())))
-        plot = grid.add_axes(column, 0.5, grid.cell - 0.26, PLOT - 0.7, indent=0.26)
-        for row, (name, map_NN) in enumerate(parts.items()):
+        plot = grid.add_axes(column, 0.55, grid.cell - 0.36, PLOT - 0.8, indent=0.36)
+        for row, (part, map_NN) in enumerate(parts.items()):
             axes = grid.panels[row, column]
             image = axes.imshow(map_NN, **colours, interpolation="nearest")
-            line = {"color": PART_COLOURS[name], "linestyle": PART_DASHES[name], "linewidth": 0.8}
-            plot.plot(map_NN[query], label=name, **line)
+            line = {"color": PART_COLOURS[part], "linestyle": PART_DASHES[part], "linewidth": 0.7}
+            plot.plot(map_NN[query], label=part, **line)
             if column == 0:
-                axes.set_ylabel(name, labelpad=2)
+                axes.set_ylabel(part, labelpad=2)
         grid.panels[0, column].set_title(f"layer {number}", pad=3)
         plot.set_title(f"row {query}", pad=2)
         plot.set_xlabel("key", labelpad=1)
-        plot.tick_params(labelsize=5, length=2, pad=1)
-        grid.draw_bar(column, image)
+        plot.xaxis.set_major_locator(MaxNLocator(1, integer=True))
+        plot.yaxis.set_major_locator(MaxNLocator(2))
+        plot.tick_params(length=2, pad=1)
+        grid.draw_bar(image, column)
     grid.figure.legend(*plot.get_legend_handles_labels(), loc="lower center", ncols=3)
     return grid.figure
 
 
-def map_parts(layer: TokenMixing) -> tuple[dict[str, np.ndarray], int]:
-    """Return the first group's free matrix, positional map and sum (N, N), and the query drawn."""
-    whole_ShwHW, position_ShwHW = window_map(layer), position_map(layer)
+def map_parts(run: LearnedRun, name: str) -> tuple[dict[str, np.ndarray], int]:
+    """The first group's free matrix, positional map and sum (N, N), and the query drawn."""
+    layer, whole_ShwHW = run.layers[name], run.maps[name]
+    position_ShwHW = position_map(layer)
     query = int(np.ravel_multi_index(query_token(whole_ShwHW), layer.window))
     parts = {"matrix": whole_ShwHW - position_ShwHW, "position": position_ShwHW}
     parts |= {"sum": whole_ShwHW}
-    num_tokens = int(np.prod(layer.window))
-    return {name: part[0].reshape(num_tokens, -1) for name, part in parts.items()}, query
+    num_tokens = math.prod(layer.window)
+    return {part: map_[0].reshape(num_tokens, -1) for part, map_ in parts.items()}, query
 
 
 @figure_style()
@@ -163,5 +166,5 @@ def position_bias(run: LearnedRun) -> Figure | None:
     for axes, (number, bias_hw) in zip(grid.panels.flat, biases.items(), strict=False):
         image = axes.imshow(bias_hw, cmap="RdBu_r", vmin=start - limit, vmax=start + limit)
         axes.set_title(f"layer {number}", pad=3)
-    grid.draw_bar(0, image)
+    grid.draw_bar(image)
     return grid.figure

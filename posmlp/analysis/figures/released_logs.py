@@ -21,7 +21,7 @@ WHITENESS = {"PosMLP-T": 0.45, "PosMLP-S": 0.0}  # both networks gate with gqpe
 
 
 def read_released_logs(folder: str | Path) -> dict[str, pd.DataFrame]:
-    """Return {network: log} with our names of the columns, a row an epoch.
+    """Read {network: log} with our names of the columns, a row an epoch.
 
     Raises:
         ValueError: a log is missing or lacks a column.
@@ -46,26 +46,27 @@ def released_curves(released: Mapping[str, pd.DataFrame]) -> Figure:
     for network, log in released.items():
         colour = tint(gate_look("gqpe").colour, WHITENESS[network])
         raw = {"color": colour, "linewidth": 0.7, "linestyle": (0, (2, 1))}
-        accuracy.plot(log["epoch"], log["test_top1"], label=f"{network}, raw", **raw)
-        accuracy.plot(log["epoch"], log["ema_test_top1"], color=colour, label=f"{network}, EMA")
-        loss.plot(log["epoch"], log["train_loss"], color=colour, label=network)
+        epochs = log["epoch"] + 1
+        accuracy.plot(epochs, log["test_top1"], label=f"{network}, raw", **raw)
+        accuracy.plot(epochs, log["ema_test_top1"], color=colour, label=f"{network}, EMA")
+        loss.plot(epochs, log["train_loss"], color=colour, label=network)
         mark_best(accuracy, log, colour, above=network == "PosMLP-S")
     accuracy.set(ylim=(60, 85.5), ylabel="top-1 accuracy (%)")
     loss.set(xlabel="epoch", ylabel="training loss")
     accuracy.legend(loc="lower right")
     loss.legend(loc="upper right")
     caption = (
-        "Released logs of one training each. EMA: averaged weights, with the best epoch marked. "
-        "Accuracies below 60 % are cut off."
+        "Released logs of one training each. EMA: averaged weights, the best epoch marked. "
+        "Accuracies below 60% are cut off."
     )
-    add_caption(figure, caption, ONE_COLUMN)
+    add_caption(figure, caption)
     return figure
 
 
 def mark_best(axes: Axes, log: pd.DataFrame, colour: tuple[float, ...], above: bool) -> None:
     """Mark and name the best averaged accuracy."""
     best = log.loc[log["ema_test_top1"].idxmax()]
-    x, y = best["epoch"], best["ema_test_top1"]
+    x, y = best["epoch"] + 1, best["ema_test_top1"]
     axes.plot(x, y, "o", color=colour, markersize=3)
-    place = {"xytext": (0, 4 if above else -7), "textcoords": "offset points"}
-    axes.annotate(f"{y:.2f}", (x, y), ha="center", va="bottom" if above else "top", **place)
+    offset = {"xytext": (0, 4 if above else -7), "textcoords": "offset points"}
+    axes.annotate(f"{y:.2f}", (x, y), ha="center", va="bottom" if above else "top", **offset)

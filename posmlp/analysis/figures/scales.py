@@ -1,4 +1,4 @@
-"""Axes for counts and for accuracies: linear or logarithmic, whichever the range asks for."""
+"""Axes for counts and for accuracies, linear or logarithmic by their range."""
 
 from typing import Literal
 
@@ -9,17 +9,15 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocat
 
 COUNT_RATIO = 3  # a count axis over a larger ratio is logarithmic
 ERROR_RATIO = 10  # an accuracy axis over a larger ratio of errors (100 - accuracy) likewise
-LEAST_ERROR = 0.05  # per cent; fewer errors than this are drawn as this many
+LEAST_ERROR = 0.05  # per cent; smaller errors are drawn as this
 ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 MARGIN = 0.06  # of the range, at each end
 
 
-def format_count_axis(
-    axes: Axes, counts: pd.Series, *, along: Literal["x", "y"] = "x", log: bool = False
-) -> None:
-    """Count in k and M along an axis, in logarithms where the range asks for it or `log` does."""
+def format_count_axis(axes: Axes, counts: pd.Series, *, along: Literal["x", "y"] = "x") -> None:
+    """Count in k and M along an axis, logarithmic where the range asks for it."""
     axis = axes.xaxis if along == "x" else axes.yaxis
-    if log or counts.max() > COUNT_RATIO * counts.min():
+    if counts.max() > COUNT_RATIO * counts.min():
         axes.set(**{f"{along}scale": "log"})
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())
@@ -29,8 +27,8 @@ def format_count_axis(
 def format_accuracy_axis(axes: Axes, low: float, high: float, label: str) -> None:
     """Show accuracies in per cent from low to high along y.
 
-    One variant that fails would press all others against the top; the logarithm of the error keeps
-    both in sight, and a half of the error is the same step everywhere.
+    One failed variant would press all others against the top; the logarithm of the error keeps
+    both in sight, and halving the error is the same step everywhere.
     """
     if 100 - low > ERROR_RATIO * max(100 - high, LEAST_ERROR):
         axes.set_yscale("function", functions=(log_error, accuracy))
@@ -54,10 +52,10 @@ def set_range(axes: Axes, low: float, high: float) -> None:
 
 
 def log_error(accuracies: np.ndarray) -> np.ndarray:
-    """Return minus the decimal logarithm of the error in per cent: the better, the higher."""
+    """Minus the decimal logarithm of the error in per cent: the better, the higher."""
     return -np.log10(np.maximum(100 - accuracies, LEAST_ERROR))
 
 
 def accuracy(log_errors: np.ndarray) -> np.ndarray:
-    """Return the accuracy that log_error stands for."""
+    """Inverse of log_error."""
     return 100 - 10**-log_errors

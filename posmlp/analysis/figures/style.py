@@ -1,4 +1,4 @@
-"""How every figure looks: one colour and one mark per gating unit, and byte-stable files."""
+"""The look of every figure: print sizes, a colour and a mark per gating unit, byte-stable files."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -9,8 +9,11 @@ import matplotlib.style
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # widths of a printed page's columns in inches
-FONT_SIZE = 7
+ONE_COLUMN, TWO_COLUMNS = 3.33, 7.0  # inches: widths of a printed page's columns
+FONT_SIZE = 8  # points
+CHARACTERS = 15  # in an inch of text of FONT_SIZE, at least
+LINE = 0.14  # inches of a line of text
+GREY = "#555555"  # of captions and keys
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
     "font.size": FONT_SIZE,
@@ -33,77 +36,72 @@ STYLE = {
     "grid.linewidth": 0.5,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "pdf.fonttype": 42,  # letters stay text that an editor can search
-    "svg.hashsalt": "posmlp",  # otherwise the ids in an SVG are random
-    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # text stays searchable
+    "savefig.dpi": 200,
 }
-SCREEN_DPI = 150
 FILE_METADATA = {
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
 @dataclass(frozen=True)
 class GateLook:
-    """Colour and mark of a gating unit, the scale that makes marks look equally large, and how the
-    unit's map grows with N tokens, position bias aside (an entry of GROWTH_ORDER; "" unknown)."""
+    """Colour and mark of a gating unit, and the scale that makes marks look equally large."""
 
     colour: str
     mark: str
-    growth: str
     scale: float = 1.0
 
 
-# Okabe and Ito's palette: told apart with any common colour blindness.
+# Okabe and Ito's palette, distinct under common colour blindness.
 GATE_LOOKS = {
-    "sgu": GateLook("#000000", "s", "N²"),
-    "lrpe": GateLook("#0072B2", "o", "N"),
-    "qpe": GateLook("#009E73", "^", "1", 1.1),
-    "gqpe": GateLook("#D55E00", "D", "1", 0.9),
-    "fc_lrpe": GateLook("#56B4E9", "v", "N²", 1.1),
-    "fc_gqpe": GateLook("#CC79A7", "P", "N²", 1.2),
+    "sgu": GateLook("#000000", "s"),
+    "lrpe": GateLook("#0072B2", "o"),
+    "qpe": GateLook("#009E73", "^", 1.1),
+    "gqpe": GateLook("#D55E00", "D", 0.9),
+    "fc_lrpe": GateLook("#56B4E9", "v", 1.1),
+    "fc_gqpe": GateLook("#CC79A7", "P", 1.2),
 }
-OTHER_LOOK = GateLook("#999999", "X", "", 1.2)
-GROWTH_ORDER = ("1", "N", "N²")
+OTHER_LOOK = GateLook("#999999", "X", 1.2)
 
 
 def gate_look(gate: str) -> GateLook:
-    """Return the look of a gating unit; units without a row of their own share one in grey."""
+    """Look up a gating unit; those without a row of their own share a grey one."""
     return GATE_LOOKS.get(gate, OTHER_LOOK)
 
 
 def tint(colour: str, whiteness: float) -> tuple[float, ...]:
-    """Return a colour mixed with a share of white."""
+    """Mix a colour with a fraction of white."""
     return tuple(channel + whiteness * (1 - channel) for channel in to_rgb(colour))
 
 
+def shade(colour: str) -> tuple[float, ...]:
+    """Darken a colour so that text in it can be read."""
+    return tuple(0.65 * channel for channel in to_rgb(colour))
+
+
 def in_gate_order(gates: Iterable[str]) -> list[str]:
-    """Return the distinct gating units in the order of every legend."""
+    """Sort distinct gating units as every legend does."""
     distinct = list(dict.fromkeys(gates))
     return [g for g in GATE_LOOKS if g in distinct] + [g for g in distinct if g not in GATE_LOOKS]
 
 
 def figure_style() -> AbstractContextManager:
-    """Return the context (or decorator) figures are drawn in, whatever the user's matplotlibrc."""
+    """Context, or decorator, that draws in STYLE whatever the user's matplotlibrc says."""
     return matplotlib.style.context(["default", STYLE])
 
 
-def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
-    """Write folder/name.{pdf,svg,png}; saving an equal figure again gives equal bytes."""
-    paths = [Path(folder) / f"{name}.{ending}" for ending in FILE_METADATA]
+def save(figure: Figure, folder: str | Path, name: str, endings: Iterable[str]) -> None:
+    """Write folder/name.ending for each of FILE_METADATA's endings that is asked for.
+
+    Equal figures give equal bytes.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
     with figure_style():
         if figure.get_layout_engine():
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laid out once, not anew for each file
-        for path, metadata in zip(paths, FILE_METADATA.values(), strict=True):
-            figure.savefig(path, metadata=metadata)
-    return paths
-
-
-def save_for_screen(figure: Figure, path: str | Path) -> None:
-    """Write a PNG at half the resolution of print, which is quick."""
-    with figure_style():
-        figure.savefig(path, metadata=FILE_METADATA["png"], dpi=SCREEN_DPI)
+            figure.set_layout_engine("none")  # laid out once, not again for each file
+        for ending in endings:
+            path = Path(folder) / f"{name}.{ending}"
+            figure.savefig(path, metadata=FILE_METADATA[ending])

@@ -9,7 +9,7 @@ from posmlp.analysis.figures.maps import (
     query_token,
     token_maps,
 )
-from posmlp.analysis.networks import position_map, window_map
+from posmlp.analysis.learned import position_map, window_map
 
 
 def panels_of(figure, num_rows: int, num_columns: int) -> np.ndarray:
@@ -72,6 +72,7 @@ def test_layers_may_differ_in_window_and_groups(learned_run):
     assert [len(axes.images) for axes in panels[:, 0]] == [1, 1, 0, 0, 0]
     assert panels[4, 1].images[0].get_array().shape == (3, 3)
     assert [axes.texts[0].get_text() for axes in panels[:, 1]] == ["1", "2", "3", "4", "5"]
+    assert [axes.texts[0].get_text() for axes in panels[:2, 0]] == ["1", "2"]
     assert "row 2, column 2 of 4×4 and row 1, column 1 of 3×3" in words(figure)
 
 

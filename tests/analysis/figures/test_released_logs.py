@@ -30,6 +30,7 @@ def test_raw_averaged_and_loss_are_drawn_and_the_best_is_named(released):
         lines = {line.get_label(): line for line in [*accuracy.lines, *loss.lines]}
         assert lines[f"{network}, raw"].get_ydata().tolist() == log["test_top1"].tolist()
         assert lines[f"{network}, EMA"].get_ydata().tolist() == log["ema_test_top1"].tolist()
+        assert lines[network].get_xdata().tolist() == list(range(1, len(log) + 1))  # epochs
         assert lines[network].get_ydata().tolist() == log["train_loss"].tolist()
     assert [text.get_text() for text in accuracy.texts] == ["81.98", "82.96"]
 

@@ -1,0 +1,73 @@
+"""Where the groups look: the width of each group's context by layer, one panel a variant."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data, shorten
+from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
+
+MAX_COLUMNS = 4
+MOST_PANELS = 24
+LONGEST_NAME = 20
+
+
+@figure_style()
+def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Draw the granularity of every group by layer (see posmlp.analysis.granularity).
+
+    Variants without other changed settings, in the order of the sheet, MOST_PANELS at most, of
+    each the first seed. Solid: the mean at the start; dashed: equal weights on all keys.
+    """
+    granularities = granularities[granularities["seed"] == granularities["seed"].min()]
+    summary, _ = on_same_data(summary)
+    plain = summary[summary["other_settings"] == ""]
+    plain = plain[plain["variant"].isin(granularities["variant"])]
+    if plain.empty:
+        return nothing_to_show("No variant here has layers that mix tokens.")
+    shown = plain[:MOST_PANELS]
+    num_columns = min(MAX_COLUMNS, len(shown))
+    num_rows = math.ceil(len(shown) / num_columns)
+    width = TWO_COLUMNS if num_columns > 2 else ONE_COLUMN
+    figure = Figure(figsize=(width, 0.9 + 1.35 * num_rows), layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+    names = shorten(shown["variant"], LONGEST_NAME)
+    for axes, name, (_, row) in zip(grid.flat, names, shown.iterrows(), strict=False):
+        rows = granularities[granularities["variant"] == row["variant"]]
+        draw_variant(axes, rows, gate_look(row["gate"]).colour)
+        axes.set_title(name, pad=3)
+        axes.tick_params(labelbottom=True)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    grid[0, 0].set_ylim(bottom=0)
+    for axes in grid.flat[max(0, len(shown) - num_columns) : len(shown)]:
+        axes.set_xlabel("layer")
+    figure.supylabel("granularity (tokens)")
+    add_caption(figure, granularity_caption(len(plain) - len(shown)))
+    return figure
+
+
+def draw_variant(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """Draw a dot a group, moved aside within its layer, and both levels to compare with."""
+    layers = rows.drop_duplicates("layer")
+    counts = rows.groupby("layer")["group"].transform("max")
+    aside = 0.6 * ((rows["group"] - 0.5) / counts - 0.5)
+    edges = np.append(layers["layer"] - 0.5, layers["layer"].max() + 0.5)
+    axes.stairs(layers["uniform"], edges, color="#999999", linestyle="--", baseline=None)
+    axes.stairs(rows.groupby("layer")["initial"].mean(), edges, color="#999999", baseline=None)
+    axes.plot(rows["layer"] + aside, rows["granularity"], "o", color=colour, markersize=2)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+
+
+def granularity_caption(num_left_out: int) -> str:
+    """The definition, and how many variants are not shown."""
+    left_out = f" Not shown: {num_left_out} more." if num_left_out else ""
+    return (
+        "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
+        "that the central query attends to, keys weighted by normalised |weight|; one seed. Grey: "
+        f"at the start; dashed: equal weights on all keys.{left_out}"
+    )

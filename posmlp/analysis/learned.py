@@ -1,0 +1,125 @@
+"""What a finished run's network has learned about mixing tokens, read from its run folder."""
+
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import posmlp.models  # noqa: F401  registers them with timm
+from posmlp.layers import TokenMixing
+from posmlp.runs.run_folder import read_history
+from posmlp.study import RunConfig
+
+Layers = dict[str, TokenMixing]  # by path in the network, in network order
+
+
+@dataclass(frozen=True)
+class LearnedRun:
+    """The token-mixing layers of one finished run: at the start, at the end, and on the way.
+
+    Attributes:
+        folder: of the run.
+        initial: layers as such a network starts, drawn with a seed of their own, not the run's.
+        trajectory: {name: values} of every centre and spread, named as in the network's state;
+            the first entry is the run's initialisation, then one an epoch. Empty where there are
+            no quadratic encodings, or none were recorded.
+        history: the rows of history.csv, one an epoch; none where there is no such file.
+    """
+
+    variant: str
+    seed: int
+    folder: Path
+    layers: Layers
+    initial: Layers
+    trajectory: dict[str, np.ndarray]
+    history: list[dict[str, float | None]] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return f"{self.variant}, seed {self.seed}"
+
+    @cached_property
+    def maps(self) -> dict[str, np.ndarray]:
+        """The window_map of each layer, by its path."""
+        return {name: window_map(layer) for name, layer in self.layers.items()}
+
+
+def load_learned(run_folder: str | Path) -> LearnedRun:
+    """Read a finished run; its raw (not averaged) weights."""
+    folder = Path(run_folder)
+    run = RunConfig.read(folder / "config.yaml")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same start, and so the same figure, every time
+        initial, model = (timm.create_model(**run.model_arguments()) for _ in range(2))
+    model.load_state_dict(load_weights(folder))
+    history = folder / "history.csv"
+    return LearnedRun(
+        run.variant,
+        run.seed,
+        folder,
+        token_mixers(model),
+        token_mixers(initial),
+        read_trajectory(folder / "trajectory.npz"),
+        read_history(history) if history.exists() else [],
+    )
+
+
+def load_weights(run_folder: Path) -> dict[str, Tensor]:
+    """Final weights of a run by their names in the network."""
+    return load_file(run_folder / "model.safetensors")
+
+
+def token_mixers(model: torch.nn.Module) -> Layers:
+    """The layers that mix tokens, frozen."""
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, TokenMixing)}
+    for layer in layers.values():
+        layer.requires_grad_(False)
+    return layers
+
+
+def window_map(layer: TokenMixing) -> np.ndarray:
+    """A layer's map (groups, h, w, h, w): the query's row and column, then the key's.
+
+    Of a layer with shifted windows it is the map of the first window.
+    """
+    return _by_window(layer, layer.token_map())
+
+
+def position_map(layer: TokenMixing) -> np.ndarray:
+    """The positional part of a layer's map, in the same shape."""
+    return _by_window(layer, layer.position_map())
+
+
+def _by_window(layer: TokenMixing, map_SNN: Tensor) -> np.ndarray:
+    if map_SNN.ndim == 4:  # one map per window
+        map_SNN = map_SNN[0]
+    return map_SNN.reshape(-1, *layer.window, *layer.window).float().numpy()
+
+
+def window_bias(layer: TokenMixing) -> np.ndarray | None:
+    """A layer's bias (h, w), one number a token; None where it has none."""
+    bias = layer.bias if layer.bias is not None else layer.position_bias
+    return None if bias is None else bias.reshape(layer.window).float().numpy()
+
+
+def read_trajectory(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a run's trajectory.npz; none where there is no such file.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path}: damaged ({error}); train this run again with `snakemake --forcerun train`"
+        ) from None

@@ -1,0 +1,338 @@
+"""Committed results, made again: files by Snakemake, a sample of runs by training.
+
+`posmlp check-results` copies runs.csv, curves.csv and granularity.csv of every study into a work
+folder, lets Snakemake make there what comes from them, and compares bytes. Then it retrains a few
+runs of each study and compares their numbers; docs/statistics.md gives the tolerance.
+"""
+
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from posmlp import metrics
+from posmlp.analysis.collect import (
+    CURVE_COLUMNS,
+    METRIC_COLUMNS,
+    RUN_COLUMNS,
+    SHEET_COLUMNS,
+    ResultsError,
+    find_runs,
+    read_frame,
+    runs_frame,
+    write_curves,
+)
+from posmlp.analysis.documents import documents, renew
+from posmlp.analysis.granularity import COLUMNS, granularities
+from posmlp.analysis.learned import load_learned
+from posmlp.code_version import training_code_digest
+from posmlp.runs.execute import SAME_MACHINE
+from posmlp.slurm.launch import launch
+from posmlp.study import RunConfig, Study, load_study
+
+TABLES = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS, "granularity.csv": COLUMNS}
+RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures", "audit")
+STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
+STUDY_FILES += ("results.md", "results.tex")
+PROJECT_FILES = ("audit/*", "figures/*")
+TEXTS = (".csv", ".json", ".html", ".md", ".tex")
+SHOWN = 60  # characters of a line that differs
+DEVIATIONS = 3  # of the difference between two seeds, allowed on another machine
+RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in metrics.TIMES]
+CURVE_NUMBERS = [c for c in metrics.EPOCH_COLUMNS if c not in ("epoch", *metrics.TIMES)]
+MACHINE = [name for name in SAME_MACHINE if name in RUN_COLUMNS]
+
+Tables = dict[str, pd.DataFrame]  # by name of file
+
+
+def check_results(
+    names: Sequence[str], results: Path, data_root: Path, sample: int, seed: int
+) -> int:
+    """Print what differs from the committed results; return the number of differences.
+
+    Args:
+        names: studies, or paths of study files; none: every study with a runs.csv, and what
+            belongs to no study.
+        results: folder of <study>/runs.csv and of what was made from it.
+        data_root: folder of the data sets.
+        sample: runs to retrain per study.
+        seed: draws the sample.
+
+    Raises:
+        ValueError: there is no such study, or its tables are missing or of another version.
+    """
+    studies = {name: load_study(name) for name in names or committed_studies(results)}
+    tables = {study.name: read_tables(results / study.name) for study in studies.values()}
+    work = Path(tempfile.mkdtemp(prefix="posmlp-check-results-"))
+    copy_tables(results, work)
+    differences = []
+    for name, study in studies.items():
+        say(f"{study.name}: making tables, figures and texts from its runs")
+        logs = make_files(name, study, work, project=not names)
+        folders = results / study.name, work / "results" / study.name
+        found = list(compare_files(*folders, STUDY_FILES))
+        differences += found + ([f"{study.name}: {logs}"] if found and logs else [])
+    if not names:
+        differences += compare_files(results, work / "results", PROJECT_FILES)
+        differences += stale_documents(work / "results")
+    for study in studies.values():
+        runs = draw_runs(study, tables[study.name]["runs.csv"], sample, seed)
+        if reason := "no run was drawn" if not runs else stale(study, tables[study.name]):
+            say(f"{study.name}: not retrained: {reason}")
+        else:
+            differences += retrain(study, tables[study.name], runs, work / "trained", data_root)
+    say("\n".join([*differences, f"differences: {len(differences)}"]))
+    if differences:
+        say(f"What was made again is in {work}")
+    else:
+        shutil.rmtree(work)
+    return len(differences)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def committed_studies(results: Path) -> list[str]:
+    """Names of the studies that have a runs.csv."""
+    names = sorted(path.parent.name for path in results.glob("*/runs.csv"))
+    if not names:
+        raise ResultsError(
+            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
+            "names another folder"
+        )
+    return names
+
+
+def read_tables(folder: Path) -> Tables:
+    """Read a study's three tables; ResultsError where one is missing or lacks columns."""
+    tables = {name: read_frame(folder / name) for name in TABLES}
+    for name, columns in TABLES.items():
+        if missing := [column for column in columns if column not in tables[name]]:
+            raise ResultsError(
+                f"{folder / name}: lacks {', '.join(missing)}, so another version wrote it; "
+                "`snakemake` writes it again"
+            )
+    return tables
+
+
+def copy_tables(results: Path, work: Path) -> None:
+    """Prepare a folder in which Snakemake finds its configuration and every study's tables."""
+    for name in ("config", "workflow"):
+        (work / name).symlink_to(Path(name).absolute())
+    for path in (path for name in TABLES for path in results.glob(f"*/{name}")):
+        copy = work / "results" / path.relative_to(results)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def make_files(name: str, study: Study, work: Path, *, project: bool) -> str:
+    """Make a study's files, and the project's; what Snakemake printed, where a rule failed."""
+    runs = work / "results/runs"
+    runs.mkdir(exist_ok=True)
+    (runs / f".{study.name}.collected").touch()  # stands for the run folders
+    targets = RULES if project else [rule for rule in RULES if rule != "audit"]
+    where = str(Path(name).absolute()) if Path(name).suffix == ".yaml" else name
+    command = [sys.executable, "-m", "snakemake", *targets, "--allowed-rules", *RULES]
+    command += ["--snakefile", str(Path("Snakefile").absolute()), "--directory", str(work)]
+    command += ["--cores", "2", "--keep-going", "--workflow-profile", "none"]
+    command += ["--quiet", "host", "reason", "rules", "progress"]
+    command += ["--config", f"study={where}", "results=results", "tracking=false", "device=cpu"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout.strip() if done.returncode else ""
+
+
+def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> Iterator[str]:
+    """Compare files that match the patterns, below either folder; yield what differs."""
+    names = {
+        path.relative_to(folder)
+        for folder in (committed, made)
+        for pattern in patterns
+        for path in folder.glob(pattern)
+        if path.is_file() and not path.name.startswith(".")
+    }
+    num_different = 0
+    for name in sorted(names):
+        if found := difference(committed / name, made / name):
+            num_different += 1
+            yield f"{committed / name}: {found}"
+    say(f"{committed}: {len(names)} files compared, {num_different} differ")
+
+
+def difference(committed: Path, made: Path) -> str:
+    """Say how two files differ, of texts the first differing line; "" where bytes are equal."""
+    if not committed.exists():
+        return "is not committed, but can be made"
+    if not made.exists():
+        return "was not made"
+    old, new = committed.read_bytes(), made.read_bytes()
+    if old == new:
+        return ""
+    if committed.suffix in TEXTS:
+        lines = zip_longest(*(text.decode(errors="replace").split("\n") for text in (old, new)))
+        for number, (line, other) in enumerate(lines, start=1):
+            if line != other:
+                return (
+                    f"line {number}: committed {excerpt(line, other)}, now {excerpt(other, line)}"
+                )
+    return f"bytes differ from {made}"
+
+
+def excerpt(line: str | None, other: str | None) -> str:
+    """Quote a line from shortly before the place where it leaves the other."""
+    if line is None:
+        return "nothing"
+    pairs = enumerate(zip(line, other or "", strict=False))
+    start = max(0, next((i for i, (a, b) in pairs if a != b), len(line)) - SHOWN // 3)
+    return repr(line[start : start + SHOWN])
+
+
+def stale_documents(results: Path) -> list[str]:
+    """README and docs whose generated passages are not what the results say."""
+    return [
+        f"{path}: generated passages are stale; renew them: `posmlp docs`"
+        for path in documents(Path())
+        if renew(text := path.read_text("utf-8"), results, Path("config/studies")) != text
+    ]
+
+
+def draw_runs(study: Study, runs: pd.DataFrame, number: int, seed: int) -> list[RunConfig]:
+    """Draw so many of a study's finished runs, all where there are fewer."""
+    finished = runs[runs["test_top1"].notna()]
+    names = set(zip(finished["variant"], finished["seed"], strict=True))
+    there = [run for run in study.runs() if (run.variant, run.seed) in names]
+    return random.Random(f"{seed} {study.name}").sample(there, min(number, len(there)))
+
+
+def stale(study: Study, tables: Tables) -> str:
+    """Say what in runs.csv is not of the present study and code; "" where all is."""
+    runs, present = tables["runs.csv"], training_code_digest()
+    versions = sorted(set(runs["code_version"]) - {present, ""})
+    if versions:
+        return f"runs.csv is of the code {', '.join(versions)}, the present code is {present}"
+    expected = runs_frame(study, ())[list(SHEET_COLUMNS)]
+    merged = expected.merge(runs[list(SHEET_COLUMNS)], how="outer", indicator=True)
+    different = merged.loc[merged["_merge"] != "both", "variant"].unique()
+    if len(different):
+        return f"runs.csv is of another study file or sheet: {', '.join(different)} differ"
+    return ""
+
+
+def retrain(
+    study: Study, committed: Tables, runs: list[RunConfig], results: Path, data_root: Path
+) -> list[str]:
+    """Train runs into a results folder of their own; return what differs from the tables."""
+    options = ["--results", str(results), "--data-root", str(data_root)]
+    file = str(study.files[0])
+    prepare = [sys.executable, "-m", "posmlp", "prepare", file, *options]
+    done = subprocess.run(prepare, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        say(f"{study.name}: not retrained: {done.stderr.strip()}")
+        return []
+    differences = []
+    for run in runs:
+        say(f"{study.name}: retraining {run.name}")
+        row = rows_of(committed["runs.csv"], run).iloc[0]
+        command = [*shlex.split(launch(sys.executable, study.gpus, study.nodes, None)), "train"]
+        command += [file, "--variant", run.variant, "--seed", str(run.seed), *options]
+        command += ["--threads", f"{row['num_threads']:.0f}"]
+        command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
+        if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            differences.append(f"{run.name}: its training ended with status {status}")
+    finished = {done.config.name for done in find_runs(study, results, allow_missing=True)}
+    again = tables_of(study, results) if finished else {}
+    for run in (run for run in runs if run.name in finished):
+        differences += compare_run(run, committed, again)
+    return differences
+
+
+def tables_of(study: Study, results: Path) -> Tables:
+    """Tables of the runs in a results folder, as the workflow makes them."""
+    finished = find_runs(study, results, allow_missing=True)
+    write_curves(finished, results / "curves.csv")
+    learned = [granularities(load_learned(run.folder)) for run in finished]
+    return {
+        "runs.csv": runs_frame(study, finished),
+        "curves.csv": read_frame(results / "curves.csv"),
+        "granularity.csv": pd.concat(learned, ignore_index=True),
+    }
+
+
+def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str]:
+    """Compare all numbers of a run except times; return what differs.
+
+    They are equal to the last digit on the machine that runs.csv names; elsewhere accuracies and
+    losses may differ as two seeds do, and granularities are not compared.
+    """
+    old, new = (rows_of(tables["runs.csv"], config).iloc[0] for tables in (committed, again))
+    reasons = [f"{name} {old[name]}, now {new[name]}" for name in MACHINE if old[name] != new[name]]
+    if new["device"] != new["cpu"] and not config.recipe.deterministic:
+        reasons.append("a GPU without recipe.deterministic")
+    if reasons:
+        say(f"{config.name}: compared within a tolerance: {'; '.join(reasons)}")
+    compared = {"runs.csv": ([], RUN_NUMBERS), "curves.csv": (["epoch"], CURVE_NUMBERS)}
+    if not reasons:
+        compared["granularity.csv"] = (["layer", "group"], COLUMNS[4:])
+    differences, num_images = [], {"test": old["num_test"], "val": old["num_val"]}
+    for name, (index, columns) in compared.items():
+        limits = seed_limits(committed[name], index, columns, num_images) if reasons else None
+        rows = [rows_of(t[name], config).set_index(index or "seed") for t in (committed, again)]
+        differences += [
+            f"{config.name}, {name}: {text}" for text in compare_rows(*rows, columns, limits)
+        ]
+    return differences
+
+
+def rows_of(frame: pd.DataFrame, run: RunConfig) -> pd.DataFrame:
+    return frame[(frame["variant"] == run.variant) & (frame["seed"] == run.seed)]
+
+
+def compare_rows(
+    old: pd.DataFrame, new: pd.DataFrame, columns: Sequence[str], limits: pd.DataFrame | None
+) -> Iterator[str]:
+    """Yield the columns that differ by more than their limits (none: 0), with the first row."""
+    if not old.index.equals(new.index):
+        yield f"{len(old)} rows committed, now {len(new)}"
+        return
+    for column in columns:
+        same = (old[column] == new[column]) | (old[column].isna() & new[column].isna())
+        if limits is not None and column in limits:
+            limit = limits[column].to_numpy()  # a row an epoch, or one
+            same |= (old[column] - new[column]).abs() <= limit[: len(old)]
+        if not same.all():
+            row = same.idxmin()
+            where = "" if old.index.name == "seed" else f" at {'-'.join(old.index.names)} {row}"
+            more = f", and {(~same).sum() - 1} more" if (~same).sum() > 1 else ""
+            yield f"{column}{where}: committed {old[column][row]}, now {new[column][row]}{more}"
+
+
+def seed_limits(
+    frame: pd.DataFrame, index: list[str], columns: Sequence[str], num_images: dict[str, float]
+) -> pd.DataFrame:
+    """How far accuracies and losses may be apart on another machine, by epoch.
+
+    That is DEVIATIONS standard deviations of the difference between two seeds of a variant, pooled
+    over variants; for accuracies at least what rounding to whole images makes. Without a second
+    seed nothing is known, and the limit is infinite.
+    """
+    accuracies = {name for name, metric in metrics.METRICS.items() if metric.unit == "%"}
+    columns = [c for c in columns if c in accuracies or c.endswith("_loss")]
+    by = [frame[name] for name in index] or [pd.Series(0, frame.index)]
+    groups = frame.groupby([frame["variant"], *by])[columns]
+    squares = ((frame[columns] - groups.transform("mean")) ** 2).groupby(by).sum()
+    free = (groups.transform("count") - 1).clip(lower=0)
+    free = (free / groups.transform("count")).groupby(by).sum()
+    limits = DEVIATIONS * np.sqrt(2 * squares / free.where(free > 0))
+    for column in columns:
+        num = num_images["val" if "val_" in column else "test"]
+        if column in accuracies and num:
+            limits[column] = np.maximum(limits[column], DEVIATIONS * 100 / num / np.sqrt(6))
+    return limits.fillna(np.inf)

@@ -1,0 +1,107 @@
+"""Made-up studies of ordinary and awkward shape, with everything that figures are drawn from."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from posmlp.analysis.figures.released_logs import read_released_logs
+from posmlp.analysis.granularity import COLUMNS
+
+ROOT = Path(__file__).parents[3]
+
+
+def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
+    """Curves that rise to each variant's mean, seed k lying k - 1 beside it."""
+    epochs = np.arange(num_epochs)
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "variant": row["variant"],
+                "seed": seed,
+                "epoch": epochs,
+                "test_top1": row["mean"] + seed - 1 - 5.0 * (num_epochs - 1 - epochs),
+                "train_loss": 3.0 - 0.1 * epochs,
+            }
+        )
+        for (_, row), seed in itertools.product(summary.iterrows(), range(3))
+    )
+
+
+def granularities_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """Two seeds, two layers and three groups of each variant."""
+    rows = [
+        (variant, seed, layer, group, layer + group / 10 + seed, group / 2, 4.0)
+        for seed in (0, 1)
+        for variant in summary["variant"]
+        for layer in (1, 2)
+        for group in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def long_named(summary: pd.DataFrame) -> pd.DataFrame:
+    """The same study with variants, and so the reference, named in 32 or 64 characters."""
+    lengths = itertools.cycle((32, 64))
+    names = {
+        variant: f"{variant}_without_the_softmax_and_with_{'x' * 64}"[: length - 4] + f"_{i:03d}"
+        for i, (variant, length) in enumerate(zip(summary["variant"], lengths, strict=False))
+    }
+    return summary.assign(
+        **{name: summary[name].replace(names) for name in ("variant", "against", "reference")}
+    )
+
+
+def many_variants(summary: pd.DataFrame) -> pd.DataFrame:
+    """Sixty variants: a study's own, and shrunk and grown copies of them."""
+    copies = [
+        summary.assign(
+            variant=[f"{name}_r{i}" for name in summary["variant"]],
+            params=summary["params"] * (1 + 0.1 * i),
+            mean=summary["mean"] - 0.2 * i,
+            other_settings=f"recipe.lr={i}",
+            against=summary["reference"],
+            difference=-0.2 * i,
+            difference_half_width=0.5,
+        )
+        for i in range(1, 6)
+    ]
+    return pd.concat([summary, *copies], ignore_index=True)[:60]
+
+
+@pytest.fixture(scope="session")
+def studies(digits_summary) -> dict[str, dict[str, Any]]:
+    """{shape of a study: what its figures and those of the project are drawn from}."""
+    shapes = {
+        "ordinary": digits_summary,
+        "small": digits_summary[:12],
+        "one": digits_summary[:1],
+        "long_names": long_named(digits_summary),
+        "sixty": long_named(many_variants(digits_summary)),
+    }
+    released = read_released_logs(ROOT / "workflow/resources/released_logs")
+    return {
+        shape: {
+            "summary": summary,
+            "margin": 0.5,
+            "curves": curves_of(summary),
+            "granularities": granularities_of(summary),
+            "overlay": released if shape == "ordinary" else {},
+            "released": released,
+        }
+        for shape, summary in shapes.items()
+    }
+
+
+@pytest.fixture(scope="session", name="curves_of")
+def curves_of_fixture() -> Callable[..., pd.DataFrame]:
+    return curves_of
+
+
+@pytest.fixture(scope="session", name="granularities_of")
+def granularities_of_fixture() -> Callable[..., pd.DataFrame]:
+    return granularities_of

@@ -1,0 +1,81 @@
+"""Every figure of the catalogue can be drawn from what its source offers, and has a caption."""
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from posmlp.analysis.figures.catalogue import FIGURES, figures_from
+from posmlp.analysis.figures.draw import draw_figures, draw_network
+from posmlp.analysis.learned import load_learned
+
+ROOT = Path(__file__).parents[3]
+OFFERED = {
+    "project": {"released"},
+    "study": {"summary", "curves", "granularities", "margin", "overlay"},
+    "network": {"run"},
+}
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
+def test_an_entry_names_a_function_its_inputs_and_a_caption(entry):
+    function = getattr(import_module(f"posmlp.analysis.figures.{entry.module}"), entry.name)
+    assert set(inspect.signature(function).parameters) <= OFFERED[entry.source]
+    assert (ROOT / f"workflow/report/{entry.name}.rst").read_text().strip()
+
+
+def test_names_and_captions_are_those_of_the_list():
+    names = [entry.name for entry in FIGURES]
+    assert len(set(names)) == len(names)
+    captions = {path.stem for path in (ROOT / "workflow/report").glob("*.rst")} - {"workflow"}
+    assert captions == set(names)
+
+
+@pytest.mark.parametrize("source", ["project", "study"])
+def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path):
+    draw_figures(source, studies["small"], tmp_path)
+    names = {entry.name for entry in figures_from(source)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.{ending}" for name in names for ending in ("png", "pdf")
+    }
+
+
+@pytest.fixture
+def learned(study, finished):
+    """Return a function that reads a run of a variant, with made-up weights and trajectory."""
+
+    def read(variant: str):
+        run = study.run(variant, 0)
+        folder = run.folder(finished)
+        model = timm.create_model(**run.model_arguments())
+        save_file(model.state_dict(), folder / "model.safetensors")
+        values = {
+            name: np.stack([value.detach().numpy()] * 3)
+            for name, value in model.named_parameters()
+            if name.endswith(("position.center", "position.spread"))
+        }
+        np.savez(folder / "trajectory.npz", **values)
+        return load_learned(folder)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("variant", "drawn"),
+    [
+        ("sgu", {"run_curves", "learned_maps", "position_bias"}),
+        ("gqpe_s4", {"run_curves", "learned_maps", "position_bias", "trajectories"}),
+    ],
+)
+def test_a_network_is_drawn_as_far_as_it_has_something_to_show(variant, drawn, learned, tmp_path):
+    run = learned(variant)
+    draw_network(run, tmp_path / "figures")
+    folders = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert folders == {entry.name for entry in figures_from("network")}
+    pictures = {path.parent.name for path in tmp_path.glob(f"figures/*/{variant}.png")}
+    assert pictures == drawn
+    assert {path.stem for path in run.folder.glob("figures/*.png")} == drawn  # for MLflow

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from posmlp.analysis.learned import load_learned, read_trajectory, window_bias, window_map
+from posmlp.layers import TokenMixing
+
+
+@pytest.fixture
+def run_folder(study, tmp_path):
+    """A run folder with the weights of a network whose centres and spreads are drawn."""
+    run = study.run("gqpe_s4", 1)
+    model = timm.create_model(**run.model_arguments())
+    generator = torch.Generator().manual_seed(0)
+    for name, value in model.named_parameters():
+        if ".position" in name:
+            value.data += torch.randn(value.shape, generator=generator)
+    folder = run.folder(tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(run.to_yaml())
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return folder, model
+
+
+def test_layers_are_those_of_the_finished_network(run_folder):
+    folder, model = run_folder
+    run = load_learned(folder)
+    assert (run.title, run.trajectory) == ("gqpe_s4, seed 1", {})
+    mixers = {name: m for name, m in model.named_modules() if isinstance(m, TokenMixing)}
+    assert list(run.layers) == list(run.initial) == list(mixers)
+    for name, mixer in mixers.items():
+        found = window_map(run.layers[name])
+        assert found.shape == (4, 8, 8, 8, 8)
+        np.testing.assert_array_equal(found.reshape(4, 64, 64), mixer.token_map().detach())
+        np.testing.assert_allclose(found.sum(axis=(3, 4)), 1, atol=1e-5)
+        bias = mixer.position_bias.detach().reshape(8, 8)
+        np.testing.assert_array_equal(window_bias(run.layers[name]), bias)
+
+
+def test_the_start_is_the_same_every_time_and_draws_nothing_from_others(run_folder):
+    folder, _ = run_folder
+    torch.manual_seed(5)
+    first = load_learned(folder)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(1), after)
+    second = load_learned(folder)
+    for name, layer in first.initial.items():
+        assert torch.equal(layer.position.spread, second.initial[name].position.spread)
+        assert (layer.position.spread - torch.eye(2)).abs().max() < 0.1
+
+
+def test_trajectory_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "trajectory.npz"
+    assert read_trajectory(path) == {}
+    values = np.arange(12.0).reshape(3, 2, 2)
+    np.savez(path, **{"blocks.0.proj.position.center": values})
+    (name, found), *_ = read_trajectory(path).items()
+    assert name == "blocks.0.proj.position.center"
+    np.testing.assert_array_equal(found, values)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:40], lambda data: b"", lambda data: b"text"])
+def test_a_damaged_trajectory_is_named(tmp_path, damage):
+    path = tmp_path / "trajectory.npz"
+    np.savez(path, a=np.zeros(3))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"trajectory\.npz: damaged"):
+        read_trajectory(path)

@@ -21,6 +21,7 @@ from multiprocessing import Queue, get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from posmlp.analysis.checks.curves import rate_bounds
 from posmlp.analysis.checks.networks import expected_params
@@ -131,13 +132,12 @@ def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.figures.curves import DRAWN_COLUMNS
     from posmlp.analysis.figures.draw import draw_figures
-    from posmlp.analysis.granularity import COLUMNS
     from posmlp.analysis.statistics import summarise
 
     inputs = {
         "summary": summarise(read_frame(here / "runs.csv"), study.reference),
         "curves": read_frame(here / "curves.csv", DRAWN_COLUMNS),
-        "granularities": pd.DataFrame(columns=COLUMNS),
+        "granularities": pd.DataFrame(columns=["variant", "seed"]),  # no networks here
         "margin": None,
         "overlay": {},
     }

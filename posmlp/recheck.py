@@ -126,6 +126,7 @@ def read_tables(folder: Path) -> Tables:
 
 def copy_tables(results: Path, work: Path) -> None:
     """Prepare a folder in which Snakemake finds its configuration and every study's tables."""
+    work.mkdir(exist_ok=True)
     for name in ("config", "workflow"):
         (work / name).symlink_to(Path(name).absolute())
     for path in (path for name in TABLES for path in results.glob(f"*/{name}")):

@@ -1,0 +1,195 @@
+"""`posmlp check-results`: what it says of results that are sound, and of results that are not."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from checkout import SHEET, STUDY
+
+from posmlp import recheck
+from posmlp.analysis.collect import ResultsError, read_frame, write_frame
+from posmlp.cli import DIFFERENT, FAILED, main
+from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits, stale
+from posmlp.runs.execute import execute
+from posmlp.runs.watch import Watch
+from posmlp.study import load_study
+from posmlp.training.distributed import World
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """Return a folder with tiny.yaml, its run folders, and its results as the workflow has them."""
+    root = tmp_path_factory.mktemp("tiny")
+    (root / "tiny.yaml").write_text(STUDY)
+    (root / "tiny.tsv").write_text(SHEET)
+    study, results = load_study(root / "tiny.yaml"), root / "results"
+    for run in study.runs():
+        execute(run, results, root, World(torch.device("cpu")), "train", Watch(10))
+    (results / "tiny").mkdir()
+    for name, frame in recheck.tables_of(study, results).items():
+        write_frame(frame, results / "tiny" / name)
+    (results / "curves.csv").rename(results / "tiny/curves.csv")
+    recheck.copy_tables(results, root / "work")
+    assert recheck.make_files(str(root / "tiny.yaml"), study, root / "work", project=False) == ""
+    for path in (
+        path for glob in recheck.STUDY_FILES for path in (root / "work/results/tiny").glob(glob)
+    ):
+        copy = results / path.relative_to(root / "work/results")
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    return root
+
+
+@pytest.fixture
+def tiny(trained, tmp_path, monkeypatch) -> Path:
+    """Return a copy of the study file with its committed results beside it, and no run folders."""
+    for name in ("tiny.yaml", "tiny.tsv"):
+        shutil.copy(trained / name, tmp_path)
+    shutil.copytree(trained / "results/tiny", tmp_path / "results/tiny")
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "work"))
+    return tmp_path / "tiny.yaml"
+
+
+@pytest.fixture
+def check(tiny, capsys):
+    """Return a function that runs the command on the copy: exit status, and what it printed."""
+
+    def run(*arguments):
+        results = ["--results", str(tiny.parent / "results")]
+        status = main(["check-results", str(tiny), *results, *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    content = path.read_bytes()
+    assert old.encode() in content, f"{old!r} is not in {path}"
+    path.write_bytes(content.replace(old.encode(), new.encode(), 1))
+
+
+def test_sound_results_are_made_again_to_the_last_byte_and_digit(check, tiny):
+    status, output = check("--sample", "5")
+    assert status == 0, output
+    files = [path for path in (tiny.parent / "results/tiny").rglob("*") if path.is_file()]
+    assert f"{len(files) - len(recheck.TABLES)} files compared, 0 differ" in output
+    assert "retraining sgu seed 0" in output
+    assert "retraining gqpe seed 0" in output
+    assert output.splitlines()[-1] == "differences: 0"
+    assert not list((tiny.parent / "work").iterdir())
+
+
+def test_changed_files_and_numbers_are_named(check, tiny):
+    here = tiny.parent / "results/tiny"
+    edit(here / "tables/main.md", "22,826", "22,827")
+    (here / "tables/main.tex").unlink()
+    picture = here / "figures/forest.png"
+    picture.write_bytes(picture.read_bytes()[:-1])
+    (here / "figures/by_hand.pdf").write_bytes(b"")
+    row = read_frame(here / "curves.csv").iloc[0]
+    edit(here / "curves.csv", f",{row['train_loss']},", f",{row['train_loss'] + 0.5},")
+    line = (here / "granularity.csv").read_text().splitlines()[1]
+    edit(here / "granularity.csv", line, f"{line}1")
+    status, output = check("--sample", "2")
+    assert status == DIFFERENT
+    assert f"{here}/tables/main.md: line" in output
+    assert "22,827" in output
+    assert f"{here}/tables/main.tex: is not committed, but can be made" in output
+    assert f"{picture}: bytes differ from {tiny.parent}/work/" in output
+    assert f"{here}/figures/by_hand.pdf: was not made" in output
+    assert "sgu seed 0, curves.csv: train_loss at epoch 0: committed" in output
+    assert "sgu seed 0, granularity.csv: uniform at layer-group (1, 1): committed" in output
+
+
+def test_runs_of_other_code_or_settings_are_not_retrained(trained):
+    study = load_study(trained / "tiny.yaml")
+    tables = recheck.read_tables(trained / "results/tiny")
+    assert stale(study, tables) == ""
+    other = tables | {"runs.csv": tables["runs.csv"].assign(code_version="00")}
+    assert "is of the code 00, the present code is" in stale(study, other)
+    other = tables | {"runs.csv": tables["runs.csv"].assign(claim=["The reference", "Another"])}
+    assert stale(study, other) == "runs.csv is of another study file or sheet: gqpe differ"
+
+
+def test_a_seed_draws_the_same_runs_of_those_that_have_finished(trained):
+    study = load_study(ROOT / "config/studies/digits.yaml")
+    runs = pd.DataFrame([(r.variant, r.seed, 90.0) for r in study.runs()])
+    runs.columns = ["variant", "seed", "test_top1"]
+    drawn = [[run.name for run in draw_runs(study, runs, 4, seed)] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    runs.loc[1:, "test_top1"] = np.nan
+    assert len(draw_runs(study, runs, 4, 0)) == 1
+
+
+def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, capsys):
+    assert main(["check-results", "tinny", "--results", str(tmp_path / "results")]) == FAILED
+    assert "config/studies/tinny.yaml: no such file" in capsys.readouterr().err
+    with pytest.raises(ResultsError, match="no study here has a runs"):
+        recheck.committed_studies(tmp_path / "empty")
+    edit(tiny.parent / "results/tiny/granularity.csv", ",initial,", ",start,")
+    status, output = check()
+    assert status == FAILED
+    assert "granularity.csv: lacks initial, so another version wrote it" in output
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("a.md", b"x\n", b"x\n", ""),
+        ("a.csv", b"a,b\n1,2\n3,4\n", b"a,b\n1,9\n3,5\n", "line 2: committed '1,2', now '1,9'"),
+        ("b.md", b"x", b"x\ny", "line 2: committed nothing, now 'y'"),
+        ("c.tex", b"a" * 90 + b"1", b"a" * 90 + b"2", f"line 1: committed '{'a' * 20}1', now"),
+        ("a.png", b"x", b"y", "bytes differ from "),
+        ("a.png", None, b"y", "is not committed, but can be made"),
+        ("a.png", b"x", None, "was not made"),
+    ],
+)
+def test_a_difference_of_files_says_where(name, old, new, said, tmp_path):
+    for folder, content in (("old", old), ("new", new)):
+        (tmp_path / folder).mkdir()
+        if content is not None:
+            (tmp_path / folder / name).write_bytes(content)
+    found = difference(tmp_path / "old" / name, tmp_path / "new" / name)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """Two variants with three and two seeds at epoch 0, one variant with one seed at epoch 1."""
+    rows = [("a", 0, 90.0), ("a", 0, 92.0), ("a", 0, 94.0), ("b", 0, 50.0), ("b", 0, 54.0)]
+    frame = pd.DataFrame([*rows, ("a", 1, 95.0)], columns=["variant", "epoch", "test_top1"])
+    return frame.assign(train_loss=frame["test_top1"] / 100, lr=0.1)
+
+
+def test_limits_are_three_deviations_of_a_difference_of_seeds(frame):
+    images = {"test": 500, "val": 0}
+    limits = seed_limits(frame, ["epoch"], ["test_top1", "train_loss", "lr"], images)
+    assert list(limits) == ["test_top1", "train_loss"]
+    pooled = (4 + 0 + 4 + 4 + 4) / (2 + 1)
+    assert limits.loc[0, "test_top1"] == pytest.approx(3 * np.sqrt(2 * pooled))
+    assert limits.loc[0, "train_loss"] == pytest.approx(limits.loc[0, "test_top1"] / 100)
+    assert np.isinf(limits.loc[1]).all()
+    rounding = seed_limits(frame.assign(test_top1=90.0), ["epoch"], ["test_top1"], images)
+    assert rounding.loc[0, "test_top1"] == pytest.approx(3 * 0.2 / np.sqrt(6))
+
+
+def test_numbers_are_compared_exactly_or_within_limits():
+    old = pd.DataFrame({"macs": [5, 5], "top": [90.0, np.nan]}, pd.Index([0, 1], name="epoch"))
+    new = old.assign(top=[90.0 + 1e-12, np.nan])
+    (found,) = compare_rows(old, new, ["macs", "top"], None)
+    assert found == "top at epoch 0: committed 90.0, now 90.000000000001"
+    limits = pd.DataFrame({"top": [0.5, 0.5]})
+    assert list(compare_rows(old, new, ["macs", "top"], limits)) == []
+    assert list(compare_rows(old, new.assign(top=91.0), ["top"], limits)) == [
+        "top at epoch 0: committed 90.0, now 91.0, and 1 more"
+    ]
+    assert list(compare_rows(old, new[1:], ["top"], limits)) == ["2 rows committed, now 1"]

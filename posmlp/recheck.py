@@ -310,9 +310,11 @@ def compare_rows(
             same |= (old[column] - new[column]).abs() <= limit[: len(old)]
         if not same.all():
             row = same.idxmin()
-            where = "" if old.index.name == "seed" else f" at {'-'.join(old.index.names)} {row}"
+            values = row if isinstance(row, tuple) else (row,)
+            pairs = zip(old.index.names, values, strict=True)
+            where = ", ".join(f"{name} {value}" for name, value in pairs)
             more = f", and {(~same).sum() - 1} more" if (~same).sum() > 1 else ""
-            yield f"{column}{where}: committed {old[column][row]}, now {new[column][row]}{more}"
+            yield f"{column} at {where}: committed {old[column][row]}, now {new[column][row]}{more}"
 
 
 def seed_limits(

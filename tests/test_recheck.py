@@ -106,7 +106,7 @@ def test_changed_files_and_numbers_are_named(check, tiny):
     assert f"{picture}: bytes differ from {tiny.parent}/work/" in output
     assert f"{here}/figures/by_hand.pdf: was not made" in output
     assert "sgu seed 0, curves.csv: train_loss at epoch 0: committed" in output
-    assert "sgu seed 0, granularity.csv: uniform at layer-group (1, 1): committed" in output
+    assert "sgu seed 0, granularity.csv: uniform at layer 1, group 1: committed" in output
 
 
 def test_runs_of_other_code_or_settings_are_not_retrained(trained):

@@ -169,7 +169,7 @@ def _export(run_folder: Path, folder: Path) -> None:
     from mlflow.types import Schema, TensorSpec
     from torchvision.transforms import Normalize
 
-    from posmlp.analysis.networks import load_weights
+    from posmlp.analysis.learned import load_weights
     from posmlp.study import RunConfig
 
     metrics = read_json(run_folder / "metrics.json")

@@ -40,7 +40,7 @@ PANELS = ["test_top1", "train_loss"]
 DRAWN_COLUMNS = ["variant", "epoch", *PANELS]  # of curves.csv; large studies have millions of rows
 DASHES = ["--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 3))]
 REFERENCE_COLOUR = "#999999"
-MOST_NAMES, LONGEST_NAME = 24, 19  # of variants in the legend
+MOST_NAMES, LONGEST_NAME = 24, 18  # of variants in the legend
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
 

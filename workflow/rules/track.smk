@@ -31,7 +31,6 @@ rule sync:
         tables=f"{HERE}/tables/main.md",
         comparison=f"{HERE}/comparison.json",
         networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
-        figures=f"{MARKS}.figures",
     output:
         report=f"{HERE}/tracked.json",
     log:

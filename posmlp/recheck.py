@@ -35,8 +35,8 @@ from posmlp.analysis.granularity import COLUMNS, granularities
 from posmlp.analysis.learned import load_learned
 from posmlp.code_version import training_code_digest
 from posmlp.runs.execute import SAME_MACHINE
-from posmlp.slurm.launch import launch
 from posmlp.study import RunConfig, Study, load_study
+from posmlp.workflow.allocation import launch
 
 TABLES = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS, "granularity.csv": COLUMNS}
 RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures", "audit")
@@ -242,7 +242,7 @@ def retrain(
     for run in runs:
         say(f"{study.name}: retraining {run.name}")
         row = rows_of(committed["runs.csv"], run).iloc[0]
-        command = [*shlex.split(launch(sys.executable, study.gpus, study.nodes, None)), "train"]
+        command = [*shlex.split(launch(study.gpus, study.nodes)), "train"]
         command += [file, "--variant", run.variant, "--seed", str(run.seed), *options]
         command += ["--threads", f"{row['num_threads']:.0f}"]
         command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]

@@ -15,7 +15,7 @@ from posmlp.analysis.collect import ResultsError, read_frame, write_frame
 from posmlp.cli import DIFFERENT, FAILED, main
 from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits, stale
 from posmlp.runs.execute import execute
-from posmlp.runs.watch import Watch
+from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
 from posmlp.training.distributed import World
 
@@ -30,7 +30,7 @@ def trained(tmp_path_factory) -> Path:
     (root / "tiny.tsv").write_text(SHEET)
     study, results = load_study(root / "tiny.yaml"), root / "results"
     for run in study.runs():
-        execute(run, results, root, World(torch.device("cpu")), "train", Watch(10))
+        execute(run, results, root, World(torch.device("cpu")), "train", Interrupts(10))
     (results / "tiny").mkdir()
     for name, frame in recheck.tables_of(study, results).items():
         write_frame(frame, results / "tiny" / name)

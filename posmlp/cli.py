@@ -59,6 +59,8 @@ def calibrate(arguments: Namespace) -> None:
     from posmlp.plan.calibration import write_calibrations
     from posmlp.training.distributed import join_world, leave_world
 
+    file = arguments.file or arguments.results / study.name / "calibration.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
     torch.set_num_threads(arguments.threads)
     process_s = time.time() - psutil.Process().create_time()
     world = join_world(arguments.device)
@@ -69,7 +71,7 @@ def calibrate(arguments: Namespace) -> None:
             speed = config.recipe.batch_size / rows[-1].step_s
             print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
     if world.is_rank0:
-        write_calibrations(arguments.file, rows)
+        write_calibrations(file, rows)
     leave_world(world)
 
 
@@ -219,14 +221,17 @@ def build_parser() -> argparse.ArgumentParser:
         return command
 
     study, studies, data, device, results = shared_options()
+    all_options = study, data, device, results
     command = add("plan", plan, "print what a study will cost: hours, disk", study, results)
     command.add_argument(
         "--cluster", action="store_true", help="on the cluster of slurm/site.yaml, not here"
     )
-    command = add("calibrate", calibrate, "measure how fast a study trains", study, data, device)
-    command.add_argument("--file", required=True, type=Path, help="calibration.csv to add to")
+    command = add(
+        "calibrate", calibrate, "measure for the plan how fast a study trains", *all_options
+    )
+    command.add_argument("--file", type=Path, help="to add to (RESULTS/STUDY/calibration.csv)")
     add("prepare", prepare, "check a study's data, downloading what can be", study, data, results)
-    command = add("train", train, "train one run of a study", study, data, device, results)
+    command = add("train", train, "train one run of a study", *all_options)
     command.add_argument("--variant", required=True, help="name in the study's sheet")
     command.add_argument("--seed", required=True, type=int, help="one of the study's seeds")
     command.add_argument(

@@ -69,7 +69,7 @@ def error_of(capsys, *words: str) -> str:
 
 
 TRAIN = ("train", "--variant", "sgu", "--seed", "0")
-OF_A_STUDY = [("plan",), ("calibrate", "--file", "x.csv"), ("prepare",), TRAIN, ("show",)]
+OF_A_STUDY = [("plan",), ("calibrate",), ("prepare",), TRAIN, ("show",)]
 OF_A_STUDY += [("check-results",)]
 
 
@@ -108,6 +108,7 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
             "file/runs/tiny/qpe/seed0 ",
         ),
         ("train tiny.yaml --variant qpe --seed 0 --device cuda", "device: cuda "),
+        ("calibrate tiny.yaml --results file", "file/tiny: Not a directory"),
         ("prepare tiny.yaml --results file", "file/tiny: Not a directory"),
         ("prepare tiny.yaml --results loop", "loop/tiny: Too many levels of symbolic links"),
         ("show tiny.yaml", "results/tiny/runs.csv: no such file; `snakemake` writes it"),
@@ -205,7 +206,7 @@ def test_the_plan_needs_neither_snakemake_nor_a_lock(tiny, capsys):
     assert cli.main(["plan", "tiny.yaml"]) == 0
     plan = capsys.readouterr().out
     assert plan.startswith("Plan of tiny: 4 runs, 0 done, 4 to do; 1 GPU each")
-    assert "`make calibrate STUDY=tiny.yaml`" in plan  # as the command named it
+    assert "`posmlp calibrate tiny.yaml`" in plan  # as the command named it
     assert not [*Path().rglob(".snakemake"), *Path("results").iterdir()]
 
 

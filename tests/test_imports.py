@@ -15,7 +15,7 @@ NEEDED = {
     "train no_such_study --variant sgu --seed 0": set(),  # a user's mistake is told at once
     "train {study} --variant sgu --seed 0 --results {results}": NETWORKS,
     "prepare {study} --results {results}": set(),
-    "calibrate no_such_study --file none.csv": set(),
+    "calibrate no_such_study": set(),
     "plan {study} --results {results}": set(),
     "show digits": TABLES,
     "sync --results {results}": set(),

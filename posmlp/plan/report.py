@@ -36,7 +36,7 @@ def plan_text(study: Study, results: Path, capacity: Capacity) -> str:
     if missing:
         lines.append(
             f"Not measured and not counted: {', '.join(missing)}. "
-            f"`make calibrate STUDY={study.command_name}` measures each for some seconds (on a "
+            f"`posmlp calibrate {study.command_name}` measures each for some seconds (on a "
             f"cluster: snakemake calibrate --profile slurm --config study={study.command_name})"
         )
     return "\n".join(lines)
@@ -116,7 +116,7 @@ def cost_text(study: Study, runs: "pd.DataFrame", calibrations: Iterable[Calibra
     if not rows:
         return (
             "No estimate was made before the runs: "
-            f"`make calibrate STUDY={study.command_name}` makes one."
+            f"`posmlp calibrate {study.command_name}` makes one."
         )
     headers = ("variant", "runs", "estimated, a run (s)", "measured, a run (s)")
     headers += ("measured / estimated", "estimated on")

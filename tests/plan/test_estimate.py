@@ -156,4 +156,4 @@ def test_the_report_sets_truth_beside_the_estimate():
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == ["sgu", "2", "250", "500", "2.00", "GPU A"]
     assert "gqpe_s4" not in text
-    assert "make calibrate STUDY=digits" in cost_text(STUDY, runs, [])
+    assert "`posmlp calibrate digits`" in cost_text(STUDY, runs, [])

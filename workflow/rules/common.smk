@@ -11,10 +11,13 @@ from posmlp.config import read_settings
 from posmlp.study import check_models, load_study
 from posmlp.workflow.allocation import allocate
 
-SETTINGS = read_settings(config)
-STUDY = load_study(SETTINGS.study)
-if workflow.is_main_process:  # jobs need no second look
-    check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
+try:
+    SETTINGS = read_settings(config)
+    STUDY = load_study(SETTINGS.study)
+    if workflow.is_main_process:  # jobs need no second look
+        check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
+except ValueError as error:  # without Snakemake's list of the lines that raised it
+    sys.exit("\n".join(f"error: {problem}" for problem in getattr(error, "problems", [error])))
 
 config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's first page
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from committed import ROOT
 
 from posmlp.analysis.collect import find_runs, runs_frame, write_frame
 from posmlp.analysis.documents import PARTS, documents, printed, renew
 from posmlp.analysis.granularity import COLUMNS
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)

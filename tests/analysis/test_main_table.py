@@ -1,18 +1,17 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from committed import ROOT
 
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.main_table import layer_params, main_table, write_main_table
 from posmlp.analysis.statistics import Better, rule_of, summarise
 from posmlp.study import load_study
 
-ROOT = Path(__file__).parents[2]
 STUDIES = sorted(path.parent.name for path in (ROOT / "results").glob("*/runs.csv"))
 RULE = Better(smallest_difference=0.5)
 

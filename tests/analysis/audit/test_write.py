@@ -4,14 +4,13 @@ import csv
 import io
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
+from committed import ROOT
 
 from posmlp.analysis.audit import Cell, Line, Ours, audit, write
 from posmlp.published import RESOURCES, Counterpart, Published
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.xdist_group("audit")  # counting takes seconds: once is enough
 
 

@@ -14,6 +14,7 @@ export PYTHONUTF8 := 1
 export MPLBACKEND := agg
 export MLFLOW_DISABLE_TELEMETRY := true
 
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 # Of Snakemake's lints: all rules share .venv, so none names an environment; and how to run (folders,
 # device) must not be a parameter of a rule, because a parameter that changes repeats a training.
 LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param results is a prefix'
@@ -37,18 +38,18 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 	touch $@
 
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
-	$(BIN)/snakemake --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
-	@$(BIN)/posmlp show $(STUDY)
+	@$(SNAKEMAKE) --config study="$(STUDY)" $(ARGS)
+	@$(BIN)/posmlp show "$(STUDY)"
 
 plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
-	@$(BIN)/posmlp plan $(STUDY) $(ARGS)
+	@$(BIN)/posmlp plan "$(STUDY)" $(ARGS)
 
 calibrate: env ## measure for some seconds how fast each variant trains here, for the plan
-	$(BIN)/snakemake calibrate --config study=$(STUDY) --cores $(CORES) --quiet host reason rules $(ARGS)
+	@$(SNAKEMAKE) calibrate --config study="$(STUDY)" $(ARGS)
 
-report: env ## write results/STUDY/report.html, one file that opens offline (trains what is missing)
-	$(BIN)/snakemake all audit --config study=$(STUDY) --cores $(CORES) --quiet host reason rules \
-	  --report-after-run --report results/$(NAME)/report.html $(ARGS)
+report: env ## write report.html of STUDY=digits, one file that opens offline (trains what is missing)
+	@$(SNAKEMAKE) all audit --config study="$(STUDY)" \
+	  --report-after-run --report "results/$(NAME)/report.html" $(ARGS)
 	@echo "Report: results/$(NAME)/report.html"
 
 audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
@@ -56,7 +57,7 @@ audit: env ## compare every published number with ours: results/audit (seconds; 
 
 # Every study that has results, unless STUDY is given: then its default above does not count.
 check-results: env ## make committed tables and figures again, and train a sample of runs (STUDY=...)
-	@$(BIN)/posmlp check-results $(if $(filter-out file,$(origin STUDY)),$(STUDY)) $(ARGS)
+	@$(BIN)/posmlp check-results $(if $(filter-out file,$(origin STUDY)),"$(STUDY)") $(ARGS)
 
 evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
 	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 
 from posmlp.analysis.figures.catalogue import figures_from

@@ -50,7 +50,7 @@ def submit(checkout: Checkout):
 
     yield start
     for submission in started:
-        if submission.process.poll() is None:
+        if submission.process and submission.process.poll() is None:
             submission.process.kill()
             submission.process.communicate()
         if jobs := submission.jobs():

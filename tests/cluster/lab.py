@@ -38,14 +38,21 @@ class Submission:
     """`snakemake --profile slurm` in a checkout, for one study, as its user starts it."""
 
     def __init__(
-        self, checkout: Checkout, *arguments: str, study: str = "tiny", **site: Any
+        self,
+        checkout: Checkout,
+        *arguments: str,
+        study: str = "tiny",
+        start: bool = True,
+        **site: Any,
     ) -> None:
         self.checkout, self.study = checkout, study
         self.arguments = (
             *("--profile", "slurm", *SOON, *arguments),
             *("--config", f"study={study}", "tracking=false", f"slurm={json.dumps(SITE | site)}"),
         )
-        self.start()
+        self.process = None
+        if start:
+            self.start()
 
     def start(self) -> None:
         self.process = self.checkout.start(*self.arguments, study="", cores="")

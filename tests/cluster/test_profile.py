@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shlex
 import signal
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from lab import planned, shown, wait_for
+from lab import command, planned, shown, wait_for
 
 TRAIN = "--until", "train"
 
@@ -201,3 +204,20 @@ def test_a_plan_costs_one_short_job(submit, checkout):
     ):
         assert said in plan
     assert "Not measured" not in plan
+
+
+def test_snakemake_itself_can_be_a_job(submit, checkout):
+    """As where login nodes forbid long processes; docs/cluster.md has the command."""
+    run = submit(*TRAIN, study="long", start=False)
+    snakemake = Path(sys.executable).with_name("snakemake")
+    words = f"exec {snakemake} {shlex.join(run.arguments)}"
+    options = ["--parsable", "--partition=cpu", "--mem=4G", "--signal=B:INT@300"]
+    options += ["--chdir", str(checkout.path), "--output", str(checkout.path / "snakemake.log")]
+    options += [f"--export=ALL,PYTHONPATH={checkout.path}"]
+    job = command("sbatch", *options, "--wrap", words).strip()
+    run.trainer()
+    command("scancel", "--signal=INT", "--full", job)
+    wait_for(lambda: not run.jobs(), 200, "an empty queue")
+    output = (checkout.path / "snakemake.log").read_text()
+    assert "Stopping: press Ctrl-C once and wait" in output
+    assert "long: 0 of 1 runs finished" in output

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from posmlp.analysis.figures.catalogue import figures_from

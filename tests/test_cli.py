@@ -256,8 +256,8 @@ def test_output_that_cannot_be_written(tiny):
 def test_make_takes_the_path_of_a_study():
     command = ["make", "--dry-run", "report", "STUDY=my/tiny.yaml"]
     recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "--config study=my/tiny.yaml" in recipe
-    assert "--report results/tiny/report.html" in recipe
+    assert '--config study="my/tiny.yaml"' in recipe
+    assert '--report "results/tiny/report.html"' in recipe
 
 
 def test_help_lists_every_command(capsys):

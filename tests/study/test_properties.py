@@ -1,4 +1,4 @@
-"""Whatever stands in a study file and its sheet: a study whose runs can start, or a StudyError.
+"""Whatever a study file and its sheet hold: a study whose runs can start, or a StudyError.
 
 Every example spoils a valid study in a few places, in its values or in its text, and then checks
 it as the workflow does: load_study, then check_models.
@@ -7,7 +7,6 @@ it as the workflow does: load_study, then check_models.
 import copy
 import string
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +26,8 @@ KEYS = st.sampled_from(
     [*MODEL_KEYS, *(key for s in (StudyFile, Data, Recipe, Augment) for key in s.model_fields)]
 )
 HARD_NUMBERS = [0, -1, 1, 2, 3, 0.5, 1e-320, 1e308, 2**31, 2**64, -(2**63), 10**400]
-WORDS = [
+WORDS = ["", "null", "off", "auto", "sgu", "gqpe", "imagenet", "~", "..", "/", "é"]
+WORDS += ["\u2028", "\x85"]
     "",
     "null",
     "off",
@@ -159,14 +159,6 @@ def test_any_bytes_are_problems(folder, study, sheet):
     path.write_bytes(study)
     path.with_suffix(".tsv").write_bytes(sheet)
     assert outcome(path) is None
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("batch_size", 2**64), ("lr", 1e-320), ("grad_accum", 65_536)]
-)
-def test_numbers_at_the_edge(folder, key, value):
-    folder.values["recipe"][key] = value
-    outcome(folder.write())
 
 
 def sheet_text(folder):

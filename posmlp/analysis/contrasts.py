@@ -1,0 +1,182 @@
+"""The one comparison of variants: contrasts of a linear model, variant + seed.
+
+A row of the sheet is the contrast `variant - against`; a question may have longer ones. All are
+estimated from one least-squares fit over all runs of a study, so that a difference has the same
+interval and p value wherever it is printed. docs/statistics.md gives the reasons.
+
+Shape letters: V variants, K seeds, R finished runs, P parameters of the model, Q contrasts.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from posmlp.study import terms
+
+NOISY_LEVEL = 0.1  # of the F test that finds a variant noisier than the others
+POOLED, WELCH = "pooled", "Welch"
+NO_VARIANCE = 1e-18  # floor where a metric is not rounded: variances are divided by
+SUPERIOR, NON_INFERIOR = "superior", "non-inferior"
+INFERIOR, INCONCLUSIVE = "inferior", "inconclusive"
+
+
+class Estimates(NamedTuple):
+    """Contrasts with their standard errors and degrees of freedom; NaN where not determined."""
+
+    n_Q: np.ndarray  # fewest finished seeds of a contrast's variants
+    difference_Q: np.ndarray
+    error_Q: np.ndarray
+    df_Q: np.ndarray
+    welch_Q: np.ndarray  # whether a variant of the contrast is noisier than the others
+
+
+def compare(
+    values_VK: pd.DataFrame, contrasts: Sequence[str], level: float = 0.05, floor: float = 0.0
+) -> pd.DataFrame:
+    """Estimate contrasts such as "gqpe - sgu" or "a - b - c + d".
+
+    Args:
+        values_VK: a metric by variant and seed, NaN where a run is missing.
+        level: 1 - confidence of the intervals.
+        floor: smallest variance of a run about the model, see rounding_variance.
+
+    Returns:
+        contrast, n, difference, half_width of the Student-t interval, p_value of the two-sided
+        test, standard_error, df, variances (POOLED or WELCH, see estimate). One seed gives a difference without an
+        interval, a variant without a run gives neither.
+    """
+    signs_QV = np.array([_signs(contrast, list(values_VK.index)) for contrast in contrasts])
+    signs_QV = signs_QV.reshape(len(contrasts), len(values_VK))
+    n_Q, difference_Q, error_Q, df_Q, welch_Q = estimate(
+        values_VK.to_numpy(float), signs_QV, floor
+    )
+    return pd.DataFrame(
+        {
+            "contrast": list(contrasts),
+            "n": n_Q,
+            "difference": difference_Q,
+            "half_width": half_widths(error_Q, df_Q, level),
+            "p_value": 2 * stats.t.sf(np.abs(difference_Q) / error_Q, df_Q),
+            "standard_error": error_Q,
+            "df": df_Q,
+            "variances": np.where(welch_Q, WELCH, POOLED),
+        }
+    )
+
+
+def half_widths(error_Q: np.ndarray, df_Q: np.ndarray, level: float) -> np.ndarray:
+    """Half of Student's t intervals with confidence 1 - level."""
+    return stats.t.ppf(1 - level / 2, df_Q) * error_Q
+
+
+def _signs(contrast: str, variants: list[str]) -> np.ndarray:
+    """Coefficients (V,) of a contrast; all NaN where it names a variant that is not there."""
+    signs_V = np.zeros(len(variants))
+    for sign, variant in terms(contrast):
+        if variant not in variants:
+            return np.full(len(variants), np.nan)
+        signs_V[variants.index(variant)] += sign
+    return signs_V
+
+
+def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) -> Estimates:
+    """Fit variant + seed by least squares and estimate contrasts of variants.
+
+    The variance of a run about the model is pooled over all variants, but for contrasts with a
+    variant that is noisier than the others: there each variant has the variance of its own runs,
+    and degrees of freedom are Satterthwaite's (Welch).
+    """
+    num_variants, num_seeds = values_VK.shape
+    finished_VK = np.isfinite(values_VK)
+    variant_R, seed_R = np.nonzero(finished_VK)
+    of_variant_RV = np.eye(num_variants)[variant_R]
+    design_RP = np.hstack([of_variant_RV, np.eye(num_seeds)[seed_R]])
+    target_QP = np.pad(signs_QV, ((0, 0), (0, num_seeds)))
+    inverse_PR = np.linalg.pinv(design_RP)
+    weight_QR = target_QP @ inverse_PR
+    known_Q = np.isclose(weight_QR @ design_RP, target_QP).all(axis=1)
+    values_R, num_V = values_VK[finished_VK], finished_VK.sum(axis=1)
+    residual_R = values_R - design_RP @ (inverse_PR @ values_R)
+    df = len(values_R) - np.linalg.matrix_rank(design_RP)
+    floor = max(floor, NO_VARIANCE)
+    pooled = max(residual_R @ residual_R / df, floor) if df else np.nan
+    variance_V = np.maximum(_variances(values_VK, num_V), floor)
+    welch_Q = ((signs_QV != 0) & noisier(variance_V, num_V)).any(axis=1)
+    squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
+    own_QV = np.where(squares_QV > 1e-12, squares_QV * variance_V, 0)
+    square_Q = np.where(welch_Q, own_QV.sum(axis=1), squares_QV.sum(axis=1) * pooled)
+    own_df_Q = own_QV.sum(axis=1) ** 2 / (own_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
+    difference_Q = np.round(weight_QR @ values_R, 9)  # 97.2 - 97.0 and 95.2 - 95.0 are equal
+    return Estimates(
+        np.where(known_Q, np.where(signs_QV != 0, num_V, num_seeds).min(axis=1), 0),
+        np.where(known_Q, difference_Q, np.nan),
+        np.where(known_Q, np.sqrt(square_Q), np.nan),
+        np.where(welch_Q, own_df_Q, df if df else np.nan),
+        welch_Q,
+    )
+
+
+def _variances(values_VK: np.ndarray, num_V: np.ndarray) -> np.ndarray:
+    """Variances (V,) over the seeds that are there; NaN below two."""
+    mean_V = np.nansum(values_VK, axis=1) / np.maximum(num_V, 1)
+    squares_V = np.nansum((values_VK - mean_V[:, None]) ** 2, axis=1)
+    return squares_V / np.where(num_V > 1, num_V - 1, np.nan)
+
+
+def noisier(variance_V: np.ndarray, num_V: np.ndarray) -> np.ndarray:
+    """Find variants with a larger variance than all others together, by an F test.
+
+    Bartlett's test over all variants would overlook a single noisy one, which does most harm as
+    the reference. A variant with one run says nothing.
+    """
+    df_V = np.maximum(num_V - 1, 0)
+    sum_V = np.where(df_V > 0, df_V * variance_V, 0)
+    others_V = df_V.sum() - df_V
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio_V = variance_V / ((sum_V.sum() - sum_V) / others_V)
+    return stats.f.sf(ratio_V, df_V, others_V) < NOISY_LEVEL
+
+
+def rounding_variance(num_test: float) -> float:
+    """Variance that rounding to whole test images gives an accuracy in per cent.
+
+    The floor of estimated variances. A few runs may all happen to classify equally many images:
+    their sample variance is 0, and F and t statistics have no limit.
+    """
+    return (100 / num_test) ** 2 / 12 if num_test > 0 else 0.0
+
+
+def claim_p_values(compared: pd.DataFrame, claims: pd.Series, margin: float | None) -> np.ndarray:
+    """Test each contrast's claim: twice the one-sided p value, at most 1.
+
+    Doubled, it is below the level exactly where the two-sided interval supports the claim.
+
+    Args:
+        compared: rows of `compare`.
+        claims: SUPERIOR (the difference is above 0) or NON_INFERIOR (above -margin).
+    """
+    shift_Q = np.where(claims == NON_INFERIOR, margin or 0.0, 0.0)
+    t_Q = (compared["difference"] + shift_Q) / compared["standard_error"]
+    return np.minimum(2 * stats.t.sf(t_Q, compared["df"]), 1)
+
+
+def verdicts(difference: pd.Series, half_width: pd.Series, margin: float | None) -> np.ndarray:
+    """Read intervals by the margin; "" where there is none."""
+    low, high = difference - half_width, difference + half_width
+    return np.select(
+        [half_width.isna(), low > 0, low > -(margin or 0.0), high < 0],
+        ["", SUPERIOR, NON_INFERIOR, INFERIOR],
+        INCONCLUSIVE,
+    )
+
+
+def holm(p_Q: np.ndarray) -> np.ndarray:
+    """Adjust p values by Holm's method; a NaN stays one and does not count."""
+    adjusted_Q, known_Q = np.full(len(p_Q), np.nan), np.isfinite(p_Q)
+    if known_Q.any():
+        adjusted_Q[known_Q] = multipletests(p_Q[known_Q], method="holm")[1]
+    return adjusted_Q

@@ -111,11 +111,8 @@ def collect(study: Study, results: Path, here: Path) -> None:
 def tables(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.main_table import write_main_table
-    from posmlp.analysis.statistics import rule_of, summarise
 
-    runs, random = read_frame(here / "runs.csv"), np.random.default_rng(0)
-    summary = summarise(runs, study.reference, rule_of(study), random)
-    write_main_table(summary, rule_of(study), study.title, here / "tables")
+    write_main_table(read_frame(here / "runs.csv"), study, here / "tables")
 
 
 def checks(study: Study, results: Path, here: Path) -> None:

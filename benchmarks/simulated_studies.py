@@ -1,85 +1,97 @@
-"""What the rules of docs/statistics.md do on studies whose truth is known; prints its two tables.
+"""How often the rules of docs/statistics.md are right on studies whose truth is known.
 
-    python benchmarks/simulated_studies.py     # under a minute
+    python benchmarks/simulated_studies.py     # prints the table of that page, in a minute
 
-Shape letters: S studies, V variants, K seeds.
+Shape letters: V variants, K seeds, Q contrasts.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from posmlp.analysis import inference
+from posmlp.analysis.contrasts import estimate, half_widths, rounding_variance
+from posmlp.analysis.tables import markdown_table
 
-SEEDS = (2, 3, 5, 10)
-NUM_STUDIES, NUM_VARIANTS, LEVEL, NUM_TEST = 10_000, 12, 0.05, 500
-SPREADS = (0.2, 1.0)  # standard deviation over seeds, in points of top-1
-
-
-def main() -> None:
-    """Print both tables as Markdown."""
-    print_table(["95% interval of a mean", *map(str, SEEDS)], coverages())
-    print()
-    print_table(["One or more wrong verdicts", *map(str, SEEDS)], false_verdicts())
+NUM_STUDIES, LEVEL = 1_000, 0.05
 
 
-def coverages() -> Iterator[list[str]]:
-    """Give, by kind of interval, how often it holds the true mean of normal accuracies."""
+@dataclass(frozen=True)
+class Scenario:
+    """A study without true differences; all variants are compared with the first."""
+
+    name: str
+    num_variants: int = 12
+    num_seeds: int = 5
+    std: float = 1.0  # over seeds, in points
+    noise_of_reference: float = 1.0  # times std
+    std_of_seeds: float = 0.0  # what a seed adds to all variants
+    num_missing: int = 0
+    num_test: int = 10_000
+
+    def draw(self, random: np.random.Generator) -> np.ndarray:
+        """Accuracies (V, K) in per cent, whole test images, NaN for missing runs."""
+        shape_VK = (self.num_variants, self.num_seeds)
+        top1_VK = random.normal(0, self.std, shape_VK)
+        top1_VK[0] *= self.noise_of_reference
+        top1_VK += 95 + random.normal(0, self.std_of_seeds or 1e-9, self.num_seeds)
+        top1_VK = np.round(top1_VK * self.num_test / 100) * 100 / self.num_test
+        top1_VK.flat[random.choice(top1_VK.size, self.num_missing, replace=False)] = np.nan
+        return top1_VK
+
+
+SCENARIOS = tuple(
+    scenario
+    for num_seeds in (3, 5)
+    for scenario in (
+        Scenario("equal variances", num_seeds=num_seeds),
+        Scenario("equal variances, 3 runs missing", num_seeds=num_seeds, num_missing=3),
+        Scenario("seeds that shift all variants", num_seeds=num_seeds, std_of_seeds=2),
+        Scenario("a reference 3 times as noisy", num_seeds=num_seeds, noise_of_reference=3),
+    )
+)
+SCENARIOS += (
+    Scenario("2 variants on 500 images, standard deviation 0.2", 2, 2, 0.2, num_test=500),
+    Scenario("2 variants on 500 images, standard deviation 0.2", 2, 3, 0.2, num_test=500),
+)
+
+
+def simulate(scenario: Scenario, *, floor: bool = True) -> tuple[float, float]:
+    """Fractions of intervals that cover the truth, and of studies with a false verdict.
+
+    A study has one where Holm's smallest p value is at most LEVEL.
+    """
     random = np.random.default_rng(0)
-    samples = [random.normal(size=(NUM_STUDIES, num)) for num in SEEDS]
-    yield ["Student's t (ours)", *(per_cent(covers(x, "t")) for x in samples)]
-    yield ["1.96 standard errors", *(per_cent(covers(x, "normal")) for x in samples)]
-    yield ["bootstrap (BCa)", *(per_cent(covers(x[:1_000], "bootstrap")) for x in samples)]
+    others = scenario.num_variants - 1
+    signs_QV = np.hstack([-np.ones((others, 1)), np.eye(others)])
+    least = rounding_variance(scenario.num_test) if floor else 0.0
+    covered, wrong = [], 0
+    for _ in range(NUM_STUDIES):
+        found = estimate(scenario.draw(random), signs_QV, least)
+        known_Q = np.isfinite(found.error_Q)
+        size_Q = np.abs(found.difference_Q)[known_Q]
+        error_Q, df_Q = found.error_Q[known_Q], found.df_Q[known_Q]
+        covered += list(size_Q <= half_widths(error_Q, df_Q, LEVEL))
+        p_Q = 2 * stats.t.sf(size_Q / error_Q, df_Q)
+        wrong += bool(len(p_Q)) and p_Q.min() * len(p_Q) <= LEVEL
+    return float(np.mean(covered)), wrong / NUM_STUDIES
 
 
-def covers(samples_SK: np.ndarray, kind: str) -> float:
-    if kind == "bootstrap":
-        low_S, high_S = inference.bootstrap_interval(samples_SK, 0.95, np.random.default_rng(1))
-        return np.mean((low_S <= 0) & (high_S >= 0))
-    num, std_S = samples_SK.shape[1], inference.standard_deviation(samples_SK)
-    width_S = 1.96 * std_S / np.sqrt(num)
-    if kind == "t":
-        width_S = inference.t_half_width(std_S, np.full(len(std_S), num), 0.95)
-    return np.mean(np.abs(inference.mean(samples_SK)) <= width_S)
+def table(results: dict[Scenario, tuple[float, float]]) -> str:
+    headers = (
+        "No true differences",
+        "Seeds",
+        "Intervals that cover",
+        "Studies with a false verdict",
+    )
+    return markdown_table(headers, list(_rows(results)), ["left", "right", "right", "right"])
 
 
-def false_verdicts() -> Iterator[list[str]]:
-    """Give, by rule, the share of studies without any true difference that find one."""
-    for spread in SPREADS:
-        for name, holm, floor in (
-            ("each test at 5%", False, False),
-            ("Holm", True, False),
-            ("Holm, rounding counted (ours)", True, True),
-        ):
-            shares = [wrong(spread, num_seeds, holm, floor) for num_seeds in SEEDS]
-            yield [f"spread {spread}: {name}", *map(per_cent, shares)]
-
-
-def wrong(spread: float, num_seeds: int, holm: bool, floor: bool) -> float:
-    """Return the share of studies of NUM_VARIANTS with a p value at or below LEVEL."""
-    random, quantum = np.random.default_rng(0), 100 / NUM_TEST
-    top1_SVK = random.normal(95, spread, (NUM_STUDIES, NUM_VARIANTS, num_seeds))
-    top1_SVK = np.round(top1_SVK / quantum) * quantum
-    pairs_SVK = np.round(top1_SVK[:, 1:] - top1_SVK[:, :1], 9)
-    std_SV = inference.standard_deviation(pairs_SVK)
-    if floor:
-        std_SV = np.maximum(std_SV, inference.rounding_deviation(np.array(NUM_TEST)))
-    num_SV = np.full(std_SV.shape, num_seeds)
-    p_SV = inference.paired_t_test(inference.mean(pairs_SVK), std_SV, num_SV)
-    tests = NUM_VARIANTS - 1 if holm else 1  # what Holm makes of the smallest of a study
-    return np.mean(p_SV.min(axis=1) * tests <= LEVEL)
-
-
-def per_cent(share: float) -> str:
-    return f"{share:.1%}"
-
-
-def print_table(header: list[str], rows: Iterator[list[str]]) -> None:
-    print("| " + " | ".join([f"{header[0]}, by seeds", *header[1:]]) + " |")
-    print("| :--- |" + " ---: |" * (len(header) - 1))
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+def _rows(results: dict[Scenario, tuple[float, float]]) -> Iterator[list[str]]:
+    for scenario, fractions in results.items():
+        yield [scenario.name, str(scenario.num_seeds), *(f"{x:.1%}" for x in fractions)]
 
 
 if __name__ == "__main__":
-    main()
+    print(table({scenario: simulate(scenario) for scenario in SCENARIOS}))

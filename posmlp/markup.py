@@ -1,7 +1,15 @@
-"""Text of others, made safe for Markdown and HTML."""
+"""Text of others made safe: titles, questions, claims and logs in Markdown, HTML and LaTeX."""
 
-_MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()#+-.!|~"})
-_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+import html
+import re
+
+_MARKUP = re.compile(r"[\\`*\[\]{}]|(?<![^\W_])_|_(?![^\W_])")  # gqpe_s16 is no emphasis
+_HTML = re.compile(r"&(?=[#\w])|<(?=[a-zA-Z/!?])|[|~]")
+_LINE_START = re.compile(r"^(\d*)([.)](?= )|[-+](?= )|#)")  # of a list or heading
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"<": "$<$", ">": "$>$"}
+LATEX_SYMBOLS = {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "†": r"$\dagger$"}
 
 
 def printable(text: str) -> str:
@@ -9,6 +17,29 @@ def printable(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
-def escaped(text: str) -> str:
-    """Escape a title, question, claim or error so that Markdown and HTML show it as written."""
-    return printable(text).translate(_MARKDOWN).translate(_HTML)
+def printable_line(line: str) -> str:
+    """Drop control characters; tabs and runs of spaces stay."""
+    return "".join(sign for sign in line if sign.isprintable() or sign == "\t")
+
+
+class Markdown(str):
+    """Text that is Markdown; `escaped` leaves it as it is."""
+
+
+def escaped(text: str) -> Markdown:
+    """Make plain text one line of Markdown that shows it literally, without markup or links."""
+    if isinstance(text, Markdown):
+        return text
+    line = _HTML.sub(lambda sign: f"&#{ord(sign[0])};", printable(text))
+    line = _MARKUP.sub(r"\\\g<0>", line)
+    return Markdown(_LINE_START.sub(r"\1\\\2", line))
+
+
+def escape_html(text: str) -> str:
+    """Make plain text HTML, line by line."""
+    return "\n".join(html.escape(printable_line(line)) for line in text.splitlines())
+
+
+def escape_latex(text: str) -> str:
+    """Make plain text LaTeX, our few symbols included."""
+    return printable(text).translate(str.maketrans(_LATEX | LATEX_SYMBOLS))

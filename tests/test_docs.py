@@ -1,24 +1,12 @@
-"""The documents: links that lead somewhere, and simulated figures as the code prints them."""
+"""The documents: links that lead somewhere."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def test_the_simulated_tables_are_those_that_the_benchmark_prints():
-    command = [sys.executable, "benchmarks/simulated_studies.py"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    tables = done.stdout.strip().split("\n\n")
-    assert len(tables) == 2
-    page = (ROOT / "docs/statistics.md").read_text()
-    for table in tables:
-        assert table in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

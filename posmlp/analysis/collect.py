@@ -1,7 +1,8 @@
-"""Gather the run folders of a study into two frames: one row a run, one row a run and epoch."""
+"""Gather the run folders of a study into runs.csv, one row a run, and curves.csv, one an epoch."""
 
 import json
 import math
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,10 +15,11 @@ import pyarrow
 from pyarrow import csv
 
 from posmlp import metrics
+from posmlp.runs.reading import read_bytes, read_history, read_metrics
 from posmlp.study import RunConfig, Study
 
-# What the study says of a run, its final figures, and where they came from. `command` and
-# `hostname` stay in the run folder's provenance.json: runs.csv is made to be published.
+# What the study says of a run, its final metrics, and their origin. `command` and `hostname` stay
+# in the run folder's provenance.json: runs.csv is made to be published.
 SHEET_COLUMNS = (
     *("study", "variant", "seed", "claim", "against", "model_name", "gate", "groups"),
     *("other_settings", "key"),
@@ -36,8 +38,8 @@ TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
 _COLUMN_TYPES = {name: pyarrow.float64() for name in CURVE_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.string() for name in TEXT_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.int64() for name in ("seed", "epoch")}
-REQUIRED_FIGURES = metrics.REQUIRED
-
+# The columns of files that another version may have written.
+_COLUMNS = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS}
 
 _KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.to_yaml has it
 
@@ -62,79 +64,90 @@ class FinishedRun:
 def find_runs(
     study: Study, results_dir: str | Path, *, allow_missing: bool = False
 ) -> list[FinishedRun]:
-    """Return the study's finished runs, in the order of the sheet, then by seed.
+    """The study's finished runs, in the order of the sheet, then by seed.
 
     Args:
-        results_dir: the folder that holds runs/<study>/<variant>/seed<k>/.
+        results_dir: the folder that has runs/<study>/<variant>/seed<k>/.
         allow_missing: leave unfinished runs out instead of refusing.
 
     Raises:
-        ResultsError: runs are missing, were trained with other settings or code, or hold figures
-            that are not finite numbers.
+        ResultsError: runs are missing, were trained with other settings or code, or left damaged
+            files; every one is named.
     """
-    runs = study.runs()
-    finished = [
-        FinishedRun(run, folder, json.loads((folder / "metrics.json").read_bytes()))
-        for run in runs
-        if ((folder := run.folder(results_dir)) / "metrics.json").exists()
-    ]
-    if not finished or (len(finished) < len(runs) and not allow_missing):
-        raise _missing_runs(study.name, runs, finished)
+    finished, damaged = [], []
+    for run in study.runs():
+        folder = run.folder(results_dir)
+        if not os.path.lexists(folder / "metrics.json"):
+            continue
+        try:
+            values = read_metrics(folder / "metrics.json")
+            _refuse_infinite(values)
+            finished.append(FinishedRun(run, folder, values))
+        except ValueError as error:
+            damaged.append(f"  {folder}/{error}")
+    if damaged:
+        raise ResultsError(_again(study.name, damaged))
+    if not finished or (len(finished) < len(study.runs()) and not allow_missing):
+        raise _missing_runs(study.name, study.runs(), finished)
     _check_keys(study.name, finished)
-    _check_figures(finished)
     return finished
 
 
 def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
-    """Return RUN_COLUMNS of every run that the study asks for, one row a run.
+    """RUN_COLUMNS of every run that the study asks for, one row a run.
 
-    Rows come in the order of the sheet, then by seed; a run that is not finished has no figures.
+    Rows come in the order of the sheet, then by seed; a run that is not finished has no metrics.
     `other_settings` lists what, apart from gate and groups, differs from the reference variant;
     `against` is empty where a variant is compared with the reference.
     """
-    metrics = {(run.config.variant, run.config.seed): run.metrics for run in finished}
+    found = {(run.config.variant, run.config.seed): run.metrics for run in finished}
     reference = study.configs[study.reference].flat()
     rows = []
     for variant in study.variants:
         cells = _sheet_cells(study.configs[variant.name], reference)
         cells |= {"study": study.name, "claim": variant.claim, "against": variant.against}
         for seed in study.seeds:
-            figures = metrics.get((variant.name, seed))
-            if figures is None:
-                figures = {"key": study.run(variant.name, seed).key}
-            rows.append(_metric_cells(figures) | cells | {"seed": seed})
+            values = found.get((variant.name, seed))
+            if values is None:
+                values = {"key": study.run(variant.name, seed).key}
+            rows.append(_metric_cells(values) | cells | {"seed": seed})
     return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS))
 
 
 def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
-    """Write CURVE_COLUMNS of every run as CSV: its variant and seed before every line of history.
+    """Write CURVE_COLUMNS of every run as CSV: its variant and seed before each line of history.
 
-    The histories pass as they are, one at a time: nothing is parsed, so that no digit changes and
-    thousands of runs take seconds and no memory.
+    Lines are checked and then copied as they are, so that no digit changes.
 
     Raises:
-        ResultsError: a history is missing or has other columns.
+        ResultsError: histories are missing, damaged, or lack epochs.
     """
-    with Path(path).open("w", encoding="utf-8", newline="") as curves:
-        curves.write(f"{','.join(CURVE_COLUMNS)}\n")
-        for run in finished:
-            prefix = f"{run.config.variant},{run.config.seed},"
-            curves.writelines(f"{prefix}{line}\n" for line in _history_lines(run))
+    texts, damaged = [f"{','.join(CURVE_COLUMNS)}\n"], []
+    for run in finished:
+        prefix = f"{run.config.variant},{run.config.seed},"
+        try:
+            texts += [f"{prefix}{line}\n" for line in _history_lines(run)]
+        except ValueError as error:
+            damaged.append(f"  {run.folder}/{error}")
+    if damaged:
+        raise ResultsError(_again(run.config.study, damaged))
+    Path(path).write_text("".join(texts), encoding="utf-8")
 
 
 def _history_lines(run: FinishedRun) -> list[str]:
-    """Return the lines of a run's history.csv below its header."""
+    """The lines of a run's history.csv below its header."""
     path = run.folder / "history.csv"
-    try:
-        header, *lines = path.read_text("utf-8").splitlines()
-    except (FileNotFoundError, ValueError):
-        header, lines = "", []
-    if header != ",".join(CURVE_COLUMNS[2:]):
-        raise ResultsError(
-            f"{path}: should begin with the columns {', '.join(CURVE_COLUMNS[2:])}; it was written "
-            "by another version or is not there. Train this run again: delete its metrics.json, "
-            "then `snakemake`"
+    epochs = [row["epoch"] for row in read_history(path)]
+    recipe = run.config.recipe
+    asked = recipe.epochs + recipe.cooldown_epochs
+    if epochs != list(range(asked)) or run.metrics["epochs"] != asked:
+        raise ValueError(
+            f"history.csv: epochs {', '.join(map(str, epochs[-2:])) or 'none'} are the last; "
+            f"metrics.json has {run.metrics['epochs']} epochs, the recipe {asked}, from 0"
         )
+    header, *lines = path.read_text("utf-8").splitlines()
+    if header != ",".join(metrics.EPOCH_COLUMNS):
+        raise ValueError(f"history.csv: columns should be {', '.join(metrics.EPOCH_COLUMNS)}")
     return lines
 
 
@@ -152,7 +165,7 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         columns: read these alone, in this order; None: all.
 
     Raises:
-        ResultsError: the file is not there or damaged.
+        ResultsError: the file is missing, is damaged, or another version wrote it.
     """
     options = csv.ConvertOptions(
         column_types=_COLUMN_TYPES,
@@ -164,10 +177,17 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
         raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
     try:
         table = csv.read_csv(path, convert_options=options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ResultsError(
             f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
         ) from None
+    known = _COLUMNS.get(Path(path).name, table.column_names)
+    if wrong := set(table.column_names).symmetric_difference(known if columns is None else columns):
+        raise ResultsError(
+            f"{path}: another version wrote it: unknown or missing columns "
+            f"{', '.join(sorted(wrong))}; allowed: {', '.join(known)}. Run `snakemake` to write it "
+            "again"
+        )
     # Arrow's columns are given up one by one, so that memory holds the numbers only once.
     return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
@@ -196,9 +216,27 @@ def _sheet_cells(run: RunConfig, reference: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metric_cells(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return figures as they stand in a table: a list is JSON text."""
-    return {name: json.dumps(v) if isinstance(v, list) else v for name, v in metrics.items()}
+def _metric_cells(values: dict[str, Any]) -> dict[str, Any]:
+    """Metrics as cells of a table: a list is JSON text."""
+    return {name: json.dumps(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+def _refuse_infinite(values: dict[str, Any]) -> None:
+    for name in metrics.RUN_COLUMNS:
+        if values.get(name) is not None and not math.isfinite(values[name]):
+            raise ValueError(f"metrics.json: {name} is {values[name]}, not a finite number")
+
+
+def _again(study: str, lines: list[str]) -> str:
+    """Name damaged files, and the way to train these runs alone again."""
+    return (
+        f"study {study}: damaged results:\n" + "\n".join(lines) + "\n"
+        f"Delete the metrics.json of these runs, then {_command(study)}: it trains them alone again."
+    )
+
+
+def _command(study: str) -> str:
+    return f"`snakemake --config study={study}`"
 
 
 def _missing_runs(study: str, runs: list[RunConfig], finished: list[FinishedRun]) -> ResultsError:
@@ -210,15 +248,21 @@ def _missing_runs(study: str, runs: list[RunConfig], finished: list[FinishedRun]
     lines = [f"  {variant}: seed {', '.join(numbers)}" for variant, numbers in seeds.items()]
     return ResultsError(
         f"study {study}: {len(runs) - len(finished)} of {len(runs)} runs are not finished "
-        "(they have no metrics.json):\n" + "\n".join(lines) + "\nRun `snakemake` to train them."
+        "(they have no metrics.json):\n" + "\n".join(lines) + f"\n{_command(study)} trains them."
     )
 
 
 def _check_keys(study: str, finished: list[FinishedRun]) -> None:
-    """Refuse folders whose config or final figures belong to another run key."""
+    """Refuse folders whose config or final metrics have another run key."""
     stale = []
     for run in finished:
-        line = _KEY_LINE.search((run.folder / "config.yaml").read_text("utf-8"))
+        try:
+            line = _KEY_LINE.search(
+                read_bytes(run.folder / "config.yaml").decode("utf-8", "replace")
+            )
+        except ValueError as error:
+            stale.append(f"  {run.folder}/{error}")
+            continue
         keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
         asked = run.config.key
         found = [f"{file} has {key}" for file, key in keys.items() if key != asked]
@@ -229,21 +273,5 @@ def _check_keys(study: str, finished: list[FinishedRun]) -> None:
         raise ResultsError(
             f"study {study}: runs were trained with other settings or code than the study now "
             "asks for (their keys differ):\n" + "\n".join(stale) + "\n"
-            "Train them again with `snakemake --forcerun train`, or restore the settings and code."
-        )
-
-
-def _check_figures(finished: list[FinishedRun]) -> None:
-    """Refuse final figures that are absent, NaN or infinite (null is allowed without an EMA)."""
-    bad = [
-        f"  {run.name}: {name} is {value}"
-        for run in finished
-        for name, value in (dict.fromkeys(REQUIRED_FIGURES) | run.metrics).items()
-        if (value is None and name in REQUIRED_FIGURES)
-        or (isinstance(value, float) and not math.isfinite(value))
-    ]
-    if bad:
-        raise ResultsError(
-            "final figures in metrics.json must be finite numbers:\n" + "\n".join(bad) + "\n"
-            "Train these runs again with `snakemake --forcerun train`."
+            f"{_command(study)} trains them again; or restore the settings and code."
         )

@@ -8,8 +8,7 @@ untrained networks are there to compare with.
 import numpy as np
 import pandas as pd
 
-from posmlp.analysis.main_table import plus_minus
-from posmlp.analysis.tables import Column, Table
+from posmlp.analysis.tables import Column, Table, plus_minus
 
 
 def contexts(granularities: pd.DataFrame) -> pd.DataFrame:

@@ -51,9 +51,7 @@ def compare(
     """
     signs_QV = np.array([_signs(contrast, list(values_VK.index)) for contrast in contrasts])
     signs_QV = signs_QV.reshape(len(contrasts), len(values_VK))
-    n_Q, difference_Q, error_Q, df_Q, welch_Q = estimate(
-        values_VK.to_numpy(float), signs_QV, floor
-    )
+    n_Q, difference_Q, error_Q, df_Q, welch_Q = estimate(values_VK.to_numpy(float), signs_QV, floor)
     return pd.DataFrame(
         {
             "contrast": list(contrasts),
@@ -109,7 +107,8 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
     own_QV = np.where(squares_QV > 1e-12, squares_QV * variance_V, 0)
     square_Q = np.where(welch_Q, own_QV.sum(axis=1), squares_QV.sum(axis=1) * pooled)
-    own_df_Q = own_QV.sum(axis=1) ** 2 / (own_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
+    with np.errstate(invalid="ignore"):  # of contrasts without a run
+        own_df_Q = own_QV.sum(axis=1) ** 2 / (own_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
     difference_Q = np.round(weight_QR @ values_R, 9)  # 97.2 - 97.0 and 95.2 - 95.0 are equal
     return Estimates(
         np.where(known_Q, np.where(signs_QV != 0, num_V, num_seeds).min(axis=1), 0),

@@ -1,8 +1,8 @@
-"""What is said of results on the terminal and in README and docs: always made from runs.csv.
+"""What the terminal, README and docs say of results: always made from the results.
 
-In a Markdown file the text between <!-- results:STUDY:PART --> and <!-- /results --> is written by
-`python -m posmlp docs`; PARTS lists the parts. It may stand inside a line or be lines of its own.
-The study `bench` is none: its parts, BENCH, are made from results/bench.
+In a Markdown file `posmlp docs` writes the text between <!-- results:STUDY:PART --> and
+<!-- /results -->, within a line or as lines of its own; PARTS lists the parts. `bench` takes the
+place of a study for the parts of BENCH, made from results/bench.
 """
 
 import re
@@ -14,9 +14,9 @@ import pandas as pd
 from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
 from posmlp.analysis.contexts import contexts_table
-from posmlp.analysis.main_table import main_table
-from posmlp.analysis.questions import answer, answers_table
-from posmlp.analysis.statistics import num_comparisons, rule_of, summarise
+from posmlp.analysis.main_table import answers_table, main_table
+from posmlp.analysis.statistics import answer
+from posmlp.analysis.tables import Table
 from posmlp.study import Study, load_study
 from posmlp.study.study_error import did_you_mean
 
@@ -26,7 +26,7 @@ _MARK = re.compile("<!-- /?results")
 
 
 def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bool = True) -> str:
-    """Return the main table, whether the results are checked, and where the rest is.
+    """The main table, whether the results are checked, and where the rest is.
 
     Args:
         so_far: take the runs that have finished until now, rather than what was collected.
@@ -36,9 +36,9 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     if so_far:
         runs = runs_frame(study, find_runs(study, results, allow_missing=True))
     else:
-        runs = read_frame(folder / "runs.csv")
-    summary = summarise(runs, study.reference, rule_of(study))
+        runs = _runs(study, results)
     checks = folder / "checks.md"
+    state = f"Checks: all passed, see {checks}"
     if check_keys and (outdated := num_outdated(study, runs)):
         state = (
             f"Outdated: {outdated} of {len(study.runs())} runs were trained with other settings or "
@@ -46,11 +46,9 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
             f"STUDY={study.command_name}` trains what has changed."
         )
     elif so_far or not checks.exists():
-        state = "Not finished: results count when all runs are there and `snakemake` checked them."
-    else:
-        state = f"Checks: all passed, see {checks}"
+        state = "Not finished: results count once all runs have finished and their checks passed."
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
-    return "\n".join([main_table(summary, rule_of(study), narrow=True).to_text(), state, places])
+    return "\n".join([main_table(runs, study).to_text(), state, places])
 
 
 def num_outdated(study: Study, runs: pd.DataFrame) -> int:
@@ -62,7 +60,7 @@ def num_outdated(study: Study, runs: pd.DataFrame) -> int:
 
 
 def renew(text: str, results: Path, config_dir: Path) -> str:
-    """Return a Markdown text with every generated part as the results have it now.
+    """Bring every generated part of a Markdown text up to date.
 
     Args:
         results: the folder that holds <study>/runs.csv.
@@ -75,7 +73,7 @@ def renew(text: str, results: Path, config_dir: Path) -> str:
     if len(_MARK.findall(text)) != 2 * num_parts:
         raise ValueError(
             "marks of generated parts come in pairs: <!-- results:STUDY:PART --> ... "
-            f"{_CLOSE}; {num_parts} pairs were found and other marks besides"
+            f"{_CLOSE}; {num_parts} pairs were found, and other marks"
         )
 
     def part(match: re.Match[str]) -> str:
@@ -83,7 +81,7 @@ def renew(text: str, results: Path, config_dir: Path) -> str:
         known = BENCH if study == "bench" else PARTS
         if name not in known:
             hint = did_you_mean(name, known)
-            raise ValueError(f"{opening}: no such part; {hint}allowed: {', '.join(known)}")
+            raise ValueError(f"{opening}: unknown part; {hint}allowed: {', '.join(known)}")
         if study == "bench":
             return f"{opening}{BENCH[name](results)}{_CLOSE}"
         return f"{opening}{PARTS[name](load_study(study, config_dir), results)}{_CLOSE}"
@@ -92,13 +90,16 @@ def renew(text: str, results: Path, config_dir: Path) -> str:
 
 
 def documents(root: Path) -> list[Path]:
-    """Return the files that may hold generated parts."""
+    """The files that may have generated parts."""
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-def _summary(study: Study, results: Path) -> pd.DataFrame:
-    runs = read_frame(results / study.name / "runs.csv")
-    return summarise(runs, study.reference, rule_of(study))
+def _runs(study: Study, results: Path) -> pd.DataFrame:
+    return read_frame(results / study.name / "runs.csv")
+
+
+def _lines(table: Table) -> str:
+    return f"\n{table.to_markdown(heading=False)}"
 
 
 def _table(study: Study, results: Path) -> str:
@@ -108,45 +109,27 @@ def _table(study: Study, results: Path) -> str:
 
 
 def _size(study: Study, results: Path) -> str:
-    summary = _summary(study, results)
-    fewest, most = summary["n"].min(), summary["n"].max()
-    seeds = f"{most}" if fewest == most else f"{fewest} to {most}"
-    return f"{len(summary)} variants with {seeds} {'seed' if most == 1 else 'seeds'} each"
-
-
-def _answers(study: Study, results: Path) -> str:
-    runs = read_frame(results / study.name / "runs.csv")
-    answers = answer(runs, study.questions, rule_of(study))
-    return f"\n{answers_table(answers, rule_of(study)).to_markdown(heading=False)}"
-
-
-def _contexts(study: Study, results: Path) -> str:
-    granularities = read_frame(results / study.name / "granularity.csv")
-    return f"\n{contexts_table(granularities).to_markdown(heading=False)}"
-
-
-def _main_table(study: Study, results: Path) -> str:
-    table = main_table(_summary(study, results), rule_of(study), narrow=True)
-    return f"\n{table.to_markdown(heading=False)}"
+    seeds = _runs(study, results).groupby("variant")["test_top1"].count()
+    fewest, most = seeds.min(), seeds.max()
+    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"{len(seeds)} variants with {number} {'seed' if most == 1 else 'seeds'} each"
 
 
 def _verdicts(study: Study, results: Path) -> str:
-    summary = _summary(study, results)
-    counts = summary["better"].value_counts()
-    better, worse, same = (counts.get(v, 0) for v in ("yes", "no", "not distinguishable"))
-    return (
-        f"of {num_comparisons(summary)} comparisons {better} come out as better, {worse} as worse "
-        f"and {same} as not distinguishable"
-    )
+    counts = answer(_runs(study, results), study)["verdict"].value_counts()
+    found = ", ".join(f"{num} {verdict}" for verdict, num in counts.items() if verdict)
+    return f"of {counts.sum()} contrasts {found}" if found else "no question was asked beforehand"
 
 
 PARTS: dict[str, Callable[[Study, Path], str]] = {
-    "table": _table,  # what `python -m posmlp show` prints
+    "table": _table,  # what `posmlp show` prints
     "size": _size,  # 12 variants with 3 seeds each
-    "answers": _answers,  # to the study's questions
-    "contexts": _contexts,  # how much groups differ in granularity
-    "main": _main_table,  # the main table in Markdown
-    "verdicts": _verdicts,  # how many comparisons came out how
+    "answers": lambda study, results: _lines(answers_table(_runs(study, results), study)),
+    "contexts": lambda study, results: _lines(
+        contexts_table(read_frame(results / study.name / "granularity.csv"))
+    ),
+    "main": lambda study, results: _lines(main_table(_runs(study, results), study)),
+    "verdicts": _verdicts,  # how many contrasts of the questions have which verdict
 }
 BENCH: dict[str, Callable[[Path], str]] = {  # of each a table for every machine
     "tables": bench_tables,

@@ -1,9 +1,10 @@
-"""A page for a browser that needs nothing else: the look of the report's pages and the audit."""
+"""Pages for a browser, complete in themselves: the look of the report and the audit."""
 
-import html
 from pathlib import Path
 
 import markdown
+
+from posmlp.markup import escape_html
 
 STYLE = """\
 :root { color-scheme: light; }
@@ -23,11 +24,14 @@ figure { margin: 2em 0 3em; }
 figure img { max-width: 100%; }
 figcaption { max-width: 52em; color: #444; margin-top: 0.6em; }
 """
+# Pages may show pictures that they contain, and run or load nothing.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -40,17 +44,12 @@ PAGE = """\
 """
 
 
-def page(title: str, body: str, style: str = "") -> str:
-    """Return a page.
+def write_page(path: str | Path, title: str, text: str, style: str = "") -> None:
+    """Write Markdown as a page; its HTML stays, so text of others must have been escaped.
 
     Args:
-        body: HTML that refers to nothing outside of it.
         style: CSS of this page alone.
     """
-    return PAGE.format(title=html.escape(title), style=STYLE + style, body=body)
-
-
-def write_page(path: str | Path, title: str, text: str) -> None:
-    """Write Markdown, which may hold HTML, as a page."""
     body = markdown.markdown(text, extensions=["tables", "md_in_html"])
-    Path(path).write_text(page(title, body), encoding="utf-8")
+    page = PAGE.format(policy=POLICY, title=escape_html(title), style=STYLE + style, body=body)
+    Path(path).write_text(page, encoding="utf-8")

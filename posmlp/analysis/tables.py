@@ -1,14 +1,18 @@
-"""A table as CSV, Markdown, LaTeX and for the terminal: one frame of numbers, one list of columns.
+"""A table as CSV, Markdown, LaTeX and text: one frame of numbers, one list of columns.
 
-Every format prints the same cells of the same columns; the CSV holds the numbers behind them.
+Every format prints the same cells of the same columns; the CSV has the numbers behind them.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from tabulate import tabulate
+
+from posmlp.markup import LATEX_SYMBOLS, escape_latex, escaped
 
 TEXT_WIDTH = 100
 FLOAT_FORMAT = "%.9g"  # in CSV files: the same on every machine
@@ -19,12 +23,11 @@ class Column:
     """A column of a printed table.
 
     Args:
-        header: what stands above it.
+        header: its heading.
         cell: gives the text of a row's cell.
-        meaning: a sentence of the caption, without its full stop; "" where the header says it all.
+        meaning: a sentence of the caption, without its full stop; "" where the heading suffices.
         align: "left" or "right".
-        spare: where a terminal is too narrow the column that is spared most easily goes first;
-            0: never.
+        spare: on a narrow terminal the column with the highest number is left out first; 0: never.
     """
 
     header: str
@@ -36,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers, one row a line, and the columns that print them."""
+    """Numbers, and the columns that print them."""
 
     title: str
     frame: pd.DataFrame
@@ -44,90 +47,91 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """What the columns mean."""
+        """The meaning of the columns."""
         meanings = [column.meaning for column in self.columns if column.meaning]
         return ". ".join([*meanings, ""]).rstrip()
 
+    @property
+    def headers(self) -> list[str]:
+        return [column.header for column in self.columns]
+
+    @property
+    def aligns(self) -> list[str]:
+        return [column.align for column in self.columns]
+
     def cells(self) -> list[list[str]]:
-        """Return the header, then the rows."""
+        """The texts of all rows."""
         rows = [row for _, row in self.frame.iterrows()]
-        headers = [column.header for column in self.columns]
-        return [headers, *([column.cell(row) for column in self.columns] for row in rows)]
+        return [[column.cell(row) for column in self.columns] for row in rows]
 
     def to_csv(self) -> str:
-        """Return the frame, all its columns, as numbers."""
+        """The whole frame as numbers."""
         return self.frame.to_csv(index=False, lineterminator="\n", float_format=FLOAT_FORMAT)
 
     def to_markdown(self, *, heading: bool = True) -> str:
-        """Return a Markdown section: heading, table, caption."""
-        header, *rows = self.cells()
-        rule = ["---:" if column.align == "right" else ":---" for column in self.columns]
-        lines = [
-            "| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |"
-            for row in (header, rule, *rows)
-        ]
-        title = [f"## {self.title}", ""] if heading else []
-        return "\n".join([*title, *lines, "", self.caption, ""])
+        """A Markdown section: heading, table, caption."""
+        title = [f"## {escaped(self.title)}", ""] if heading else []
+        table = markdown_table(self.headers, self.cells(), self.aligns)
+        return "\n".join([*title, table, "", escaped(self.caption), ""])
 
     def to_latex(self) -> str:
-        """Return a table* environment; the document needs only the package booktabs."""
-        align = "".join("r" if column.align == "right" else "l" for column in self.columns)
-        header, *rows = [" & ".join(map(escape_latex, row)) + r" \\" for row in self.cells()]
+        """A table* environment; the document needs only the package booktabs."""
+        table = _print(self.headers, self.cells(), self.aligns, "latex_booktabs")
         stop = "" if self.title.endswith((".", "?", "!")) else "."
-        return "\n".join(
-            [
-                r"\begin{table*}",
-                r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
-                rf"\caption{{{escape_latex(f'{self.title}{stop} {self.caption}')}}}",
-                r"\vspace{4pt}",
-                rf"\begin{{tabular}}{{{align}}}",
-                *(r"\toprule", header, r"\midrule", *rows, r"\bottomrule"),
-                r"\end{tabular}",
-                r"\end{table*}",
-                "",
-            ]
-        )
+        lines = [
+            r"\begin{table*}",
+            r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
+            rf"\caption{{{escape_latex(f'{self.title}{stop} {self.caption}')}}}",
+            r"\vspace{4pt}",
+            table.translate(str.maketrans(LATEX_SYMBOLS)),
+            r"\end{table*}",
+            "",
+        ]
+        return "\n".join(lines)
 
     def to_text(self) -> str:
-        """Return the table and its caption for a terminal of TEXT_WIDTH columns.
+        """The table and its caption for a terminal of TEXT_WIDTH columns.
 
         Columns that can be spared are left out until it fits; then names are shortened.
         """
         rows = self.cells()
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-        too_wide = sum(widths) + 2 * (len(widths) - 1) - TEXT_WIDTH
+        lines = _print(self.headers, rows, self.aligns, "simple").splitlines()
+        too_wide = max(map(len, lines)) - TEXT_WIDTH
         if too_wide > 0 and any(column.spare for column in self.columns):
             spared = max(self.columns, key=lambda column: column.spare)
             fewer = tuple(column for column in self.columns if column is not spared)
             return replace(self, columns=fewer).to_text()
-        widths[0] -= max(too_wide, 0)
-        lines = [
-            "  ".join(
-                _shorten(cell, width).ljust(width) if column.align == "left" else cell.rjust(width)
-                for cell, width, column in zip(row, widths, self.columns, strict=True)
-            ).rstrip()
-            for row in rows
-        ]
-        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        if too_wide > 0:
+            width = max(len(row[0]) for row in rows) - too_wide
+            rows = [[_shorten(row[0], width), *row[1:]] for row in rows]
+            lines = _print(self.headers, rows, self.aligns, "simple").splitlines()
         notes = textwrap.wrap(self.caption, TEXT_WIDTH, break_on_hyphens=False)
-        return "\n".join([lines[0], rule, *lines[1:], rule, *notes, ""])
+        return "\n".join([*lines, "", *notes, ""])
+
+    def write(self, folder: str | Path, name: str) -> None:
+        """Write folder/name.csv (the numbers), .md and .tex (rounded)."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        texts = {"csv": self.to_csv(), "md": self.to_markdown(), "tex": self.to_latex()}
+        for ending, text in texts.items():
+            (Path(folder) / f"{name}.{ending}").write_text(text, encoding="utf-8")
 
 
-def escape_latex(text: str) -> str:
-    """Return text with LaTeX's special characters and our few symbols in LaTeX's spelling."""
-    special = {character: f"\\{character}" for character in "&%$#_{}"}
-    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {character: f"${character}$" for character in "<>"}
-    special |= {"±": r"$\pm$", "×": r"$\times$", "Σ": r"$\Sigma$", "−": "$-$", "≤": r"$\le$"}
-    return text.translate(str.maketrans(special))
+def markdown_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str]
+) -> str:
+    """A Markdown table; cells are plain text, or Markdown where they say so.
+
+    Args:
+        aligns: "left" or "right" for each column.
+    """
+    return _print([escaped(h) for h in headers], [[*map(escaped, r)] for r in rows], aligns, "pipe")
 
 
-def write_table(table: Table, narrow: Table, folder: str | Path, name: str) -> None:
-    """Write folder/name.csv (the numbers), .md and, of the narrow form, .tex (rounded)."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    texts = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": narrow.to_latex()}
-    for ending, text in texts.items():
-        (Path(folder) / f"{name}.{ending}").write_text(text, encoding="utf-8")
+def _print(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str], form: str
+) -> str:
+    text = tabulate(rows, headers, form, colalign=aligns if rows else None, disable_numparse=True)
+    return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _shorten(text: str, width: int) -> str:
@@ -136,3 +140,20 @@ def _shorten(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def number(value: float, decimals: int = 0, sign: str = "") -> str:
+    """A number with thousands marked; "" where it is not known."""
+    return "" if np.isnan(value) else f"{value:{sign},.{decimals}f}".replace("-", "−")
+
+
+def plus_minus(value: float, spread: float = np.nan, sign: str = "", decimals: int = 2) -> str:
+    """A value ± its spread, alone where no spread is known, "" without a value."""
+    text = number(value, decimals, sign)
+    return text if np.isnan(spread) or not text else f"{text} ± {spread:.{decimals}f}"
+
+
+def p_value(p: float) -> str:
+    if np.isnan(p):
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -164,7 +164,6 @@ def trained(tmp_path_factory):
     from posmlp.analysis.collect import find_runs, runs_frame, write_frame
     from posmlp.analysis.comparison import write_comparison
     from posmlp.analysis.main_table import write_main_table
-    from posmlp.analysis.statistics import rule_of, summarise
     from posmlp.runs.execute import execute
     from posmlp.runs.interrupts import Interrupts
     from posmlp.study import load_study
@@ -185,8 +184,7 @@ def trained(tmp_path_factory):
     (here / "study.json").write_text(json.dumps(facts))
     runs = runs_frame(study, find_runs(study, results))
     write_frame(runs, here / "runs.csv")
-    summary = summarise(runs, study.reference, rule_of(study))
-    write_main_table(summary, rule_of(study), study.title, here / "tables")
+    write_main_table(runs, study, here / "tables")
     write_comparison(study, runs, here / "comparison.json", here / "model_card.md")
     return results
 

@@ -37,9 +37,9 @@ rule tables:
         f"{LOGS}/tables.log",
     localrule: True
     params:
-        reference=STUDY.reference,
-        better={"level": STUDY.level, "smallest_difference": STUDY.margin},
-        title=STUDY.title,
+        study=SETTINGS.study,
+        words=WORDS,
+        rule=(STUDY.reference, STUDY.level),
         code=analysis_code_digest(),
     message:
         "Writing the tables of {STUDY.name}"
@@ -47,7 +47,7 @@ rule tables:
         "../scripts/tables.py"
 
 
-# What is said of the study beside its runs, and which variant is chosen by validation images.
+# The study in numbers for MLflow, and the variant chosen by validation images.
 rule comparison:
     input:
         runs=rules.collect.output.runs,
@@ -60,7 +60,7 @@ rule comparison:
     params:
         study=SETTINGS.study,
         words=WORDS,
-        better={"level": STUDY.level, "smallest_difference": STUDY.margin},
+        rule=(STUDY.level, STUDY.margin),
         code=analysis_code_digest(),
     message:
         "Comparing the variants of {STUDY.name}"

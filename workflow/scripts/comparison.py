@@ -1,4 +1,4 @@
-"""Write what is said of the study beside its runs, and choose a variant by the rule."""
+"""Write comparison.json, and the card of the variant that is chosen."""
 
 from pathlib import Path
 

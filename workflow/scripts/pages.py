@@ -5,8 +5,6 @@ from pathlib import Path
 from posmlp.analysis import pages, results_section
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.html_page import write_page
-from posmlp.analysis.questions import answer
-from posmlp.analysis.statistics import rule_of, summarise
 from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.report import cost_text
 from posmlp.study import load_study
@@ -15,22 +13,19 @@ from posmlp.workflow import job_log
 with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
     runs = read_frame(snakemake.input.runs)
-    summary = summarise(runs, study.reference, rule_of(study))
-    answers = answer(runs, study.questions, rule_of(study))
-    folder = Path(snakemake.output.md).parent
-    results_section.write(summary, answers, rule_of(study), study.title, folder)
-    sentences, table, *captions = (
+    results_section.write(runs, study, Path(snakemake.output.md).parent)
+    section, table, *captions = (
         Path(path).read_text("utf-8")
         for path in (snakemake.output.md, snakemake.input.table, *snakemake.input.captions)
     )
     pictures = zip(map(Path, snakemake.input.figures), captions, strict=True)
     texts = {
         "study": pages.study_page(study),
-        "results": pages.results_page(sentences, table, pictures),
+        "results": pages.results_page(section, table, pictures),
         "provenance": "\n\n".join(
             [
                 pages.provenance_page(runs),
-                "## Cost: estimate and truth",
+                "## Cost: estimated and measured",
                 cost_text(study, runs, read_calibrations(Path(snakemake.params.calibration))),
             ]
         ),

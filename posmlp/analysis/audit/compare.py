@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from posmlp.analysis.audit.counts import costs
 from posmlp.analysis.collect import read_frame
-from posmlp.analysis.inference import standard_deviation, t_half_width
-from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.statistics import over_seeds
 from posmlp.published import RESOURCES, Counterpart, Published, read_published
 
 COUNTED = ("params", "macs", "fvcore")
@@ -107,7 +107,7 @@ class Line:
 
     @property
     def why(self) -> str:
-        """What is to be said of the model and its numbers."""
+        """Notes on the model and its numbers."""
         notes = [c.published.note for c in self.cells if c.published and c.published.note]
         if self.counterpart.match == "inferred":
             notes.insert(0, f"network inferred: {self.counterpart.note}")
@@ -148,14 +148,13 @@ def ours(counterpart: Counterpart, quantity: str, weights: str, results: Path) -
         return Ours(costs(counterpart.network, counterpart.arguments)[quantity])
     values = accuracies(results / counterpart.study, counterpart.variant, quantity, weights)
     if counterpart.study and len(values):
-        std, num = standard_deviation(values[None]), np.array([len(values)])
-        half_width = float(t_half_width(std, num, LEVEL)[0])
-        return Ours(float(np.mean(values)), half_width, len(values))
+        seeds = over_seeds(pd.DataFrame(values[None])).iloc[0]
+        return Ours(seeds["mean"], seeds["half_width"], len(values))
     return None
 
 
 def accuracies(folder: Path, variant: str, quantity: str, weights: str) -> np.ndarray:
-    """Return a variant's accuracies, one a seed, in per cent.
+    """A variant's accuracies, one a seed, in per cent.
 
     Args:
         weights: "best raw" and "best ema" take a run's best epoch, as the released logs are quoted;
@@ -169,4 +168,4 @@ def accuracies(folder: Path, variant: str, quantity: str, weights: str) -> np.nd
     rows = frame[frame["variant"] == variant]
     if best:
         return rows.groupby("seed")[f"{average}test_{quantity}"].max().dropna().to_numpy()
-    return rows[f"{average}{quantity}"].dropna().to_numpy()
+    return rows[f"{average}test_{quantity}"].dropna().to_numpy()

@@ -1,0 +1,117 @@
+"""The comparison, against statsmodels, scipy, and values worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from posmlp.analysis.contrasts import (
+    claim_p_values,
+    compare,
+    holm,
+    noisier,
+    rounding_variance,
+    verdicts,
+)
+
+CONTRASTS = ["b - a", "d - c - b + a"]
+
+
+@pytest.fixture
+def values() -> pd.DataFrame:
+    """Four variants with four seeds and one missing run."""
+    found = np.random.default_rng(1).normal(90, 1, (4, 4)) + [0.0, 2.0, -1.0, 3.0]
+    found[1, 2] = np.nan
+    return pd.DataFrame(found, index=list("abcd"))
+
+
+def test_pooled_contrasts_are_those_of_statsmodels(values):
+    found = compare(values, CONTRASTS, level=0.1)
+    assert set(found["variances"]) == {"pooled"}
+    rows = values.rename_axis("variant").melt(ignore_index=False, var_name="seed").reset_index()
+    fit = smf.ols("value ~ 0 + C(variant) + C(seed)", rows.dropna()).fit()
+    names = [f"C(variant)[{variant}]" for variant in "abcd"]
+    for row, signs in zip(found.itertuples(), [(-1, 1, 0, 0), (1, -1, -1, 1)], strict=True):
+        signed = np.zeros(len(fit.params))
+        signed[[list(fit.params.index).index(name) for name in names]] = signs
+        expected = fit.t_test(signed)
+        low, high = expected.conf_int(alpha=0.1)[0]
+        assert row.difference == pytest.approx(expected.effect[0])
+        assert row.half_width == pytest.approx((high - low) / 2)
+        assert row.p_value == pytest.approx(expected.pvalue)
+        assert row.df == fit.df_resid
+    assert found["n"].tolist() == [3, 3]
+
+
+def test_a_noisy_variant_is_compared_by_welch_and_the_others_are_not(values):
+    values = values.fillna(90.0)
+    values.loc["a"] = [80.0, 100.0, 85.0, 97.0]
+    found = compare(values, ["b - a", "d - c"])
+    assert found["variances"].tolist() == ["Welch", "pooled"]
+    expected = stats.ttest_ind(values.loc["b"], values.loc["a"], equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert found["p_value"][0] == pytest.approx(expected.pvalue)
+    assert found["half_width"][0] == pytest.approx((high - low) / 2)
+
+
+def test_what_runs_do_not_determine_is_not_known(values):
+    one_seed = compare(values[[0]], ["b - a", "b - absent"])
+    assert one_seed["difference"][0] == pytest.approx(values.loc["b", 0] - values.loc["a", 0])
+    assert one_seed[["half_width", "p_value"]].isna().all(axis=None)
+    assert one_seed["difference"].isna()[1]
+    assert one_seed["n"].tolist() == [1, 0]
+    apart = pd.DataFrame([[90.0, np.nan], [np.nan, 91.0]], index=["a", "b"])
+    assert np.isnan(compare(apart, ["b - a"])["difference"][0])  # the seed may explain it
+
+
+def test_equal_accuracies_have_the_variance_of_rounding():
+    same = pd.DataFrame([[95.0, 95.2], [95.2, 95.4]], index=["a", "b"])
+    bare, floored = (compare(same, ["b - a"], floor=f) for f in (0.0, rounding_variance(500)))
+    assert bare["p_value"][0] < 1e-6 < 0.05 < floored["p_value"][0]
+    rounded = np.round(np.random.default_rng(0).uniform(0, 100, 100_000) * 5) / 5
+    exact = np.random.default_rng(0).uniform(0, 100, 100_000)
+    assert np.var(rounded - exact) == pytest.approx(rounding_variance(500), rel=0.01)
+
+
+def test_the_noisiest_is_found_among_those_with_several_runs():
+    variance_V, num_V = np.array([9.0, 1.0, 1.0, np.nan]), np.array([5, 5, 5, 1])
+    assert noisier(variance_V, num_V).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("difference", [-0.6, -0.2, 0.2, 0.7])
+@pytest.mark.parametrize(
+    ("claim", "margin", "limit"), [("superior", 0.5, 0), ("non-inferior", 0.5, -0.5)]
+)
+def test_a_claim_holds_where_the_interval_lies_above_its_limit(difference, claim, margin, limit):
+    found = pd.DataFrame({"difference": [difference], "standard_error": 0.15, "df": 20})
+    half_width = stats.t.ppf(0.975, 20) * 0.15
+    (p,) = claim_p_values(found, pd.Series([claim]), margin)
+    assert (p <= 0.05) == (difference - half_width >= limit)
+    assert p <= 1
+
+
+@pytest.mark.parametrize(
+    ("difference", "half_width", "margin", "verdict"),
+    [
+        (1.0, 0.5, 1.0, "superior"),
+        (0.0, 0.5, 1.0, "non-inferior"),
+        (-0.4, 0.3, 1.0, "non-inferior"),
+        (-0.4, 0.3, None, "inferior"),
+        (-2.0, 0.5, 1.0, "inferior"),
+        (0.0, 2.0, 1.0, "inconclusive"),
+        (0.0, 0.5, None, "inconclusive"),
+        (5.0, np.nan, 1.0, ""),
+    ],
+)
+def test_verdicts(difference, half_width, margin, verdict):
+    assert verdicts(pd.Series([difference]), pd.Series([half_width]), margin) == [verdict]
+
+
+def test_holm_leaves_unknown_ones_out():
+    found = holm(np.array([0.5, np.nan, 0.01, 0.02]))
+    np.testing.assert_allclose(found, [0.5, np.nan, 0.03, 0.04])
+    known = multipletests([0.5, 0.01, 0.02], method="holm")[1]
+    np.testing.assert_allclose(found[[0, 2, 3]], known)
+    assert np.isnan(holm(np.array([np.nan]))).all()

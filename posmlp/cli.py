@@ -85,9 +85,12 @@ def plan(arguments: Namespace) -> None:
 
 
 def show(arguments: Namespace) -> None:
-    from posmlp.analysis.documents import printed
+    from posmlp.analysis.documents import outdated, printed
 
-    print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
+    study = load_study(arguments.study)
+    print(printed(study, arguments.results, so_far=arguments.so_far))
+    if not arguments.so_far and (note := outdated(study, arguments.results)):
+        print(f"warning: {note}", file=sys.stderr)
 
 
 def audit(arguments: Namespace) -> None:

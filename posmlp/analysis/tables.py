@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
+import tabulate
 
 from posmlp.markup import LATEX_SYMBOLS, escape_latex, escaped
 
+tabulate.MIN_PADDING = 0  # headers need no more room than cells
 TEXT_WIDTH = 100
+LATEX_SPARE = 2
 FLOAT_FORMAT = "%.9g"  # in CSV files: the same on every machine
 
 
@@ -27,7 +29,8 @@ class Column:
         cell: gives the text of a row's cell.
         meaning: a sentence of the caption, without its full stop; "" where the heading suffices.
         align: "left" or "right".
-        spare: on a narrow terminal the column with the highest number is left out first; 0: never.
+        spare: on a narrow terminal the column with the highest number is left out first, in LaTeX
+            those above LATEX_SPARE; 0: never.
     """
 
     header: str
@@ -76,6 +79,9 @@ class Table:
 
     def to_latex(self) -> str:
         """A table* environment; the document needs only the package booktabs."""
+        columns = tuple(column for column in self.columns if column.spare <= LATEX_SPARE)
+        if columns != self.columns:
+            return replace(self, columns=columns).to_latex()
         table = _print(self.headers, self.cells(), self.aligns, "latex_booktabs")
         stop = "" if self.title.endswith((".", "?", "!")) else "."
         lines = [
@@ -130,7 +136,7 @@ def markdown_table(
 def _print(
     headers: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str], form: str
 ) -> str:
-    text = tabulate(rows, headers, form, colalign=aligns if rows else None, disable_numparse=True)
+    text = tabulate.tabulate(rows, headers, form, colalign=aligns if rows else None, disable_numparse=True)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

@@ -87,21 +87,20 @@ class StudyFiles:
     def __init__(self, name: str, results: Path) -> None:
         self.name, self.results, self.folder = name, results, results / name
         self.problems: list[str] = []
-        self.study, self.comparison = self.read("study"), self.read("comparison")
+        self.comparison = self.read_comparison()
 
-    def read(self, name: str) -> dict[str, Any]:
-        """What a JSON file of the study says; a damaged one is a problem."""
-        path = self.folder / f"{name}.json"
+    def read_comparison(self) -> dict[str, Any]:
+        """The content of comparison.json, empty before results; a damaged one is a problem."""
         try:
-            return read_json(path)
+            return read_json(self.folder / "comparison.json")
         except ValueError as error:
             self.problems.append(f"{self.folder}: not shown: {error}")
             return {}
 
     def facts(self) -> StudyFacts:
-        entries = self.study.get("variants", [])
-        claims = {entry["name"]: entry["claim"] for entry in entries}
-        return StudyFacts(self.name, claims, tuple(self.study.get("seeds", [])))
+        entries = self.comparison.get("variants", [])
+        claims = {entry["variant"]: entry["claim"] for entry in entries}
+        return StudyFacts(self.name, claims, tuple(self.comparison.get("seeds", [])))
 
     def run_folders(self) -> list[Path]:
         found = sorted((self.results / "runs" / self.name).glob("*/seed*"))
@@ -118,7 +117,7 @@ class StudyFiles:
 
     def words(self, name: str) -> str:
         """Title or question, escaped."""
-        return escaped(self.study.get(name) or self.comparison.get(name) or self.name)
+        return escaped(self.comparison.get(name) or self.name)
 
     def table(self) -> str:
         """The main table in Markdown, without its title."""
@@ -150,24 +149,26 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
 
 def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
     """Means under the metric's name, spread and interval beside it; numeric groups as an axis."""
-    values = {"test_top1": entry["mean"], "val_top1": entry["val_mean"]}
-    values |= {f"test_top1_{name}": entry[name] for name in ("std", "low", "high")}
-    values |= {"val_top1_std": entry["val_std"]}
-    names = ("n", "num_seeds", "params", "token_mixing_params", "macs", "difference")
+    values = {}
+    for metric, found in entry["metrics"].items():
+        values |= {metric: found["mean"], f"{metric}_std": found["std"]}
+        values |= {f"{metric}_low": found["low"], f"{metric}_high": found["high"]}
+    names = ("n", "num_seeds", "params", "token_mixing_params", "macs")
+    names += ("mixing_fraction", "removed_fraction")
     values |= {name: entry[name] for name in names}
     values["groups"] = int(entry["groups"]) if str(entry["groups"]).isdigit() else None
     return {name: round(float(v), 4) for name, v in values.items() if v is not None}
 
 
 def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
-    note = "No seed has finished."
-    if entry["mean"] is not None:
-        note = f"Top-1 on the test images: {entry['mean']:.2f} %"
-        if entry["std"] is not None:
-            level = study.comparison["level"]
+    note, top1 = "No seed has finished.", entry["metrics"].get("test_top1", {})
+    if top1.get("mean") is not None:
+        note = f"Top-1 on the test images: {top1['mean']:.2f} %"
+        if top1["std"] is not None:
+            confidence = study.comparison["confidence"]
             note += (
-                f", standard deviation {entry['std']:.2f}, {level:.0%} Student-t interval "
-                f"{entry['low']:.2f} to {entry['high']:.2f}"
+                f", standard deviation {top1['std']:.2f}, {confidence:.0%} Student-t interval "
+                f"{top1['low']:.2f} to {top1['high']:.2f}"
             )
         note += f"; n = {entry['n']} of {entry['num_seeds']} seeds."
     return {
@@ -201,7 +202,7 @@ def publish(
     if ids:
         links["Best seed of each variant, compared"] = saved_views.compare_path(trainings, ids)
     names = sorted({cell_of(folder).split("/")[1] for folder in runs.ids})
-    validation = any(entry["val_mean"] is not None for entry in entries)
+    validation = any("val_top1" in entry["metrics"] for entry in entries)
     common = {
         "mlflow.note.content": masked(study_note(study, links)),
         "mlflow.experimentKind": "custom_model_development",

@@ -42,13 +42,13 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def finish_run(tmp_path: Path) -> Callable[..., Path]:
-    """Write what a finished run leaves in its folder; keywords replace final figures."""
+    """Write what a finished run leaves in its folder; keywords replace final metrics."""
 
-    def finish(run: RunConfig, **figures) -> Path:
+    def finish(run: RunConfig, **values) -> Path:
         folder = run.folder(tmp_path / "results")
         folder.mkdir(parents=True)
         (folder / "config.yaml").write_text(run.to_yaml())
-        values = final_figures(run) | figures
+        values = final_metrics(run) | values
         (folder / "metrics.json").write_text(json.dumps(values))
         with (folder / "history.csv").open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
@@ -61,17 +61,18 @@ def finish_run(tmp_path: Path) -> Callable[..., Path]:
     return finish
 
 
-def final_figures(run: RunConfig) -> dict:
+def final_metrics(run: RunConfig) -> dict:
     names = {"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key}
-    figures = {"epochs": 2, "test_top1": 97.0 + run.seed / 3, "test_top5": 99.9, "test_loss": 0.1}
+    values = {"epochs": 2, "test_top1": 97.0 + run.seed / 3, "test_top5": 99.9, "test_loss": 0.1}
     averages = {"ema_test_top1": None, "ema_test_top5": None, "ema_test_loss": None}
     sizes = {"params": 52_528, "token_mixing_params": 176, "macs": 4_380_000}
     layers = {"token_mixing_params_per_layer": [88, 88]}
     speed = {"train_loss": 0.3, "images_per_s": 5_000.5, "wall_s": 12.25}
     data = {"num_train": 1297, "num_test": 500, "data_digest": "0012"}
     code = {"code_version": "12e4", "git_commit": None, "git_dirty": True, "num_threads": 1}
-    texts = {"command": "python -m posmlp train", "hostname": "node01", "torch": "2.11.0"}
-    return names | figures | averages | sizes | layers | speed | data | code | texts
+    texts = {"command": "posmlp train", "hostname": "node01", "torch": "2.11.0"}
+    texts |= dict.fromkeys(("started_at", "finished_at"), "2026-11-27T10:00:00+00:00")
+    return names | values | averages | sizes | layers | speed | data | code | texts
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def runs_of(top1: dict[str, list[float]], **columns) -> pd.DataFrame:
     row = {"claim": "", "model_name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": "4"}
     row |= {"other_settings": "", "params": 1_000, "token_mixing_params": 20, "macs": 2_000_000}
     row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_test_top1": np.nan}
-    row |= {"against": "", "images_per_s": 100.0, "num_test": 10_000} | columns
+    row |= {"against": "", "images_per_s": 100.0, "num_test": 10_000, "test_loss": 0.5} | columns
     rows = [
         row | {"variant": variant, "seed": seed, "test_top1": accuracy}
         for variant, accuracies in top1.items()

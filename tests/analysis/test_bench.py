@@ -1,6 +1,7 @@
 """docs/performance.md: what was measured, and in plain words what was not."""
 
 import json
+import re
 
 import pytest
 
@@ -26,15 +27,19 @@ def results(tmp_path):
     return tmp_path
 
 
+def unpadded(text):
+    return [re.sub(r"-+", "-", re.sub(r" +", " ", line)) for line in text.splitlines()]
+
+
 def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
-    lines = bench_tables(results).splitlines()
+    lines = unpadded(bench_tables(results))
     assert lines[1].startswith("**A machine**, torch 2.0, small batches.")
     assert lines[-5:] == [
         "| a step | CPU bf16 | 1.70 | 1.50 to 1.90 | 1.60 | met | 85 % | 2.00 |",
-        "| a step | CPU bf16 | 1.20 | 1.10 to 1.30 | 1.60 | missed |  |  |",
-        "| a step | GPU bf16 | not measured |  | 1.60 |  |  |  |",
-        "| large | CPU bf16 | 0.25 s |  |  |  |  |  |",
-        "| no target | CPU bf16 | 1.30 | 1.20 to 1.40 |  |  |  |  |",
+        "| a step | CPU bf16 | 1.20 | 1.10 to 1.30 | 1.60 | missed | | |",
+        "| a step | GPU bf16 | not measured | | 1.60 | | | |",
+        "| large | CPU bf16 | 0.25 s | | | | | |",
+        "| no target | CPU bf16 | 1.30 | 1.20 to 1.40 | | | | |",
     ]
 
 
@@ -57,13 +62,13 @@ def test_a_study_is_slower_than_its_training_by_so_much(tmp_path):
     (tmp_path / "bench/study").mkdir(parents=True)
     content = json.dumps(dict(hardware="A machine", rows=rows))
     (tmp_path / "bench/study/a-machine.json").write_text(content)
-    assert study_tables(tmp_path).splitlines()[1:] == [
+    assert unpadded(study_tables(tmp_path))[1:] == [
         "**A machine**.",
         "",
-        "| what | times as long | spread | at most |  | takes (s) | against (s) |",
-        "|---|---:|---:|---:|---|---:|---:|",
+        "| what | times as long | spread | at most | | takes (s) | against (s) |",
+        "|:-|-:|-:|-:|:-|-:|-:|",
         "| a study | 2.00 | 1.90 to 2.10 | 1.25 | missed | 100.0 | 50.0 |",
-        "| a part of it | 1.95 | 1.90 to 2.10 |  |  | 100.0 | 50.0 |",
+        "| a part of it | 1.95 | 1.90 to 2.10 | | | 100.0 | 50.0 |",
         "| a dry run | 2.00 | 1.90 to 2.10 | 2.50 | met | 100.0 | 50.0 |",
     ]
     assert "Nothing has been measured" in bench_tables(tmp_path)  # of the other benchmark

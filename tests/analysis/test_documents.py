@@ -9,7 +9,7 @@ import pytest
 from committed import ROOT
 
 from posmlp.analysis.collect import find_runs, runs_frame, write_frame
-from posmlp.analysis.documents import PARTS, documents, printed, renew
+from posmlp.analysis.documents import PARTS, documents, outdated, printed, renew
 from posmlp.analysis.granularity import COLUMNS
 
 
@@ -17,7 +17,7 @@ from posmlp.analysis.granularity import COLUMNS
 def test_generated_parts_are_as_the_results_are(path):
     text = path.read_text(encoding="utf-8")
     assert renew(text, ROOT / "results", ROOT / "config/studies") == text, (
-        f"{path.name} is stale; renew it: python -m posmlp docs"
+        f"{path.name} is stale; renew it: posmlp docs"
     )
 
 
@@ -44,7 +44,7 @@ def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
     assert new.startswith(
         "Of <!-- results:three:size -->3 variants with 3 seeds each<!-- /results --> it is said"
     )
-    assert "of 2 comparisons 0 come out as better, 0 as worse and 2 as not dist" in new
+    assert "no question was asked beforehand" in new
     assert new.endswith("<!-- /results -->, no more.\n")
     assert "old" not in new
     assert renew(new, collected, tmp_path) == new
@@ -92,3 +92,10 @@ def test_results_that_were_not_checked_are_not_called_finished(study, collected)
     assert "Not finished: " in printed(study, collected)
     (collected / "three/checks.md").touch()
     assert f"Checks: all passed, see {collected}/three/checks.md\n" in printed(study, collected)
+
+
+def test_results_of_other_settings_are_named(study, collected):
+    assert outdated(study, collected) == ""
+    path = collected / "three/runs.csv"
+    path.write_text(path.read_text().replace(study.run("sgu", 0).key, "0" * 16))
+    assert "of other settings or code than three has now" in outdated(study, collected)

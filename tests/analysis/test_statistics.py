@@ -1,141 +1,149 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from posmlp.analysis.statistics import Better, summarise
+from posmlp.analysis.contrasts import compare, rounding_variance
+from posmlp.analysis.statistics import answer, by_seed, summarise
+from posmlp.study import Question, Study
 
+ROOT = Path(__file__).parents[2]
 T_975_OF_2 = 4.302652729911275  # Student's t, 2 degrees of freedom, from a printed table
+TOP1 = {
+    "a": [90.0, 91.0, 92.0],
+    "b": [95.0, 96.4, 97.0],
+    "a_few": [70.0, 70.5, 72.0],
+    "b_few": [80.0, 81.5, 81.0],
+}
 
 
-def test_summary_by_hand(runs_of):
-    top1 = {"ref": [90.0, 91.0, 92.0], "up": [92.0, 93.5, 93.0], "down": [89.0, 90.0, 91.0]}
-    summary = summarise(runs_of(top1), "ref").set_index("variant")
-    assert list(summary.index) == ["ref", "up", "down"]
-    assert summary["n"].tolist() == summary["num_seeds"].tolist() == [3, 3, 3]
-    assert summary["mean"].tolist() == pytest.approx([91.0, 278.5 / 3, 90.0])
-    assert summary.loc["ref", "std"] == pytest.approx(1.0)
-    assert summary.loc["ref", "half_width"] == pytest.approx(T_975_OF_2 / np.sqrt(3))
-    assert summary.loc["ref", "low"] == pytest.approx(91 - T_975_OF_2 / np.sqrt(3))
-    # paired differences of "up": 2, 2.5, 1
-    up = summary.loc["up"]
-    spread = np.sqrt(((2 - 5.5 / 3) ** 2 + (2.5 - 5.5 / 3) ** 2 + (1 - 5.5 / 3) ** 2) / 2)
-    assert up["difference"] == pytest.approx(5.5 / 3)
-    assert up["difference_std"] == pytest.approx(spread)
-    assert up["difference_half_width"] == pytest.approx(T_975_OF_2 * spread / np.sqrt(3))
-    assert up["effect_size"] == pytest.approx(5.5 / 3 / spread / np.sqrt(np.pi))  # J(2) = pi^-1/2
-    t = 5.5 / 3 / (spread / np.sqrt(3))
-    assert up["p_value"] == pytest.approx(1 - t / np.sqrt(t**2 + 2))  # t of 2 degrees of freedom
-    # two comparisons: the smaller p is doubled, the larger stays
-    assert summary["p_adjusted"].tolist()[1:] == pytest.approx(
-        [up["p_value"], 2 * summary.loc["down", "p_value"]]
-    )
-    assert summary["better"].tolist() == ["", "not distinguishable", "no"]
-    assert summary.loc["ref", ["against", "difference"]].isna().tolist() == [False, True]
-    assert summary["against"].tolist() == ["", "ref", "ref"]
+def asking(study: Study, *contrasts: str, claim: str = "superior", margin: float | None = None):
+    question = Question(ask="Which?", claim=claim, contrasts=list(contrasts))
+    return replace(study, questions=(question,), margin=margin)
 
 
-def test_pairing_finds_what_unpaired_seeds_hide(runs_of):
-    top1 = {"ref": [80.0, 90.0, 70.0], "up": [81.0, 91.1, 71.0]}
-    row = summarise(runs_of(top1), "ref").iloc[1]
-    assert row["better"] == "yes"
-    assert row["difference_half_width"] < 0.2 < row["half_width"]
+def test_means_and_spreads_by_hand(runs_of):
+    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [92.0, 93.5, 93.0]})
+    runs["images_per_s"] = [10.0, 1000.0, 11.0] * 2
+    row = summarise(runs, "ref").iloc[0]
+    assert (row["variant"], row["n"], row["num_seeds"]) == ("ref", 3, 3)
+    assert (row["test_top1_mean"], row["test_top1_std"]) == (91.0, 1.0)
+    assert row["test_top1_half_width"] == pytest.approx(T_975_OF_2 / np.sqrt(3))
+    assert row["images_per_s"] == 11.0
+    assert row["mixing_fraction"] == pytest.approx(0.02)
 
 
-def test_verdicts_are_corrected_over_the_whole_sheet(runs_of):
-    """A comparison that one test alone would pass does not pass beside many others."""
-    random = np.random.default_rng(0)
-    alone = {"ref": [90.0, 90.0, 90.0], "up": [91.0, 91.4, 91.7]}
-    others = {f"other{i}": random.normal(90, 1, 3).tolist() for i in range(10)}
-    assert summarise(runs_of(alone), "ref")["better"].tolist() == ["", "yes"]
-    together = summarise(runs_of(alone | others), "ref").set_index("variant")
-    assert together.loc["up", "p_value"] < 0.05 < together.loc["up", "p_adjusted"]
-    assert together.loc["up", "better"] == "not distinguishable"
+def test_rows_are_compared_with_what_the_sheet_says(runs_of):
+    runs = runs_of({"ref": [90.0, 91.0], "b": [80.0, 81.5], "c": [82.0, 83.0], "d": [70.0, 72.0]})
+    runs["against"] = runs["variant"].map({"ref": "", "b": "", "c": "b", "d": "none"})
+    runs["params"] = runs["variant"].map({"ref": 1000, "b": 800, "c": 1200, "d": 5})
+    summary = summarise(runs, "ref", level=0.1).set_index("variant")
+    assert summary["against"].tolist() == ["", "ref", "b", ""]
+    assert summary["removed_fraction"].tolist()[1:3] == pytest.approx([0.2, -0.5])
+    assert summary["removed_fraction"].isna().tolist() == [True, False, False, True]
+    assert summary["test_top1_difference"].isna().tolist() == [True, False, False, True]
+    expected = compare(by_seed(runs, "test_top1"), ["c - b"], 0.1, rounding_variance(10_000)).iloc[0]
+    for name in ("difference", "p_value"):
+        assert summary.loc["c", f"test_top1_{name}"] == expected[name]
+    assert summary.loc["c", "test_top1_difference_half_width"] == expected["half_width"]
 
 
-def test_the_rule_of_the_study_decides(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [92.0, 93.5, 93.0]})  # p = 0.053
-    assert summarise(runs, "ref", Better(level=0.1))["better"].tolist() == ["", "yes"]
-    assert summarise(runs, "ref", Better(level=0.05))["better"].iloc[1] == "not distinguishable"
-
-
-def test_equal_differences_of_whole_images_are_no_proof(runs_of):
-    """Two seeds that both gain one image of 500 leave no spread; rounding alone does that."""
-    top1 = {"ref": [97.2, 95.0], "up": [97.4, 95.2]}
-    row = summarise(runs_of(top1, num_test=500), "ref").iloc[1]
-    assert row["difference_std"] == pytest.approx(0.2 / np.sqrt(6))
-    assert row["better"] == "not distinguishable"
-
-
-def test_a_row_is_compared_with_what_the_sheet_says(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0], "b": [80.0, 81.5], "c": [82.0, 83.0]})
-    runs["against"] = runs["variant"].map({"ref": "", "b": "", "c": "b"})
-    summary = summarise(runs, "ref").set_index("variant")
-    assert summary["against"].tolist() == ["", "ref", "b"]
-    assert summary.loc["c", "difference"] == pytest.approx(1.75)
-    assert summary["reference"].tolist() == ["ref"] * 3
-
-
-def test_missing_runs_are_counted_and_pairs_are_those_that_both_have(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none": [np.nan] * 3})
-    runs.loc[runs["variant"] == "none", "params"] = np.nan
+def test_missing_runs_and_variants_are_counted(runs_of):
+    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none_yet": [np.nan] * 3})
+    runs.loc[runs["test_top1"].isna(), "test_loss"] = np.nan
     summary = summarise(runs, "ref").set_index("variant")
     assert summary["n"].tolist() == [3, 2, 0]
-    assert summary["num_seeds"].tolist() == [3, 3, 3]
-    assert summary["n_pairs"].tolist() == [0, 2, 0]
-    assert summary.loc["up", "difference"] == pytest.approx(1.25)
-    assert np.isnan(summary.loc["none", ["mean", "params", "p_value"]].astype(float)).all()
-    absent = summarise(runs[runs["test_top1"].notna()], "ref")  # as rows that are not there at all
-    assert absent[["n", "num_seeds"]].to_numpy().tolist() == [[3, 3], [2, 3]]
-
-
-def test_one_seed_has_a_difference_but_no_interval_and_no_verdict(runs_of):
-    row = summarise(runs_of({"ref": [72.14], "up": [74.02]}), "ref").iloc[1]
-    assert row["difference"] == pytest.approx(1.88)
-    unknown = ["std", "half_width", "difference_half_width", "p_value", "seeds_needed"]
-    assert row[unknown].isna().all()
-    assert row["better"] == ""
-
-
-def test_a_reference_without_runs_leaves_differences_empty(runs_of):
-    summary = summarise(runs_of({"up": [90.0, 91.0]}), "ref")
-    assert summary["n_pairs"].tolist() == [0]
-    assert summary["difference"].isna().all()
-    assert summary["better"].tolist() == [""]
-
-
-def test_throughput_is_the_median_and_ema_the_mean(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0, 92.0]})
-    runs["images_per_s"] = [10.0, 1000.0, 11.0]
-    runs["ema_test_top1"] = [91.0, 92.0, 96.0]
-    row = summarise(runs, "ref").iloc[0]
-    assert (row["images_per_s"], row["ema_mean"]) == (11.0, 93.0)
-
-
-def test_seeds_needed_assume_the_measured_difference_or_the_smallest_of_interest(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [90.1, 91.9, 91.9]})
-    measured = summarise(runs, "ref").iloc[1]
-    wider = summarise(runs, "ref", Better(smallest_difference=1.0)).iloc[1]
-    same = summarise(runs, "ref", Better(smallest_difference=0.1)).iloc[1]
-    assert measured["difference"] == pytest.approx(0.3)
-    assert measured["seeds_needed"] == same["seeds_needed"] > wider["seeds_needed"] > 3
-    more = summarise(runs, "ref", Better(smallest_difference=1.0, power=0.95)).iloc[1]
-    assert more["seeds_needed"] > wider["seeds_needed"]
-
-
-def test_many_seeds_are_bootstrapped_with_the_generator_alone(runs_of):
-    random = np.random.default_rng(0)
-    runs = runs_of({"ref": (90 + random.exponential(1, 60)).tolist(), "few": [90.0, 91.0]})
-    plain = summarise(runs, "ref")
-    drawn = summarise(runs, "ref", generator=np.random.default_rng(1))
-    again = summarise(runs, "ref", generator=np.random.default_rng(1))
-    pd.testing.assert_frame_equal(drawn, again)
-    middle = (plain["low"] + plain["high"]) / 2
-    np.testing.assert_allclose(middle, plain["mean"])
-    assert drawn["high"][0] - drawn["mean"][0] > drawn["mean"][0] - drawn["low"][0]  # skewed
-    assert (drawn["low"][1], drawn["high"][1]) == (plain["low"][1], plain["high"][1])
+    assert summary.loc["up", "test_top1_difference_half_width"] > 0
+    unknown = ["params", "test_top1_mean", "test_top1_difference", "test_top1_p_value"]
+    assert summary.loc["none_yet", unknown].isna().all()
 
 
 def test_runs_of_another_version_are_refused(runs_of):
-    runs = runs_of({"ref": [90.0]}).drop(columns="against")
     with pytest.raises(ValueError, match=r"lack against.*run `snakemake`"):
-        summarise(runs, "ref")
+        summarise(runs_of({"ref": [90.0]}).drop(columns="against"), "ref")
+
+
+def test_a_question_and_the_table_give_one_contrast_one_p_value(runs_of, study):
+    runs = runs_of(TOP1)
+    summary = summarise(runs, "a").set_index("variant")
+    found = answer(runs, asking(study, "b - a")).iloc[0]
+    assert found["p_value"] == pytest.approx(summary.loc["b", "test_top1_p_value"])
+    assert found["half_width"] == summary.loc["b", "test_top1_difference_half_width"]
+
+
+def test_claims_are_adjusted_over_all_contrasts_and_unproven_ones_get_a_verdict(runs_of, study):
+    contrasts = ["b - a", "a - b", "b_few - a_few - b + a"]
+    found = answer(runs_of(TOP1), asking(study, *contrasts))
+    assert found["verdict"].tolist() == ["superior", "inferior", "superior"]
+    assert found["p_value"][1] == 1
+    assert (found["p_adjusted"] >= found["p_value"]).all()
+    assert found["p_adjusted"][0] == pytest.approx(3 * found["p_value"].min())
+
+
+@pytest.mark.parametrize(
+    ("margin", "claim", "verdict"),
+    [
+        (2.0, "non-inferior", "non-inferior"),
+        (2.0, "superior", "non-inferior"),  # the interval says so, whatever was claimed
+        (0.2, "non-inferior", "inconclusive"),
+    ],
+)
+def test_verdicts_use_the_margin(runs_of, study, margin, claim, verdict):
+    runs = runs_of({"a": [90.0, 90.6, 90.3, 90.2], "b": [90.2, 90.1, 90.4, 90.3]})
+    asked = asking(study, "b - a", claim=claim, margin=margin)
+    assert answer(runs, asked)["verdict"].tolist() == [verdict]
+
+
+def test_one_seed_gives_no_verdict_and_no_question_no_answer(runs_of, study):
+    runs = runs_of({"a": [90.0], "b": [91.0]})
+    row = answer(runs, asking(study, "b - a")).iloc[0]
+    assert (row["difference"], row["verdict"]) == (1.0, "")
+    assert np.isnan(row["p_adjusted"])
+    assert answer(runs, study).empty
+
+
+ROW = 'Score("top5", "top-5 accuracy", "%", "higher", 2, top_k(5)),'
+PROGRAM = """
+import importlib.util, sys
+spec = importlib.util.find_spec("posmlp.metrics")
+source = spec.loader.get_source("posmlp.metrics")
+assert {row!r} in source
+module = importlib.util.module_from_spec(spec)
+sys.modules["posmlp.metrics"] = module
+new = {row!r}.replace("5", "3")
+exec(compile(source.replace({row!r}, {row!r} + new), "metrics.py", "exec"), module.__dict__)
+import posmlp
+posmlp.metrics = module
+from pathlib import Path
+from posmlp.analysis.collect import *
+from posmlp.analysis.comparison import compare
+from posmlp.analysis.main_table import main_table
+from posmlp.study import load_study
+study, here = load_study({study!r}), Path({results!r})
+found = find_runs(study, here)
+write_frame(runs_frame(study, found), here / "runs.csv")
+write_curves(found, here / "curves.csv")
+runs, curves = read_frame(here / "runs.csv"), read_frame(here / "curves.csv")
+assert runs["test_top3"].tolist() == [98.5] * 9
+assert curves["test_top3"].notna().all()
+assert "test_top3_mean" in main_table(runs, study).to_csv()
+assert compare(study, runs)["variants"][0]["metrics"]["test_top3"]["mean"] == 98.5
+"""
+
+
+def test_a_new_score_appears_everywhere_without_another_edit(study, finish_run, tmp_path):
+    for run in study.runs():
+        folder = finish_run(run, test_top3=98.5)
+        lines = pd.read_csv(folder / "history.csv")
+        for position, name in ((8, "test"), (12, "ema_test"), (16, "val"), (20, "ema_val")):
+            lines.insert(position - 1, f"{name}_top3", 98.5 if name == "test" else np.nan)
+        lines.to_csv(folder / "history.csv", index=False, lineterminator="\n")
+    program = PROGRAM.format(
+        row=ROW, study=str(study.files[0]), results=str(tmp_path / "results")
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -179,9 +179,6 @@ def trained(tmp_path_factory):
         (run.folder(results) / "figures/map.png").write_bytes(b"picture")
     here = results / "small"
     here.mkdir()
-    facts = {"name": "small", "title": study.title, "question": study.question, "seeds": [0, 1]}
-    facts["variants"] = [{"name": v.name, "claim": v.claim} for v in study.variants]
-    (here / "study.json").write_text(json.dumps(facts))
     runs = runs_frame(study, find_runs(study, results))
     write_frame(runs, here / "runs.csv")
     write_main_table(runs, study, here / "tables")

@@ -28,14 +28,25 @@ def alive(monkeypatch):
     return folders
 
 
+def variant_entry(variant: str, claim: str) -> dict:
+    """An entry of comparison.json without results."""
+    entry = dict.fromkeys(
+        ("params", "token_mixing_params", "macs", "mixing_fraction", "removed_fraction"), None
+    )
+    entry |= {"variant": variant, "claim": claim, "gate": "gqpe", "groups": "", "n": 0}
+    return entry | {"num_seeds": 2, "metrics": {}, "best_seed": None, "finished_at": None}
+
+
 def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     run = new_run().finish()
     (run.path / "figures").mkdir()
     (run.path / "figures/maps.png").write_bytes(b"picture")
     (run.path / "checkpoint.pt").touch()
     (results / "digits").mkdir()
-    claims = [{"name": "other", "claim": "x"}, {"name": "gqpe-s4", "claim": "fewer <b>\x07"}]
-    (results / "digits/study.json").write_text(json.dumps({"variants": claims, "seeds": [0, 10]}))
+    claims = [("other", "x"), ("gqpe-s4", "fewer <b>\x07")]
+    entries = [variant_entry(variant, claim) for variant, claim in claims]
+    comparison = {"variants": entries, "seeds": [0, 10]}
+    (results / "digits/comparison.json").write_text(json.dumps(comparison))
     _, shown = sync()
     (only,) = shown.runs
     assert only.info.run_name == "2 gqpe-s4 seed 00"
@@ -47,7 +58,7 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     }
     tags = dict(only.data.tags)
     note = tags.pop("mlflow.note.content")
-    assert "fewer &lt;b&gt;" in note
+    assert "fewer &#60;b>" in note
     assert "    git checkout 0123abc\n    posmlp train digits --variant gqpe-s4 --seed 0" in note
     assert len(tags.pop("posmlp.digest")) == 16
     assert tags == {

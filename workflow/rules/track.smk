@@ -2,30 +2,8 @@
 # record.
 
 
-# What MLflow says of the study.
-rule describe:
-    output:
-        study=f"{HERE}/study.json",
-    log:
-        f"{LOGS}/describe.log",
-    localrule: True
-    params:
-        facts={
-            "name": STUDY.name,
-            "title": STUDY.title,
-            "question": STUDY.question,
-            "seeds": list(STUDY.seeds),
-            "variants": [{"name": v.name, "claim": v.claim} for v in STUDY.variants],
-        },
-    message:
-        "Writing down what {STUDY.name} compares"
-    script:
-        "../scripts/describe.py"
-
-
 rule sync:
     input:
-        study=rules.describe.output.study,
         here=f"{MARKS}.collected",
         runs=f"{HERE}/runs.csv",
         tables=f"{HERE}/tables/main.md",

@@ -37,12 +37,17 @@ def test_a_page_shows_what_was_written(tmp_path, text):
     assert {part.replace("&#60;", "<") for part in shown} == {text.replace("&#60;", "<")} or all(
         part == text for part in shown
     )
-    assert set(re.findall(r"<(\w+)", body)) == {*("body", "p", "table", "thead", "tbody"), *("tr", "th", "td")}
+    assert set(re.findall(r"<(\w+)", body)) == {
+        *("body", "p", "table", "thead", "tbody"),
+        *("tr", "th", "td"),
+    }
 
 
 def test_a_page_may_run_and_load_nothing(tmp_path):
     write_page(tmp_path / "page.html", "T", "x")
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "page.html").read_text())
+    policy = re.search(
+        r'Content-Security-Policy" content="([^"]+)"', (tmp_path / "page.html").read_text()
+    )
     assert policy[1].startswith("default-src 'none'; img-src data:;")
 
 

@@ -136,7 +136,9 @@ def markdown_table(
 def _print(
     headers: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str], form: str
 ) -> str:
-    text = tabulate.tabulate(rows, headers, form, colalign=aligns if rows else None, disable_numparse=True)
+    text = tabulate.tabulate(
+        rows, headers, form, colalign=aligns if rows else None, disable_numparse=True
+    )
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

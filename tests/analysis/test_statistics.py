@@ -46,14 +46,18 @@ def test_rows_are_compared_with_what_the_sheet_says(runs_of):
     assert summary["removed_fraction"].tolist()[1:3] == pytest.approx([0.2, -0.5])
     assert summary["removed_fraction"].isna().tolist() == [True, False, False, True]
     assert summary["test_top1_difference"].isna().tolist() == [True, False, False, True]
-    expected = compare(by_seed(runs, "test_top1"), ["c - b"], 0.1, rounding_variance(10_000)).iloc[0]
+    expected = compare(by_seed(runs, "test_top1"), ["c - b"], 0.1, rounding_variance(10_000)).iloc[
+        0
+    ]
     for name in ("difference", "p_value"):
         assert summary.loc["c", f"test_top1_{name}"] == expected[name]
     assert summary.loc["c", "test_top1_difference_half_width"] == expected["half_width"]
 
 
 def test_missing_runs_and_variants_are_counted(runs_of):
-    runs = runs_of({"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none_yet": [np.nan] * 3})
+    runs = runs_of(
+        {"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none_yet": [np.nan] * 3}
+    )
     runs.loc[runs["test_top1"].isna(), "test_loss"] = np.nan
     summary = summarise(runs, "ref").set_index("variant")
     assert summary["n"].tolist() == [3, 2, 0]
@@ -142,8 +146,6 @@ def test_a_new_score_appears_everywhere_without_another_edit(study, finish_run, 
         for position, name in ((8, "test"), (12, "ema_test"), (16, "val"), (20, "ema_val")):
             lines.insert(position - 1, f"{name}_top3", 98.5 if name == "test" else np.nan)
         lines.to_csv(folder / "history.csv", index=False, lineterminator="\n")
-    program = PROGRAM.format(
-        row=ROW, study=str(study.files[0]), results=str(tmp_path / "results")
-    )
+    program = PROGRAM.format(row=ROW, study=str(study.files[0]), results=str(tmp_path / "results"))
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

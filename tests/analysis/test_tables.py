@@ -24,7 +24,7 @@ def test_every_format_holds_the_same_cells(table):
     cells = [table.headers, *table.cells()]
     assert cells == [["Name", "Value (%)", "Twice"], ["a_1", "0.33", "0.7"], ["b|2", "2.00", "4.0"]]
     lines = [line for line in table.to_markdown().splitlines() if line.startswith("|")]
-    assert lines[1] == "|:-------|------------:|--------:|"
+    assert lines[1] == "|:---------|----------:|------:|"
     markdown = [re.split(r" *\| *", line)[1:-1] for line in (lines[0], *lines[2:])]
     assert [[cell.replace("&#124;", "|") for cell in row] for row in markdown] == cells
     latex = [line for line in table.to_latex().splitlines() if line.endswith(r"\\") and "&" in line]

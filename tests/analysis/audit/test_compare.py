@@ -73,10 +73,10 @@ def results(tmp_path):
         {
             "variant": ["tiny", "tiny", "small"],
             "seed": [0, 1, 0],
-            "top1": [81.0, 82.0, 50.0],
-            "top5": [95.0, 96.0, 60.0],
-            "ema_top1": [81.5, 82.5, 50.0],
-            "ema_top5": [95.5, 96.5, 60.0],
+            "test_top1": [81.0, 82.0, 50.0],
+            "test_top5": [95.0, 96.0, 60.0],
+            "ema_test_top1": [81.5, 82.5, 50.0],
+            "ema_test_top5": [95.5, 96.5, 60.0],
         }
     ).reindex(columns=RUN_COLUMNS)
     curves = pd.DataFrame(

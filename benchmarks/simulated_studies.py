@@ -69,9 +69,9 @@ def simulate(scenario: Scenario, *, floor: bool = True) -> tuple[float, float]:
     covered, wrong = [], 0
     for _ in range(NUM_STUDIES):
         found = estimate(scenario.draw(random), signs_QV, least)
-        known_Q = np.isfinite(found.error_Q)
-        size_Q = np.abs(found.difference_Q)[known_Q]
-        error_Q, df_Q = found.error_Q[known_Q], found.df_Q[known_Q]
+        known_Q = np.isfinite(found.error)
+        size_Q = np.abs(found.difference)[known_Q]
+        error_Q, df_Q = found.error[known_Q], found.df[known_Q]
         covered += list(size_Q <= half_widths(error_Q, df_Q, LEVEL))
         p_Q = 2 * stats.t.sf(size_Q / error_Q, df_Q)
         wrong += bool(len(p_Q)) and p_Q.min() * len(p_Q) <= LEVEL

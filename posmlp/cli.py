@@ -85,12 +85,9 @@ def plan(arguments: Namespace) -> None:
 
 
 def show(arguments: Namespace) -> None:
-    from posmlp.analysis.documents import outdated, printed
+    from posmlp.analysis.documents import printed
 
-    study = load_study(arguments.study)
-    print(printed(study, arguments.results, so_far=arguments.so_far))
-    if not arguments.so_far and (note := outdated(study, arguments.results)):
-        print(f"warning: {note}", file=sys.stderr)
+    print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
 
 
 def audit(arguments: Namespace) -> None:

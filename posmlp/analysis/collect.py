@@ -231,7 +231,8 @@ def _again(study: str, lines: list[str]) -> str:
     """Name damaged files, and the way to train these runs alone again."""
     return (
         f"study {study}: damaged results:\n" + "\n".join(lines) + "\n"
-        f"Delete the metrics.json of these runs, then {_command(study)}: it trains them alone again."
+        f"Delete the metrics.json of these runs, then {_command(study)}: it trains them alone "
+        "again."
     )
 
 

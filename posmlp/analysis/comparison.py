@@ -141,8 +141,8 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
         f"Code {choice['code_version']}, commit {choice['git_commit']}{dirty}, torch "
         f"{choice['torch']}, {choice['device']}.",
         "## Limits",
-        "Trained to compare gating units, on this data set alone, with one recipe for all variants; "
-        "not tuned, and not meant for other images.",
+        "Trained to compare gating units, on this data set alone, with one recipe for all "
+        "variants; not tuned, and not meant for other images.",
     ]
     return "\n\n".join(lines) + "\n"
 

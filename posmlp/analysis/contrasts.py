@@ -25,13 +25,13 @@ INFERIOR, INCONCLUSIVE = "inferior", "inconclusive"
 
 
 class Estimates(NamedTuple):
-    """Contrasts with their standard errors and degrees of freedom; NaN where not determined."""
+    """Contrasts (Q,) with standard errors and degrees of freedom; NaN where not determined."""
 
-    n_Q: np.ndarray  # fewest finished seeds of a contrast's variants
-    difference_Q: np.ndarray
-    error_Q: np.ndarray
-    df_Q: np.ndarray
-    welch_Q: np.ndarray  # whether a variant of the contrast is noisier than the others
+    n: np.ndarray  # fewest finished seeds of a contrast's variants
+    difference: np.ndarray
+    error: np.ndarray
+    df: np.ndarray
+    welch: np.ndarray  # whether a variant of the contrast is noisier than the others
 
 
 def compare(
@@ -46,8 +46,8 @@ def compare(
 
     Returns:
         contrast, n, difference, half_width of the Student-t interval, p_value of the two-sided
-        test, standard_error, df, variances (POOLED or WELCH, see estimate). One seed gives a difference without an
-        interval, a variant without a run gives neither.
+        test, standard_error, df, variances (POOLED or WELCH, see estimate). One seed gives a
+        difference without an interval, a variant without a run gives neither.
     """
     signs_QV = np.array([_signs(contrast, list(values_VK.index)) for contrast in contrasts])
     signs_QV = signs_QV.reshape(len(contrasts), len(values_VK))

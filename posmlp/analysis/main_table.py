@@ -17,7 +17,7 @@ DIFFERENCE = (
     "Difference: {what}, in points of top-1, ± half width of its {confidence:.0%} Student-t "
     "interval, by a linear model of variant and seed with one variance for all variants"
 )
-NOISY = "†: a variant of the comparison is noisier than the others, so each has its own variance (Welch)"
+NOISY = "†: a variant compared is noisier than the others, so each has its own variance (Welch)"
 P_VALUE = "p: two-sided; intervals and p are exploratory, not adjusted for the number of rows"
 LOSS = "Loss: test cross-entropy, mean, and its difference likewise (lower is better)"
 ANSWER_P = "p: of the claim, one-sided and doubled, Holm-adjusted over all {num} contrasts"

@@ -46,8 +46,8 @@ def what_was_trained(summary: pd.DataFrame) -> str:
     variants = "1 variant was" if len(summary) == 1 else f"{len(summary)} variants were"
     seeds = "1 seed" if summary["num_seeds"].max() == 1 else f"{summary['num_seeds'].max()} seeds"
     text = (
-        f"{variants} trained with {seeds} each. Accuracies are top-1 on the test images in per cent "
-        "after the last epoch, mean ± standard deviation over seeds."
+        f"{variants} trained with {seeds} each. Accuracies are top-1 on the test images in per "
+        "cent after the last epoch, mean ± standard deviation over seeds."
     )
     for _, row in summary[summary["variant"] == summary["reference"]].iterrows():
         accuracy = plus_minus(row[f"{PRIMARY}_mean"], row[f"{PRIMARY}_std"])

@@ -22,7 +22,7 @@ CONTRASTS = ["b - a", "d - c - b + a"]
 @pytest.fixture
 def values() -> pd.DataFrame:
     """Four variants with four seeds and one missing run."""
-    found = np.random.default_rng(1).normal(90, 1, (4, 4)) + [0.0, 2.0, -1.0, 3.0]
+    found = np.random.default_rng(1).normal([90.0, 92.0, 89.0, 93.0], 1, (4, 4))
     found[1, 2] = np.nan
     return pd.DataFrame(found, index=list("abcd"))
 

@@ -9,7 +9,7 @@ import pytest
 from committed import ROOT
 
 from posmlp.analysis.collect import find_runs, runs_frame, write_frame
-from posmlp.analysis.documents import PARTS, documents, outdated, printed, renew
+from posmlp.analysis.documents import PARTS, documents, printed, renew
 from posmlp.analysis.granularity import COLUMNS
 
 
@@ -92,10 +92,3 @@ def test_results_that_were_not_checked_are_not_called_finished(study, collected)
     assert "Not finished: " in printed(study, collected)
     (collected / "three/checks.md").touch()
     assert f"Checks: all passed, see {collected}/three/checks.md\n" in printed(study, collected)
-
-
-def test_results_of_other_settings_are_named(study, collected):
-    assert outdated(study, collected) == ""
-    path = collected / "three/runs.csv"
-    path.write_text(path.read_text().replace(study.run("sgu", 0).key, "0" * 16))
-    assert "of other settings or code than three has now" in outdated(study, collected)

@@ -99,7 +99,7 @@ def test_answers_say_claim_p_and_verdict(runs, ours):
 
 def test_text_fits_100_columns_and_keeps_every_variant(runs_of, study):
     names = [f"a_rather_long_name_of_a_variant_that_ends_in_s{i}" for i in range(3)]
-    top1 = dict.fromkeys(["sgu", *names], [90.0, 91.5])
+    top1 = {name: [90.0, 91.5] for name in ["sgu", *names]}
     runs = runs_of(top1, params=81_976_834, macs=18_558_000_000)
     lines = main_table(runs, study).to_text().splitlines()
     assert max(map(len, lines)) <= 100

@@ -1,8 +1,8 @@
 """Checks that a study's results must pass before they count.
 
-Each looks at the whole study and names every run at fault. What load_study and collect refuse is not
-checked again. A new check is a function from Results to problems under @check in one of the modules
-here, and a row of CHECKS.
+Each looks at the whole study and names every run at fault. What load_study and collect refuse is
+not checked again. A new check is a function from Results to problems under @check in one of the
+modules here, and a row of CHECKS.
 """
 
 from posmlp.analysis.checks import curves, networks, table

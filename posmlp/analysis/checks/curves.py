@@ -41,8 +41,8 @@ def last_epoch_is_the_result(results: Results) -> Iterator[str]:
         wrong = ~np.isclose(result, end, rtol=TOLERANCE, atol=0, equal_nan=True)
         for i in np.flatnonzero(wrong):
             yield (
-                f"{names(runs.iloc[[i]])}: {metric.name} is {result.iloc[i]:.9g}, its curve ends at "
-                f"{end.iloc[i]:.9g}"
+                f"{names(runs.iloc[[i]])}: {metric.name} is {result.iloc[i]:.9g}, its curve ends "
+                f"at {end.iloc[i]:.9g}"
             )
 
 

@@ -32,7 +32,7 @@ def params_follow_the_formula(results: Results) -> Iterator[str]:
 
 @check(
     "All seeds of a variant cost the same: parameters and multiply-accumulates",
-    "a network whose size depends on the seed is a mistake in posmlp/models; fix it and train again",
+    "a network's size must not depend on the seed: fix posmlp/models and train again",
 )
 def costs_do_not_depend_on_the_seed(results: Results) -> Iterator[str]:
     by_variant = results.finished.groupby("variant", sort=False)

@@ -159,7 +159,7 @@ def read_rows(path: Path, kind: type[Row]) -> list[tuple[int, Row]]:
             continue
         if (other := first.setdefault(row.key, number)) != number:
             words = ", ".join(filter(None, row.key))
-            problems.append(f"row {number}: {words} stands in row {other} too; keep one")
+            problems.append(f"row {number}: {words} is a duplicate of row {other}; keep one")
         rows.append((number, row))
     if problems:
         raise StudyError([f"{path}, {problem}" for problem in problems])
@@ -173,6 +173,6 @@ def header_problems(header: Sequence[str], known: list[str]) -> Iterator[str]:
             hint = did_you_mean(column, known)
             yield f"row 1: unknown column {column!r}; {hint}allowed: {', '.join(known)}"
         elif header.count(column) > 1:
-            yield f"row 1: the column {column} stands twice"
+            yield f"row 1: the column {column} is duplicated"
     if absent := [column for column in known if column not in header]:
         yield f"row 1: missing: {', '.join(absent)}"

@@ -45,14 +45,18 @@ def test_a_number_keeps_its_digits(folder):
     [
         ("weights,", "wieghts,", "row 1: unknown column 'wieghts'; did you mean \"weights\"?"),
         (",note\n", "\n", "row 1: missing: note"),
-        ("where,", "where,where,", "row 1: the column where stands twice"),
+        ("where,", "where,where,", "row 1: the column where is duplicated"),
         (",21,", ",~21,", "row 2, column value: should be a plain number"),
         (",21,", ",nan,", "row 2, column value: should be a plain number"),
         (",21,", ",,", "row 2, column value: missing"),
         (",21,M,", ",21,%,", "row 2, column unit: params is given in 1 or M"),
         ("readme,PosMLP-T,,top1", "paper,PosMLP-T,,top1", "row 3, column source: "),
         ("verbatim,table,,\nreadme", "sure,table,,\nreadme", "row 2, column confidence: "),
-        (",top1,82.10,%,", ",params,82.10,M,", "row 3: readme, PosMLP-T, params stands in row 2"),
+        (
+            ",top1,82.10,%,",
+            ",params,82.10,M,",
+            "row 3: readme, PosMLP-T, params is a duplicate of row 2",
+        ),
         ("PosMLP-T,,top1", "PosMLP-TT,,top1", "row 3, column model: 'PosMLP-TT' is not in "),
         ("table,,\nreadme", "table,\nreadme", "row 2: 9 cells for 10 columns"),
         ("table,,\nreadme", "table,about 5,\nreadme", "row 2, column known_difference: "),
@@ -75,7 +79,7 @@ def test_a_mistake_names_file_row_and_column(folder, old, new, words):
         ("{gate: gqpe, groups: 8}", "{gate: gqpe", "row 2, column arguments: "),
         ("{gate: gqpe, groups: 8}", "gqpe", "row 2, column arguments: "),
         (",stated,", ",none,", "row 2, column match: should be none where no network"),
-        ("AS-MLP-S", "PosMLP-T", "row 3: PosMLP-T stands in row 2 too"),
+        ("AS-MLP-S", "PosMLP-T", "row 3: PosMLP-T is a duplicate of row 2"),
     ],
 )
 def test_a_mistake_in_the_counterparts_is_named(folder, old, new, words):

@@ -88,16 +88,15 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     variant that is noisier than the others: there each variant has the variance of its own runs,
     and degrees of freedom are Satterthwaite's (Welch).
     """
-    num_variants, num_seeds = values_VK.shape
     finished_VK = np.isfinite(values_VK)
+    values_R, num_V = values_VK[finished_VK], finished_VK.sum(axis=1)
     variant_R, seed_R = np.nonzero(finished_VK)
-    of_variant_RV = np.eye(num_variants)[variant_R]
-    design_RP = np.hstack([of_variant_RV, np.eye(num_seeds)[seed_R]])
-    target_QP = np.pad(signs_QV, ((0, 0), (0, num_seeds)))
+    of_variant_RV, of_seed_RK = np.eye(len(num_V))[variant_R], np.eye(values_VK.shape[1])[seed_R]
+    design_RP = np.hstack([of_variant_RV, of_seed_RK])
+    target_QP = np.pad(signs_QV, ((0, 0), (0, of_seed_RK.shape[1])))
     inverse_PR = np.linalg.pinv(design_RP)
     weight_QR = target_QP @ inverse_PR
     known_Q = np.isclose(weight_QR @ design_RP, target_QP).all(axis=1)
-    values_R, num_V = values_VK[finished_VK], finished_VK.sum(axis=1)
     residual_R = values_R - design_RP @ (inverse_PR @ values_R)
     df = len(values_R) - np.linalg.matrix_rank(design_RP)
     floor = max(floor, NO_VARIANCE)
@@ -105,18 +104,30 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     variance_V = np.maximum(_variances(values_VK, num_V), floor)
     welch_Q = ((signs_QV != 0) & noisier(variance_V, num_V)).any(axis=1)
     squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
-    own_QV = np.where(squares_QV > 1e-12, squares_QV * variance_V, 0)
-    square_Q = np.where(welch_Q, own_QV.sum(axis=1), squares_QV.sum(axis=1) * pooled)
-    with np.errstate(invalid="ignore"):  # of contrasts without a run
-        own_df_Q = own_QV.sum(axis=1) ** 2 / (own_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
+    own_Q, own_df_Q = _satterthwaite(squares_QV, variance_V, num_V)
+    square_Q = np.where(welch_Q, own_Q, squares_QV.sum(axis=1) * pooled)
     difference_Q = np.round(weight_QR @ values_R, 9)  # 97.2 - 97.0 and 95.2 - 95.0 are equal
     return Estimates(
-        np.where(known_Q, np.where(signs_QV != 0, num_V, num_seeds).min(axis=1), 0),
+        np.where(known_Q, np.where(signs_QV != 0, num_V, len(seed_R)).min(axis=1), 0),
         np.where(known_Q, difference_Q, np.nan),
         np.where(known_Q, np.sqrt(square_Q), np.nan),
         np.where(welch_Q, own_df_Q, df if df else np.nan),
         welch_Q,
     )
+
+
+def _satterthwaite(
+    squares_QV: np.ndarray, variance_V: np.ndarray, num_V: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared standard errors and degrees of freedom, each variant with its own variance.
+
+    Args:
+        squares_QV: squared weights of a contrast, summed over each variant's runs.
+    """
+    parts_QV = np.where(squares_QV > 1e-12, squares_QV * variance_V, 0)
+    square_Q = parts_QV.sum(axis=1)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of contrasts without a run
+        return square_Q, square_Q**2 / (parts_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
 
 
 def _variances(values_VK: np.ndarray, num_V: np.ndarray) -> np.ndarray:

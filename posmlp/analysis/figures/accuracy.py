@@ -33,9 +33,11 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     reference and those on the front are named first, the others as room allows.
     """
     summary, left_out = on_same_data(summary)
-    summary = summary[summary["mean"].notna()]
-    far = is_far_below(summary["mean"]) & (summary["variant"] != summary["reference"])
-    below = [f"{row['variant']} ({row['mean']:.1f}%)" for _, row in summary[far].iterrows()]
+    summary = summary[summary["test_top1_mean"].notna()]
+    far = is_far_below(summary["test_top1_mean"]) & (summary["variant"] != summary["reference"])
+    below = [
+        f"{row['variant']} ({row['test_top1_mean']:.1f}%)" for _, row in summary[far].iterrows()
+    ]
     summary = summary[~far]
     wide = len(summary) > MOST_IN_ONE_COLUMN
     size = (TWO_COLUMNS, 4.2) if wide else (ONE_COLUMN, 3.6)
@@ -76,8 +78,8 @@ def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
         look = gate_look(row["gate"])
         axes.errorbar(
             row["params"],
-            row["mean"],
-            yerr=row["half_width"],
+            row["test_top1_mean"],
+            yerr=row["test_top1_half_width"],
             label=row["variant"],
             fmt=look.mark,
             markersize=mark_size(row["groups"]) * look.scale,
@@ -97,9 +99,9 @@ def mark_size(groups: str) -> float:
 
 def draw_front(axes: Axes, summary: pd.DataFrame) -> Line2D:
     """Draw the Pareto front as steps through the variants on it."""
-    front = summary[on_front(summary["params"], summary["mean"])].sort_values("params")
+    front = summary[on_front(summary["params"], summary["test_top1_mean"])].sort_values("params")
     x = np.repeat([*front["params"], summary["params"].max()], 2)[1:]
-    y = np.repeat([*front["mean"], front["mean"].max()], 2)[:-1]
+    y = np.repeat([*front["test_top1_mean"], front["test_top1_mean"].max()], 2)[:-1]
     (line,) = axes.plot(x, y, color=FRONT_COLOUR, label="_front", zorder=0.5)
     return line
 
@@ -120,13 +122,16 @@ def on_front(params: pd.Series, accuracies: pd.Series) -> pd.Series:
 def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:
     """Name the variants: the reference, then those on the front, then the others."""
     is_reference = summary["variant"] == summary["reference"]
-    rank = 2 * ~is_reference - on_front(summary["params"], summary["mean"])
+    rank = 2 * ~is_reference - on_front(summary["params"], summary["test_top1_mean"])
     summary = summary.assign(rank=rank).sort_values("rank", kind="stable")
     looks = summary["gate"].map(gate_look)
     sizes = summary["groups"].map(mark_size) * looks.map(lambda look: look.scale)
-    points_L2 = summary[["params", "mean"]].to_numpy(float)
+    points_L2 = summary[["params", "test_top1_mean"]].to_numpy(float)
     colours = [look.colour for look in looks]
     names = short_names(summary, LONGEST_NAME)
-    means_L1, half_widths_L1 = summary[["mean"]].to_numpy(), summary[["half_width"]].to_numpy()
+    means_L1, half_widths_L1 = (
+        summary[["test_top1_mean"]].to_numpy(),
+        summary[["test_top1_half_width"]].to_numpy(),
+    )
     bars_L2 = means_L1 + half_widths_L1 * [-1, 1]
     name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front], bars_L2)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from posmlp.analysis.figures.marks import add_caption, legend_handles, nothing_to_show, shorten
 from posmlp.analysis.figures.style import GREY, LINE, TWO_COLUMNS, figure_style, gate_look
-from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.statistics import CONFIDENCE
 
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
@@ -22,7 +22,7 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
     Args:
         margin: of non-inferiority in points, drawn as a band; None: no band.
     """
-    rows = summary[summary["difference"].notna()]
+    rows = summary[summary["test_top1_difference"].notna()]
     if rows.empty:
         return nothing_to_show("No variant here has been compared with another.")
     shown = rows[:MOST_ROWS]
@@ -52,9 +52,9 @@ def draw_row(axes: Axes, y: int, row: pd.Series) -> None:
     """Draw one difference with its interval, hollow where other settings differ."""
     look = gate_look(row["gate"])
     axes.errorbar(
-        row["difference"],
+        row["test_top1_difference"],
         y,
-        xerr=row["difference_half_width"],
+        xerr=row["test_top1_difference_half_width"],
         fmt=look.mark,
         color=look.colour,
         markersize=4.5 * look.scale,
@@ -93,7 +93,7 @@ def forest_caption(rows: pd.DataFrame, margin: float | None, num_left_out: int) 
     """Say what bars and band mean, and how many variants are not shown."""
     parts = [
         f"Differences from {rows['reference'].iloc[0]} unless another variant is named.",
-        f" Bars: {LEVEL:.0%} intervals." if rows["n"].max() > 1 else " One seed each.",
+        f" Bars: {CONFIDENCE:.0%} intervals." if rows["n"].max() > 1 else " One seed each.",
         f" Band: margin of ±{margin:g} points." if margin is not None else "",
         " Parameters removed against the same variant; +: added.",
         f" Not shown: {num_left_out} more (see the table)." if num_left_out else "",

@@ -94,8 +94,8 @@ def draw_unit(accuracy: Axes, size: Axes, rows: pd.DataFrame, level: bool = Fals
     style |= {"marker": look.mark, "markersize": 4 * look.scale}
     accuracy.errorbar(
         rows["x"],
-        rows["mean"],
-        yerr=rows["half_width"],
+        rows["test_top1_mean"],
+        yerr=rows["test_top1_half_width"],
         label=gate_label(gate),
         ecolor=(look.colour, 0.6),
         elinewidth=0.8,
@@ -103,6 +103,6 @@ def draw_unit(accuracy: Axes, size: Axes, rows: pd.DataFrame, level: bool = Fals
     )
     size.plot(rows["x"], rows["params"], **style)
     if level:
-        for axes, column in ((accuracy, "mean"), (size, "params")):
+        for axes, column in ((accuracy, "test_top1_mean"), (size, "params")):
             value = rows[column].iloc[0]
             axes.axhline(value, color=look.colour, linestyle="--", linewidth=0.7)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from posmlp.analysis.figures.style import CHARACTERS, GREY, ONE_COLUMN, gate_look, in_gate_order
-from posmlp.analysis.statistics import LEVEL
+from posmlp.analysis.statistics import CONFIDENCE
 
 LONGEST_GATE = 14  # characters of a gating unit's name in a legend
 
@@ -50,9 +50,9 @@ def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
 
     Accuracies end at 100, t intervals do not.
     """
-    half_widths = summary["half_width"].fillna(0)
-    low, high = summary["mean"] - half_widths, summary["mean"] + half_widths
-    return max(low.min(), 0), min(high.max(), (summary["mean"].max() + 100) / 2)
+    half_widths = summary["test_top1_half_width"].fillna(0)
+    low, high = summary["test_top1_mean"] - half_widths, summary["test_top1_mean"] + half_widths
+    return max(low.min(), 0), min(high.max(), (summary["test_top1_mean"].max() + 100) / 2)
 
 
 def num_groups(groups: str) -> float:
@@ -87,7 +87,7 @@ def bar_caption(summary: pd.DataFrame) -> str:
     if most <= 1:
         return "One seed each, so no intervals."
     seeds = most if fewest == most else f"{fewest} to {most}"
-    return f"Bars: Student-t {LEVEL:.0%} interval of the mean over {seeds} seeds."
+    return f"Bars: Student-t {CONFIDENCE:.0%} interval of the mean over {seeds} seeds."
 
 
 def add_caption(figure: Figure, text: str) -> None:

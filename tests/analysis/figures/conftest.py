@@ -24,7 +24,7 @@ def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
                 "variant": row["variant"],
                 "seed": seed,
                 "epoch": epochs,
-                "test_top1": row["mean"] + seed - 1 - 5.0 * (num_epochs - 1 - epochs),
+                "test_top1": row["test_top1_mean"] + seed - 1 - 5.0 * (num_epochs - 1 - epochs),
                 "train_loss": 3.0 - 0.1 * epochs,
             }
         )
@@ -62,11 +62,11 @@ def many_variants(summary: pd.DataFrame) -> pd.DataFrame:
         summary.assign(
             variant=[f"{name}_r{i}" for name in summary["variant"]],
             params=summary["params"] * (1 + 0.1 * i),
-            mean=summary["mean"] - 0.2 * i,
+            test_top1_mean=summary["test_top1_mean"] - 0.2 * i,
             other_settings=f"recipe.lr={i}",
             against=summary["reference"],
-            difference=-0.2 * i,
-            difference_half_width=0.5,
+            test_top1_difference=-0.2 * i,
+            test_top1_difference_half_width=0.5,
         )
         for i in range(1, 6)
     ]

@@ -39,10 +39,10 @@ def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary
     assert list(marks) == [name for name in digits_summary["variant"] if name not in set(far)]
     for _, row in digits_summary[digits_summary["variant"].isin(marks)].iterrows():
         line = marks[row["variant"]].lines[0]
-        assert line.get_xydata().tolist() == [[row["params"], row["mean"]]]
+        assert line.get_xydata().tolist() == [[row["params"], row["test_top1_mean"]]]
         (_, lower), (_, upper) = bar_ends(marks[row["variant"]])
-        assert (upper + lower) / 2 == pytest.approx(row["mean"])
-        assert (upper - lower) / 2 == pytest.approx(row["half_width"])
+        assert (upper + lower) / 2 == pytest.approx(row["test_top1_mean"])
+        assert (upper - lower) / 2 == pytest.approx(row["test_top1_half_width"])
         look = gate_look(row["gate"])
         assert (line.get_marker(), to_hex(line.get_color())) == (look.mark, look.colour.lower())
         assert (line.get_markerfacecolor() == "white") == bool(row["other_settings"])
@@ -50,7 +50,7 @@ def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary
 
 def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
     caption = " ".join(params_figure.get_supxlabel().split())
-    mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "mean"]
+    mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "test_top1_mean"]
     assert f"Below the axis: gqpe_s4_softmax ({mean:.1f}%), " in caption
     assert "and 1 more" in caption
 
@@ -88,8 +88,8 @@ def test_front_has_whom_no_other_beats():
 
 def test_front_is_drawn_through_its_variants_to_the_largest(params_figure, digits_summary):
     (line,) = [line for line in params_figure.axes[0].lines if line.get_label() == "_front"]
-    front = digits_summary[on_front(digits_summary["params"], digits_summary["mean"])]
-    expected = front.sort_values("params")[["params", "mean"]].to_numpy().tolist()
+    front = digits_summary[on_front(digits_summary["params"], digits_summary["test_top1_mean"])]
+    expected = front.sort_values("params")[["params", "test_top1_mean"]].to_numpy().tolist()
     corners = line.get_xydata()
     assert corners[:-1:2].tolist() == expected
     assert corners[-1].tolist() == [digits_summary["params"].max(), expected[-1][1]]

@@ -33,7 +33,7 @@ def test_every_variant_is_drawn_in_the_panels_of_its_unit(figure, digits_summary
             assert set(lines_of(axes)) - {"_reference"} == set(rows["variant"])
         for _, row in rows.iterrows():
             curve = lines_of(accuracy)[row["variant"]]
-            assert curve.get_ydata()[-1] == pytest.approx(row["mean"])
+            assert curve.get_ydata()[-1] == pytest.approx(row["test_top1_mean"])
             assert lines_of(loss)[row["variant"]].get_ydata().tolist() == pytest.approx(
                 [3.0 - 0.1 * epoch for epoch in range(8)]
             )
@@ -41,7 +41,7 @@ def test_every_variant_is_drawn_in_the_panels_of_its_unit(figure, digits_summary
 
 def test_bands_reach_from_the_lowest_to_the_highest_seed(figure, digits_summary):
     band = figure.axes[0].collections[0].get_paths()[0].vertices
-    mean = digits_summary.set_index("variant").loc["sgu", "mean"]
+    mean = digits_summary.set_index("variant").loc["sgu", "test_top1_mean"]
     last = band[band[:, 0] == 8, 1]  # epochs from 1 to 8
     assert (last.min(), last.max()) == (pytest.approx(mean - 1), pytest.approx(mean + 1))
 
@@ -51,7 +51,7 @@ def test_reference_is_in_every_other_panel(figure, digits_summary):
     for axes in figure.axes[1:6]:
         line = lines_of(axes)["_reference"]
         assert line.get_color() == REFERENCE_COLOUR
-        assert line.get_ydata()[-1] == pytest.approx(digits_summary["mean"].iloc[0])
+        assert line.get_ydata()[-1] == pytest.approx(digits_summary["test_top1_mean"].iloc[0])
     assert "Grey: sgu" in figure.get_supxlabel()
 
 
@@ -88,9 +88,9 @@ def test_variants_on_other_data_are_left_out_and_counted(digits_summary, curves_
 
 def test_axes_show_the_second_half_of_training(figure, digits_summary):
     low, high = figure.axes[0].get_ylim()
-    lowest = digits_summary["mean"].min() - 5.0 * 3  # epoch 4 of 0 to 7
+    lowest = digits_summary["test_top1_mean"].min() - 5.0 * 3  # epoch 4 of 0 to 7
     assert lowest - 5 < low < lowest
-    assert high > digits_summary["mean"].max()
+    assert high > digits_summary["test_top1_mean"].max()
     assert "second half" in words(figure)
 
 

@@ -14,9 +14,11 @@ def test_every_comparison_is_a_row_with_its_interval(digits_summary):
     rows = {container.get_label(): container for container in axes.containers}
     assert list(rows) == compared["variant"].tolist()
     for y, (_, row) in enumerate(compared.iterrows()):
-        assert rows[row["variant"]].lines[0].get_xydata().tolist() == [[row["difference"], y]]
+        assert rows[row["variant"]].lines[0].get_xydata().tolist() == [
+            [row["test_top1_difference"], y]
+        ]
         (low, _), (high, _) = rows[row["variant"]].lines[2][0].get_segments()[0]
-        assert (high - low) / 2 == pytest.approx(row["difference_half_width"])
+        assert (high - low) / 2 == pytest.approx(row["test_top1_difference_half_width"])
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == contrast_names(compared)
     params = digits_summary.set_index("variant")["params"]

@@ -19,12 +19,12 @@ def test_groups_figure_has_lines_for_sweeps_and_levels_for_the_rest(digits_summa
     assert list(drawn) == ["lrpe", "qpe", "gqpe", "sgu", "fc_lrpe", "fc_gqpe"]
     by_variant = digits_summary.set_index("variant")
     gqpe = drawn["gqpe"].lines[0]
-    expected = by_variant.loc[["gqpe_s1", "gqpe_s4", "gqpe_s16"], "mean"]
+    expected = by_variant.loc[["gqpe_s1", "gqpe_s4", "gqpe_s16"], "test_top1_mean"]
     assert gqpe.get_ydata().tolist() == expected.tolist()  # none of the other settings' variants
     np.testing.assert_allclose(gqpe.get_xydata()[:, 0], [1, 4, 16], rtol=0.1)
     levels = [line for line in axes.lines if set(line.get_xdata()) == {0, 1}]
     assert {line.get_ydata()[0] for line in levels} == set(
-        by_variant.loc[["sgu", "fc_lrpe", "fc_gqpe"], "mean"]
+        by_variant.loc[["sgu", "fc_lrpe", "fc_gqpe"], "test_top1_mean"]
     )
     assert min(drawn[gate].lines[0].get_xdata()[0] for gate in ("sgu", "fc_lrpe")) > 16
     assert [tick.get_text() for tick in size.get_xticklabels()] == ["1", "4", "16"]

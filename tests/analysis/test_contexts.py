@@ -33,8 +33,9 @@ def test_ratios_are_geometric_means_over_layers_then_means_over_seeds(granularit
 
 
 def test_the_table_shows_them(granularities):
-    header, row = contexts_table(granularities).cells()
-    assert dict(zip(header, row, strict=True)) == {
+    table = contexts_table(granularities)
+    (row,) = table.cells()
+    assert dict(zip(table.headers, row, strict=True)) == {
         "Variant": "gqpe",
         "n": "2",
         "Narrowest": "1.12",

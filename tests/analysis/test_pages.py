@@ -84,8 +84,8 @@ def test_settings_are_shown_as_a_reader_expects_them(value, text):
 
 def test_results_are_sentences_then_a_table_then_figures_with_captions(tmp_path):
     drawn = Figure(figsize=(3.4, 2))
-    drawn.savefig(tmp_path / "a.png", dpi=300)
-    drawn.savefig(tmp_path / "b.png", dpi=300)
+    drawn.savefig(tmp_path / "a.png", dpi=200)
+    drawn.savefig(tmp_path / "b.png", dpi=200)
     pictures = [(tmp_path / "a.png", "Marks are\nmeans < 3."), (tmp_path / "b.png", "Second.")]
     text = results_page("Sentences.", "| Variant |\n| --- |\n| sgu |", pictures)
     write_page(tmp_path / "page.html", "Results", text)
@@ -93,7 +93,7 @@ def test_results_are_sentences_then_a_table_then_figures_with_captions(tmp_path)
     assert re.findall(r"Sentences|<table>|<img|Marks are means &lt; 3\.|Second", page) == [
         *("Sentences", "<table>", "<img", "Marks are means &lt; 3.", "<img", "Second")
     ]
-    assert set(re.findall(r"width: (\d+)px", page)) == {"561"}
+    assert set(re.findall(r"width: (\d+)px", page)) == {"544"}
     pixels = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert base64.b64decode(pixels[0]) == (tmp_path / "a.png").read_bytes()
 

@@ -34,7 +34,7 @@ def is_recorded(metric: str, config: RunConfig) -> bool:
 
 @check("The last epoch of every curve is the run's result", TRAIN_AGAIN)
 def last_epoch_is_the_result(results: Results) -> Iterator[str]:
-    runs = results.finished.join(results.histories, on=RUN, rsuffix=" of the curve")
+    runs = results.finished.join(results.histories.add_suffix(" of the curve"), on=RUN)
     for metric in (metrics.TRAIN_LOSS, *metrics.EVALUATED):
         result = runs[metric.name].astype(float)
         end = runs[f"{metric.name} of the curve"].astype(float)

@@ -117,7 +117,7 @@ def test_axis_holds_all_bars_but_ends_at_100(runs_of):
         pytest.approx(92 - half_width),
         pytest.approx(92 + half_width),
     )
-    assert bar_range(summary[:1].assign(half_width=np.nan)) == (92.0, 92.0)
+    assert bar_range(summary[:1].assign(test_top1_half_width=np.nan)) == (92.0, 92.0)
     low, high = accuracy_vs_params(summary).axes[0].get_ylim()
     assert low < 92 - half_width
     assert 99 < high < 100

@@ -37,8 +37,8 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
     axes.set_yticks(range(len(shown)), labels=contrast_names(shown))
     axes.set(ylim=(len(shown) - 0.4, -0.6), xlabel="difference in top-1 accuracy (points)")
     right = axes.twinx()
-    shares = removed_shares(shown, summary)
-    right.set_yticks(range(len(shown)), labels=list(map(percentage, shares)))
+    removed = [percentage(fraction) for fraction in shown["removed_fraction"]]
+    right.set_yticks(range(len(shown)), labels=removed)
     right.set(ylim=axes.get_ylim(), ylabel="parameters removed")
     for side in (axes, right):
         side.grid(False, axis="y")
@@ -78,15 +78,10 @@ def contrast_names(rows: pd.DataFrame) -> list[str]:
     return [variant if plain else f"{variant} − {other}" for variant, other, plain in pairs]
 
 
-def removed_shares(rows: pd.DataFrame, summary: pd.DataFrame) -> pd.Series:
-    """Fraction of parameters that a variant lacks of those it is compared with."""
-    params = summary.set_index("variant")["params"]
-    return 1 - rows["params"] / rows["against"].map(params)
-
-
-def percentage(share: float) -> str:
-    """A fraction removed; with a plus sign where it is negative, that is added."""
-    return "" if np.isnan(share) else f"{'+' if share < -0.005 else ''}{abs(100 * share):.0f}%"
+def percentage(fraction: float) -> str:
+    """Format a fraction removed, with a plus sign where it is added."""
+    sign = "+" if fraction < -0.005 else ""
+    return "" if np.isnan(fraction) else f"{sign}{abs(100 * fraction):.0f}%"
 
 
 def forest_caption(rows: pd.DataFrame, margin: float | None, num_left_out: int) -> str:

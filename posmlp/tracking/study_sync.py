@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posmlp.markup import escaped
+from posmlp.markup import escaped, printable
 from posmlp.runs.reading import milliseconds, read_json
 from posmlp.tracking import chosen_model, saved_views
 from posmlp.tracking.address import masked
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LONGEST_NOTE = 19_000  # MLflow takes 20,000 characters
+COSTS = ("params", "token_mixing_params", "macs")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def sync(name: str, store: Store) -> Report:
         sync_variants(store.client, variants, study)
         links = publish(store.client, trainings, variants, study, runs)
         registry = chosen_model.register(store, trainings, study, runs.ids)
-    except MlflowException as error:
+    except (MlflowException, OSError) as error:
         raise unavailable(store.uri, error) from None
     return Report(name, runs, study.problems, registry, links)
 
@@ -87,19 +88,24 @@ class StudyFiles:
     def __init__(self, name: str, results: Path) -> None:
         self.name, self.results, self.folder = name, results, results / name
         self.problems: list[str] = []
-        self.comparison = self.read_comparison()
-
-    def read_comparison(self) -> dict[str, Any]:
-        """The content of comparison.json, empty before results; a damaged one is a problem."""
+        self.comparison: dict[str, Any] = {}
         try:
-            return read_json(self.folder / "comparison.json")
+            self.comparison = self.read_comparison()
         except ValueError as error:
             self.problems.append(f"{self.folder}: not shown: {error}")
-            return {}
+
+    def read_comparison(self) -> dict[str, Any]:
+        """comparison.json, which the workflow writes when all runs have finished; else empty."""
+        comparison = read_json(self.folder / "comparison.json")
+        if not all("metrics" in entry for entry in comparison.get("variants", [])):
+            raise ValueError(
+                f"comparison.json: is of an earlier version; renew it: make reproduce "
+                f"STUDY={self.name}"
+            )
+        return comparison
 
     def facts(self) -> StudyFacts:
-        entries = self.comparison.get("variants", [])
-        claims = {entry["variant"]: entry["claim"] for entry in entries}
+        claims = {entry["variant"]: entry["claim"] for entry in self.comparison.get("variants", [])}
         return StudyFacts(self.name, claims, tuple(self.comparison.get("seeds", [])))
 
     def run_folders(self) -> list[Path]:
@@ -117,7 +123,7 @@ class StudyFiles:
 
     def words(self, name: str) -> str:
         """Title or question, escaped."""
-        return escaped(self.comparison.get(name) or self.name)
+        return escaped(self.comparison.get(name, ""))
 
     def table(self) -> str:
         """The main table in Markdown, without its title."""
@@ -149,19 +155,16 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
 
 def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
     """Means under the metric's name, spread and interval beside it; numeric groups as an axis."""
-    values = {}
-    for metric, found in entry["metrics"].items():
-        values |= {metric: found["mean"], f"{metric}_std": found["std"]}
-        values |= {f"{metric}_low": found["low"], f"{metric}_high": found["high"]}
-    names = ("n", "num_seeds", "params", "token_mixing_params", "macs")
-    names += ("mixing_fraction", "removed_fraction")
-    values |= {name: entry[name] for name in names}
+    values = {name: entry[name] for name in ("n", *COSTS)}
     values["groups"] = int(entry["groups"]) if str(entry["groups"]).isdigit() else None
+    for name, metric in entry["metrics"].items():
+        values |= {name: metric["mean"]}
+        values |= {f"{name}_{statistic}": metric[statistic] for statistic in ("std", "low", "high")}
     return {name: round(float(v), 4) for name, v in values.items() if v is not None}
 
 
 def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
-    note, top1 = "No seed has finished.", entry["metrics"].get("test_top1", {})
+    top1, note = entry["metrics"].get("test_top1", {}), "No seed has finished."
     if top1.get("mean") is not None:
         note = f"Top-1 on the test images: {top1['mean']:.2f} %"
         if top1["std"] is not None:
@@ -173,7 +176,7 @@ def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
         note += f"; n = {entry['n']} of {entry['num_seeds']} seeds."
     return {
         "study": study.name,
-        **{name: str(entry[name]) for name in ("variant", "gate", "groups", "claim")},
+        **{name: printable(str(entry[name])) for name in ("variant", "gate", "groups", "claim")},
         "mlflow.note.content": f"{escaped(str(entry['claim']))}\n\n{note}",
     }
 
@@ -222,7 +225,7 @@ def study_note(study: StudyFiles, links: Mapping[str, str]) -> str:
     """What both experiments say of the study, in Markdown."""
     pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
     table = study.table() or "The main table follows when all runs have finished."
-    head = [f"## {study.words('title')}", study.words("question"), pages]
+    head = [f"## {study.words('title') or study.name}", study.words("question"), pages]
     note = "\n\n".join([*head, table, study.comparison.get("reason", "")])
     if len(note) > LONGEST_NOTE:
         note = "\n\n".join([*head, f"The main table is long: see {study.folder}/tables/main.md"])

@@ -58,8 +58,8 @@ def pages(study_shown, unused_port, needs):
 
 def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
     addresses, comparison = pages
-    entries = comparison["variants"]
-    means = [f"{entry['metrics']['test_top1']['mean']:.2f}" for entry in entries]
+    top1 = [entry["metrics"]["test_top1"] for entry in comparison["variants"]]
+    means = [f"{values['mean']:.2f}" for values in top1]
     with Browser() as browser:
         browser.open(addresses["charts"])
         shown = browser.wait_for(
@@ -71,8 +71,8 @@ def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
 
         browser.open(addresses["table"])
         shown = browser.wait_for("1 sgu", "test_top1_low", "test_top1_high", "n", *means)
-        for entry in entries:
-            for number in (entry["metrics"]["test_top1"][end] for end in ("low", "high")):
+        for values in top1:
+            for number in (values["low"], values["high"]):
                 assert re.search(rf"\b{number:.2f}"[:-1], shown), number
         picture(browser, "table")
 

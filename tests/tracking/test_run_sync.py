@@ -20,6 +20,17 @@ def content(results):
         return {name: database.execute(f"select * from '{name}'").fetchall() for (name,) in tables}
 
 
+def write_comparison(results, claims):
+    """A comparison.json before any run has finished."""
+    numbers = dict.fromkeys(("n", "num_seeds", "params", "token_mixing_params", "macs"), 0)
+    facts = numbers | {"metrics": {}, "best_seed": None, "finished_at": None}
+    facts |= {"gate": "sgu", "groups": ""}
+    variants = [{"variant": name, "claim": claim} | facts for name, claim in claims.items()]
+    (results / "digits").mkdir()
+    text = json.dumps({"variants": variants, "seeds": [0, 10]})
+    (results / "digits/comparison.json").write_text(text)
+
+
 @pytest.fixture
 def alive(monkeypatch):
     """Add the folders in which a process is to train."""
@@ -42,11 +53,7 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     (run.path / "figures").mkdir()
     (run.path / "figures/maps.png").write_bytes(b"picture")
     (run.path / "checkpoint.pt").touch()
-    (results / "digits").mkdir()
-    claims = [("other", "x"), ("gqpe-s4", "fewer <b>\x07")]
-    entries = [variant_entry(variant, claim) for variant, claim in claims]
-    comparison = {"variants": entries, "seeds": [0, 10]}
-    (results / "digits/comparison.json").write_text(json.dumps(comparison))
+    write_comparison(results, {"other": "x", "gqpe-s4": "fewer <b>\x07"})
     _, shown = sync()
     (only,) = shown.runs
     assert only.info.run_name == "2 gqpe-s4 seed 00"

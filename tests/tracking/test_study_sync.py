@@ -90,16 +90,18 @@ def test_a_variant_that_changes_is_replaced(study_results, monkeypatch):
 
 def test_a_study_without_results_or_with_damaged_ones_is_shown(study_results):
     folder = study_results / "small"
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(folder)
     (report,) = sync_once(study_results)
     assert report.registry == "No model is registered: there are no results yet."
     note = experiment_tags(Shown(study_results, "small"))["mlflow.note.content"]
     assert "The main table follows" in note
-    (folder / "comparison.json").write_text('{"variants": [')
-    (report,) = sync_once(study_results)
-    assert "comparison.json: is damaged" in report.problems[0]
-    assert report.counts()["runs"] == 4
+    folder.mkdir()
+    damaged, old = '{"variants": [', '{"variants": [{}]}'
+    for text, problem in ((damaged, "is damaged"), (old, "is of an earlier version")):
+        (folder / "comparison.json").write_text(text)
+        (report,) = sync_once(study_results)
+        assert f"comparison.json: {problem}" in report.problems[0]
+        assert report.counts()["runs"] == 4
 
 
 def test_a_long_table_is_left_out(study_results):

@@ -41,17 +41,17 @@ def taken_port():
 def test_ui_shows_a_running_training_grow_and_stops_cleanly(results, new_run, unused_port):
     (results / "mlflow.db").unlink()  # it makes one
     root = f"http://127.0.0.1:{unused_port}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(results), str(unused_port)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert "Starting MLflow" in process.stdout.readline()
-        assert process.stdout.readline() == f"MLflow: {root}   (Ctrl-C stops it)\n"
-        run = new_run().write_history(1)
-        with FolderLock(run.path):
+    run = new_run().write_history(1)
+    with FolderLock(run.path):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(results), str(unused_port)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert "Starting MLflow" in process.stdout.readline()
+            assert process.stdout.readline() == f"MLflow: {root}   (Ctrl-C stops it)\n"
             assert "digits: 1 runs, 0 finished, 1 running." in process.stdout.readline()
             assert process.stdout.readline() == "  digits\n"
             page = re.fullmatch(rf"    Trainings, charts: {root}/(.*)\n", process.stdout.readline())
@@ -60,21 +60,25 @@ def test_ui_shows_a_running_training_grow_and_stops_cleanly(results, new_run, un
             assert [r.info.status for r in shown.runs] == ["RUNNING"]
             run.finish(3)
             assert "digits: 1 runs, 1 finished." in process.stdout.readline()
-        shown = Shown(results, uri=root)
-        assert [step for step, *_ in shown.points(shown.runs[0], "test_top1")] == [0, 1, 2]
-        # By any other name it answers nobody: DNS rebinding.
-        address = f"{root}/api/2.0/mlflow/experiments/get?experiment_id={shown.id}"
-        with urllib.request.urlopen(address) as answer:
-            assert json.load(answer)["experiment"]["name"] == "digits"
-        request = urllib.request.Request(address, headers={"Host": "evil.example"})
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(request)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate()
+            shown = Shown(results, uri=root)
+            assert [step for step, *_ in shown.points(shown.runs[0], "test_top1")] == [0, 1, 2]
+            check_that_other_hosts_are_refused(f"{root}/api/2.0/mlflow/experiments/get", shown.id)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest, _ = process.communicate()
     assert (process.returncode, rest) == (0, "Stopped.\n")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", unused_port))
+
+
+def check_that_other_hosts_are_refused(address, experiment_id):
+    """By any other name the server answers nobody: DNS rebinding."""
+    address = f"{address}?experiment_id={experiment_id}"
+    with urllib.request.urlopen(address) as answer:
+        assert json.load(answer)["experiment"]["name"] == "digits"
+    request = urllib.request.Request(address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(request)
 
 
 def test_a_taken_port_is_named(results, taken_port, capsys):

@@ -1,4 +1,4 @@
-# MLflow, brought up to date at the end. It cannot fail the study: the files in results/runs are the
+# Brings MLflow up to date at the end. It cannot fail the study: the files in results/runs are the
 # record.
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from posmlp.tracking.store import StoreUnavailable
+from posmlp.tracking.address import StoreError
 from posmlp.tracking.sync import sync_once
 from posmlp.workflow import job_log, warn
 
@@ -15,6 +15,6 @@ with job_log(snakemake.log[0]):
         print("\n".join(report.lines()))
         if problems := [*report.runs.problems, *report.problems]:
             warn(f"MLflow does not show all of {report.study}: see {snakemake.log[0]}")
-    except StoreUnavailable as error:
+    except StoreError as error:
         warn(f"MLflow: {error}; bring it up to date later by: posmlp sync")
     Path(snakemake.output.report).write_text(json.dumps(counts) + "\n")

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from posmlp.markup import escaped
 from posmlp.runs.reading import milliseconds
 from posmlp.tracking import run_sync
 
@@ -65,7 +66,8 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     }
     tags = dict(only.data.tags)
     note = tags.pop("mlflow.note.content")
-    assert "fewer &#60;b>" in note
+    assert escaped("fewer <b>") in note
+    assert "<b>" not in note
     assert "    git checkout 0123abc\n    posmlp train digits --variant gqpe-s4 --seed 0" in note
     assert len(tags.pop("posmlp.digest")) == 16
     assert tags == {

@@ -83,15 +83,13 @@ class RunPayload:
     """Everything that MLflow shows of a run, but its files.
 
     Args:
-        cell: "study/variant/seed0/", what all trainings of a variant and seed have in common.
-        identity: the cell and the run's key.
+        identity: "study/variant/seed0/key".
         status: MLflow's; end_ms is None while it is RUNNING.
         history: a line an epoch.
         final: metrics of the finished run, else None.
         datasets: split, digest and number of images of the data, once the run has finished.
     """
 
-    cell: str
     identity: str
     name: str
     status: str
@@ -106,7 +104,7 @@ class RunPayload:
 
 
 def cell_of(folder: Path) -> str:
-    """The cell of <results>/runs/<study>/<variant>/seed<k>."""
+    """What all trainings of a folder have in common: "study/variant/seed0/"."""
     return "/".join(folder.absolute().parts[-3:]) + "/"
 
 
@@ -116,7 +114,9 @@ def files_digest(folder: Path, study: StudyFacts, *, alive: bool) -> str:
     Raises:
         ValueError: a file cannot be read.
     """
-    digest = hashlib.sha256(f"{_code()} {cell_of(folder)} {alive} {study}".encode())
+    variant = folder.parent.name
+    facts = study.variant_name(variant), study.claims.get(variant), study.seeds, alive
+    digest = hashlib.sha256(f"{_code()} {cell_of(folder)} {facts}".encode())
     for path in run_files(folder):
         digest.update(f"\n{path.relative_to(folder)} ".encode())
         digest.update(hashlib.sha256(read_bytes(path)).digest())
@@ -159,7 +159,6 @@ def read_run(folder: Path, study: StudyFacts, *, alive: bool) -> RunPayload:
         status, end_ms = "KILLED", stopped
     claim = study.claims.get(variant)
     return RunPayload(
-        cell=cell,
         identity=f"{cell}{config['key']}",
         name=study.run_name(variant, seed),
         status=status,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import posmlp.models  # noqa: F401  registers them with timm
 from posmlp.layers import TokenMixing
-from posmlp.runs.run_folder import read_history
+from posmlp.runs.reading import read_history
 from posmlp.study import RunConfig
 
 Layers = dict[str, TokenMixing]  # by path in the network, in network order

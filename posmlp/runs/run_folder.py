@@ -6,7 +6,6 @@ or the new one, whenever the process dies. `metrics.json` comes last: a run that
 
 from __future__ import annotations
 
-import csv
 import errno
 import json
 import os
@@ -127,12 +126,3 @@ class RunFolder:
         """Write centres and spreads by epoch, {parameter: (epochs + 1, ...)}, as NumPy's npz."""
         arrays = {name: values.numpy() for name, values in trajectory.items()}
         self.write("trajectory.npz", lambda file: np.savez(file, **arrays))
-
-
-def read_history(path: Path) -> list[dict[str, float | None]]:
-    """Read history.csv back, exactly as it was written."""
-    with path.open(newline="") as file:
-        return [
-            {k: None if v == "" else (int(v) if k == "epoch" else float(v)) for k, v in row.items()}
-            for row in csv.DictReader(file)
-        ]

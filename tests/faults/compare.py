@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import Checkpoints, read_checkpoint
-from posmlp.runs.run_folder import read_history
+from posmlp.runs.reading import read_history
 
 # Of metrics.json: when and how fast; and the repository, which somebody may be working in.
 MAY_DIFFER = (

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import CheckpointError
 from posmlp.runs.folder_lock import FolderInUse, FolderLock
-from posmlp.runs.run_folder import RunFolderError, read_history
+from posmlp.runs.reading import read_history
+from posmlp.runs.run_folder import RunFolderError
 from posmlp.study import RunConfig
 from posmlp.training.engine import Interrupt, Interrupted
 

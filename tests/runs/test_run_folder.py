@@ -3,7 +3,8 @@
 import pytest
 
 from posmlp.metrics import EPOCH_COLUMNS
-from posmlp.runs.run_folder import RunFolder, RunFolderError, read_history, write_atomically
+from posmlp.runs.reading import read_history
+from posmlp.runs.run_folder import RunFolder, RunFolderError, write_atomically
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from posmlp.runs.run_folder import read_history
+from posmlp.runs.reading import read_history
 
 pytestmark = pytest.mark.xdist_group("several processes")
 

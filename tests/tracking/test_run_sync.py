@@ -36,7 +36,7 @@ def write_comparison(results, claims):
 def alive(monkeypatch):
     """Add the folders in which a process is to train."""
     folders = set()
-    monkeypatch.setattr(run_sync, "held", lambda unfinished: folders & set(unfinished))
+    monkeypatch.setattr(run_sync, "locked_folders", lambda unfinished: folders & set(unfinished))
     return folders
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Shown
+from samples import Shown
 
 from posmlp.data.sources import DATASETS
 from posmlp.data.subsets import select

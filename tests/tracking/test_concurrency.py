@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import RunFolder, Shown
+from samples import RunFolder, Shown
 
 import posmlp
 from posmlp.tracking.ui import HOST, server_command

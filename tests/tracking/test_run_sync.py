@@ -40,15 +40,6 @@ def alive(monkeypatch):
     return folders
 
 
-def variant_entry(variant: str, claim: str) -> dict:
-    """An entry of comparison.json without results."""
-    entry = dict.fromkeys(
-        ("params", "token_mixing_params", "macs", "mixing_fraction", "removed_fraction"), None
-    )
-    entry |= {"variant": variant, "claim": claim, "gate": "gqpe", "groups": "", "n": 0}
-    return entry | {"num_seeds": 2, "metrics": {}, "best_seed": None, "finished_at": None}
-
-
 def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     run = new_run().finish()
     (run.path / "figures").mkdir()

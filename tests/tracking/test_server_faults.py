@@ -13,8 +13,8 @@ from contextlib import suppress
 from itertools import cycle
 
 import pytest
-from conftest import RunFolder, Shown
 from faulty import PAGE, Proxy, Server
+from samples import RunFolder, Shown
 
 from posmlp.tracking.store import StoreUnavailable
 from posmlp.tracking.sync import sync_once, sync_results

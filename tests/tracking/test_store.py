@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Shown
+from samples import Shown
 
 from posmlp.tracking.store import Store, StoreUnavailable, open_store
 from posmlp.tracking.sync import sync_once

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import RunFolder, Shown, files_under
+from samples import RunFolder, Shown, files_under
 
 from posmlp.markup import escaped
 from posmlp.tracking import saved_views

@@ -4,7 +4,7 @@ import shutil
 import threading
 
 import pytest
-from conftest import Shown
+from samples import Shown
 
 from posmlp.cli import main
 from posmlp.tracking.sync import sync_results

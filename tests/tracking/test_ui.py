@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Shown
+from samples import Shown
 
 import posmlp
 from posmlp.cli import main

@@ -1,7 +1,8 @@
-"""Timing two things beside each other, and what the machine could do at best meanwhile."""
+"""Paired timings, and the rates that the machine reaches at best."""
 
 import gc
 import json
+import math
 import re
 import statistics
 import time
@@ -22,7 +23,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many times faster ours is than the other: median and quartiles of paired repetitions."""
+    """Speed-up of ours over the other: median and quartiles of paired repetitions."""
 
     ratio: float
     low: float
@@ -34,11 +35,11 @@ class Comparison:
 def compare(
     ours: Work, other: Work, repetitions: int, clock: Callable[[Work], float] | None = None
 ) -> Comparison:
-    """Time both in turn, so that whatever else the machine does slows down both.
+    """Time both in turn, so that other load on the machine slows both.
 
     Args:
-        repetitions: timed pairs, after one of each that is not.
-        clock: times a piece of work; None: `seconds`.
+        repetitions: timed pairs, after one warm-up of each.
+        clock: times a piece of work; default: `seconds`.
     """
     clock = clock or seconds
     ours(), other()
@@ -56,9 +57,9 @@ def compare(
 
 
 def seconds(work: Work) -> float:
-    """Time a piece of work to its end on the GPU, where there is one.
+    """Time a piece of work, to its end on the GPU where there is one.
 
-    Elsewhere, and on one thread, in CPU seconds, which other processes take no part in.
+    On one CPU thread these are CPU seconds, which other processes do not count towards.
     """
     on_gpu = torch.cuda.is_available()
     clock = time.process_time if torch.get_num_threads() == 1 and not on_gpu else time.perf_counter
@@ -70,7 +71,7 @@ def seconds(work: Work) -> float:
 
 
 def peak_memory(work: Work) -> int:
-    """Return how many bytes a piece of work holds on the GPU at most, beside what is there."""
+    """Bytes that a piece of work adds to the GPU memory in use, at its peak."""
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
@@ -83,9 +84,9 @@ def quartiles(values: list[float]) -> list[float]:
 
 
 def operations(work: Work) -> int:
-    """Return the floating-point operations of matrix products and convolutions.
+    """Count the floating-point operations of matrix products and convolutions.
 
-    Mixing counts as the product with its map, also where the convolution takes fewer.
+    Mixing counts as the product with its map, also where a convolution takes fewer.
     """
     with by_map(), FlopCounterMode(display=False) as counter:
         work()
@@ -93,12 +94,12 @@ def operations(work: Work) -> int:
 
 
 def by_map() -> AbstractContextManager:
-    """Let every layer mix with its map, large windows too."""
-    return mock.patch.object(mixing, "holds_numbers", return_value=False)
+    """Let every layer mix with its map, however large its window is."""
+    return mock.patch.object(mixing, "CONVOLVE_FROM", math.inf)
 
 
 def matmul_rate(dtype: torch.dtype, device: str) -> float:
-    """Return the operations a second of a large square product."""
+    """Operations per second of a large square product."""
     size = 1536 if device == "cpu" else 8192
     a = torch.randn(size, size, device=device).to(dtype)
     seconds(lambda: a @ a)
@@ -106,7 +107,7 @@ def matmul_rate(dtype: torch.dtype, device: str) -> float:
 
 
 def copy_bandwidth(device: str) -> float:
-    """Return the bytes a second, read and written, of a copy that no cache holds."""
+    """Bytes per second, read and written, of a copy too large for any cache."""
     megabytes = 256 if device == "cpu" else 2048
     a = torch.randn(megabytes << 18, device=device)
     b = torch.empty_like(a)
@@ -115,23 +116,23 @@ def copy_bandwidth(device: str) -> float:
 
 
 def processor() -> str:
-    """Return the processor's name and how many cores this process computes on."""
+    """Name of the processor and the number of threads in use."""
     threads = torch.get_num_threads()
     return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def hardware() -> str:
-    """Return the GPU's name, or without one the processor's."""
+    """Name of the GPU, or of the processor."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
 
 
-def stored(values: dict) -> dict:
-    """Return a row as it is written down: four decimals tell all that a timing does."""
+def rounded(values: dict) -> dict:
+    """Round to four decimals, more than a timing is good for."""
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def write(content: dict, folder: Path) -> None:
-    """Write what was measured into the file that is named for its hardware."""
+    """Write measurements to the file named for their hardware."""
     folder.mkdir(parents=True, exist_ok=True)
     path_of(content["hardware"], folder).write_text(json.dumps(content, indent=1) + "\n")
 

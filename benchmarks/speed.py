@@ -4,15 +4,14 @@
     python benchmarks/speed.py --full           # larger batches, more repetitions
     python benchmarks/speed.py --only growth    # rows whose name contains a word
 
-Measures the GPU where there is one, elsewhere the CPU; on a machine that does other work too,
---threads 1 counts CPU seconds. Prints a row as soon as it is measured and writes
-results/bench/<hardware>.json, from which `python -m posmlp docs` makes docs/performance.md.
+Measures the GPU where there is one, else the CPU; on a busy machine, --threads 1 counts CPU
+seconds. Prints each row when it is measured and writes results/bench/<hardware>.json, from which
+`posmlp docs` makes the tables of docs/performance.md.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from measure import (
     operations,
     path_of,
     peak_memory,
+    rounded,
     seconds,
-    stored,
     write,
 )
 from torch import Tensor, nn
@@ -41,27 +40,22 @@ import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import GatingUnit, TokenMixing
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-MIXING, STEP = "token mixing and gate, forward and backward", "training step, PosMLP-T"
-GMLP, TESTING = "training step, gMLP-S with gqpe, against timm's gMLP-S", "testing, PosMLP-T"
-SWIN = "training step per FLOP, PosMLP-T against Swin-T"
-MEMORY = "token mixing and gate, peak memory"
-COMPILED = "training step, PosMLP-T, compiled against not compiled"
-GRAPHS = "training step, smallest model, CUDA graphs against none"
-# At least so many times faster, on CPUs in float32 and in bf16, on GPUs in bf16; None: told only.
+TINY, SMALL, SMALLEST = "posmlp_tiny_224", "gmlp_posgu_s16_224", "gmlp_posgu_xs1_8"
+# Speed-up to reach on a CPU in float32 and bf16, and on a GPU in bf16; None: no target.
 TARGETS = {
-    MIXING: (1.7, 2.0, 3.0),
-    STEP: (1.6, 1.6, 2.0),
-    GMLP: (0.9, 0.9, 0.9),
-    TESTING: (2.0, 2.0, 3.0),
-    SWIN: (1 / 1.05, 1 / 1.05, 1.0),
-    MEMORY: (None, None, 1 / 0.6),
-    COMPILED: (None, None, None),
-    GRAPHS: (None, None, None),
+    "token mixing and gate, forward and backward": (1.7, 2.0, 3.0),
+    "training step, PosMLP-T": (1.35, 1.4, 2.0),
+    "training step, gMLP-S with gqpe, against timm's gMLP-S": (0.9, 0.9, 0.9),
+    "testing, PosMLP-T": (2.0, 2.0, 3.0),
+    "training step per FLOP, PosMLP-T against Swin-T": (0.95, 0.95, 1.0),
+    "token mixing and gate, peak memory": (None, None, 1.67),
+    "training step, PosMLP-T, compiled against not compiled": (None, None, None),
+    "training step, smallest model, CUDA graphs against none": (None, None, None),
 }
-ON_GPUS = (MEMORY, COMPILED, GRAPHS)  # on a CPU compiling alone takes minutes
-PLACES = [("cpu", "float32"), ("cpu", "bf16"), ("cuda", "bf16")]  # as the columns above
-TOLD = {"cpu": "CPU", "cuda": "GPU"}
-GROWTH = {49: 1 / 1.1, 196: 1 / 1.1, 784: 1 / 1.1, 1600: 1 / 1.1, 3136: 8.0, 6400: 15.0}
+MIXING, STEP, GMLP, TESTING, SWIN, MEMORY, COMPILED, GRAPHS = TARGETS
+ON_GPUS = (MEMORY, COMPILED, GRAPHS)  # compiling takes minutes on a CPU
+SIDES = (7, 14, 28, 40, 56, 80, 112)  # of square windows, in tokens
+LARGEST_MAP = 6400  # tokens of a window whose map still fits into memory
 
 
 class Bench:
@@ -80,7 +74,7 @@ class Bench:
         return torch.randn(size, device=self.device).to(self.dtype).requires_grad_()
 
     def passes(self, module: nn.Module, inputs: list[Tensor]) -> Work:
-        """Return a forward and backward pass; gradients are written anew."""
+        """A forward and backward pass with fresh gradients."""
         module = module.to(self.device)
 
         def work() -> None:
@@ -96,14 +90,19 @@ class Bench:
         model = timm.create_model(name)
         return (as_released(model) if released else model).to(self.device)
 
-    def trained(
-        self, name: str, *, released: bool = False, mode: str | None = None, images=None
+    def step(
+        self,
+        name: str,
+        *,
+        released: bool = False,
+        compiled: str | None = None,
+        images: Tensor | None = None,
     ) -> Work:
-        """Return a step of training of a model by name, compiled in a mode of torch.compile."""
+        """A training step of a model; `compiled` is a mode of torch.compile."""
         model = self.model(name, released).train()
         images = self.images if images is None else images
-        if mode:
-            model.compile(mode=mode, fullgraph=True)
+        if compiled:
+            model.compile(mode=compiled, fullgraph=True)
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
         labels = torch.arange(len(images), device=self.device)
 
@@ -116,8 +115,8 @@ class Bench:
 
         return work
 
-    def tested(self, name: str, *, released: bool = False) -> Work:
-        """Return a pass of inference of a model by name."""
+    def test(self, name: str, *, released: bool = False) -> Work:
+        """A pass of inference."""
         model = self.model(name, released).eval()
 
         @torch.inference_mode()
@@ -128,116 +127,101 @@ class Bench:
         return work
 
     def mixing(self) -> tuple[Work, Work]:
-        """Return both formulations of one unit, each in the layout that it works in."""
+        """One gating unit in both formulations, each in the layout it works in."""
         C, N, groups = 768, 196, 32
         unit = GatingUnit(2 * C, (14, 14), "gqpe", groups)
         halves = [self.random(C, self.batch, N) for _ in range(2)]
         tokens = self.random(self.batch, 1, N, 2 * C)
         return self.passes(unit, halves), self.passes(ReleasedUnit(unit), [tokens])
 
-    def pair(self, name: str) -> tuple[Work, Work, float]:
-        """Return ours, the other, and ours' FLOPs over the other's where they count."""
-        tiny, gmlp = "posmlp_tiny_224", "gmlp_posgu_s16_224"
-        if name == MIXING:
-            return *self.mixing(), 1.0
-        if name == STEP:
-            return self.trained(tiny), self.trained(tiny, released=True), 1.0
-        if name == GMLP:
-            return self.trained(gmlp), self.trained("gmlp_s16_224"), 1.0
-        if name == TESTING:
-            return self.tested(tiny), self.tested(tiny, released=True), 1.0
-        if name == SWIN:
-            ours, other = self.trained(tiny), self.trained("swin_tiny_patch4_window7_224")
-            return ours, other, operations(ours) / operations(other)
-        if name == COMPILED:
-            return self.trained(tiny, mode="default"), self.trained(tiny), 1.0
-        small, mode = "gmlp_posgu_xs1_8", "reduce-overhead"
+    def pair(self, name: str) -> tuple[Work, Work]:
+        """Ours and what it is compared with."""
         images = torch.randn(64, 1, 8, 8, device=self.device)
-        return (
-            self.trained(small, mode=mode, images=images),
-            self.trained(small, images=images),
-            1.0,
-        )
+        pairs: dict[str, Callable[[], tuple[Work, Work]]] = {
+            MIXING: self.mixing,
+            STEP: lambda: (self.step(TINY), self.step(TINY, released=True)),
+            GMLP: lambda: (self.step(SMALL), self.step("gmlp_s16_224")),
+            TESTING: lambda: (self.test(TINY), self.test(TINY, released=True)),
+            SWIN: lambda: (self.step(TINY), self.step("swin_tiny_patch4_window7_224")),
+            COMPILED: lambda: (self.step(TINY, compiled="default"), self.step(TINY)),
+            GRAPHS: lambda: (
+                self.step(SMALLEST, compiled="reduce-overhead", images=images),
+                self.step(SMALLEST, images=images),
+            ),
+        }
+        return pairs[name]()
 
-    def growth(self, side: int, gate: str) -> tuple[Work, Work]:
-        """Return mixing on a square window by the fixed rule, and by its map."""
-        layer = TokenMixing((side, side), gate, groups=2)
-        ours = self.passes(layer, [self.random(48, 2, side * side)])
+    def measure(self, name: str, repetitions: int) -> dict:
+        """The ratio of a row, and the fraction of the device's product rate that ours reaches."""
+        if name == MEMORY:
+            ours_b, other_b = (peak_memory(work) for work in self.mixing())
+            ratio = other_b / ours_b
+            return dict(ratio=ratio, low=ratio, high=ratio, ours_b=ours_b, other_b=other_b)
+        ours, other = self.pair(name)
+        result = asdict(compare(ours, other, 5 * repetitions if name == MIXING else repetitions))
+        if name in (COMPILED, GRAPHS):
+            return result
+        if name == SWIN:
+            flops = operations(ours) / operations(other)
+            result |= {key: flops * result[key] for key in ("ratio", "low", "high")}
+        rate = matmul_rate(self.dtype, self.device)
+        return result | {"share": operations(ours) / rate / result["ours_s"]}
+
+    def measure_growth(self, side: int, gate: str, repetitions: int) -> dict:
+        """Mixing on a square window as it is chosen, against its map where that fits."""
+        ours = self.passes(TokenMixing((side, side), gate, groups=2), [self.random(48, 2, side**2)])
+        if side**2 > LARGEST_MAP:
+            seconds(ours)
+            return dict(ours_s=sorted(seconds(ours) for _ in range(3))[1])
 
         def dense() -> None:
             with by_map():
                 ours()
 
-        return ours, dense
+        return asdict(compare(ours, dense, 5 * repetitions if side < 60 else 3))
 
 
-def growth(bench: Bench, side: int, gate: str, repetitions: int) -> dict:
-    """Compare mixing on a square window with its map, where that is small enough to be held."""
-    ours, dense = bench.growth(side, gate)
-    if side * side not in GROWTH:
-        seconds(ours)
-        return dict(target=None, ours_s=sorted(seconds(ours) for _ in range(3))[1])
-    result = compare(ours, dense, 5 * repetitions if side < 60 else 3)
-    return dict(target=GROWTH[side * side], **asdict(result))
-
-
-def measured(bench: Bench, name: str, repetitions: int) -> dict:
-    """Compare a pair, and ours with what the device could do at best."""
-    if name == MEMORY:
-        ours_b, other_b = (peak_memory(work) for work in bench.mixing())
-        ratio = other_b / ours_b
-        return dict(ratio=ratio, low=ratio, high=ratio, ours_b=ours_b, other_b=other_b)
-    ours, other, flops = bench.pair(name)
-    result = asdict(compare(ours, other, 5 * repetitions if name == MIXING else repetitions))
-    for key in ("ratio", "low", "high"):
-        result[key] *= flops
-    if name in (COMPILED, GRAPHS):
-        return result
-    rate = matmul_rate(bench.dtype, bench.device)
-    return dict(share=operations(ours) / rate / result["ours_s"], **result)
-
-
-def rows(arguments: argparse.Namespace) -> Iterator[dict]:
-    """Measure row by row; what this machine has no device for is a row without numbers."""
+def rows(arguments: argparse.Namespace, device: str) -> Iterator[dict]:
+    """Measure row by row."""
     repetitions = arguments.repetitions or (9 if arguments.full else 5)
-    here = "cuda" if torch.cuda.is_available() else "cpu"
-    for place, (device, dtype) in enumerate(PLACES):
-        bench = Bench(device, DTYPES[dtype], arguments.full) if device == here else None
+    on_gpu = device == "cuda"
+    for dtype in ("bf16",) if on_gpu else ("float32", "bf16"):
+        bench = Bench(device, DTYPES[dtype], arguments.full)
+        column = 2 if on_gpu else list(DTYPES).index(dtype)
         for name, targets in TARGETS.items():
-            if arguments.only in name and (device == "cuda" or name not in ON_GPUS):
-                found = measured(bench, name, repetitions) if bench else {}
-                yield row(name, TOLD[device], dtype, targets[place], **found)
-    dtype = "bf16" if here == "cuda" else "float32"
-    bench = Bench(here, DTYPES[dtype], full=False)
-    for side in (7, 14, 28, 40, 56, 80, 112):
+            if arguments.only in name and (on_gpu or name not in ON_GPUS):
+                yield row(name, device, dtype, targets[column], bench.measure(name, repetitions))
+    dtype = "bf16" if on_gpu else "float32"
+    bench = Bench(device, DTYPES[dtype], full=False)
+    for side in SIDES:
         for gate in ("lrpe", "gqpe"):
-            name = f"growth: {gate}, {side * side:,} tokens, forward and backward"
+            name = f"growth: {gate}, {side**2:,} tokens, forward and backward"
             if arguments.only in name:
-                yield row(name, TOLD[here], dtype, **growth(bench, side, gate, repetitions))
+                found = bench.measure_growth(side, gate, repetitions)
+                yield row(name, device, dtype, None, found)
 
 
-def row(
-    name: str, device: str, dtype: str, target: float | None, ratio: float | None = None, **found
-) -> dict:
-    """Return a row as it is stored; `met` is null where nothing was measured or asked for."""
+def row(name: str, device: str, dtype: str, target: float | None, found: dict) -> dict:
+    """A row as it is stored; `met` is null without a target."""
+    ratio = found.get("ratio")
     met = None if ratio is None or target is None else ratio >= target
-    values = dict(name=name, device=device, dtype=dtype, ratio=ratio, target=target, met=met)
-    return stored(values | found)
+    place = dict(name=name, device={"cpu": "CPU", "cuda": "GPU"}[device], dtype=dtype)
+    return rounded(place | dict(target=target, met=met, ratio=ratio) | found)
 
 
 def line(values: dict) -> str:
     head = f"{values['name']:<60} {values['device']} {values['dtype']:<8}"
     if values["ratio"] is None:
-        return f"{head} {values['ours_s']:.3f} s" if "ours_s" in values else f"{head} not measured"
+        return f"{head} {values['ours_s']:.3f} s"
     found = f"{head} {values['ratio']:6.2f}x ({values['low']:.2f} to {values['high']:.2f})"
     if values["target"] is None:
         return found
     return f"{found}, target {values['target']:.2f}{'' if values['met'] else ' MISSED'}"
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--full", action="store_true", help="larger batches, more repetitions")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repetitions", type=int)
@@ -248,12 +232,10 @@ def main() -> int:
     machine, device = hardware(), "cuda" if torch.cuda.is_available() else "cpu"
     folder = arguments.results / "bench"
     path = path_of(machine, folder)
-    kept = json.loads(path.read_text())["rows"] if arguments.only and path.exists() else []
-    found = []
-    for values in rows(arguments):
+    known = json.loads(path.read_text())["rows"] if arguments.only and path.exists() else []
+    for values in rows(arguments, device):
         print(line(values), flush=True)
-        found.append(values)
-    known = {(r["name"], r["device"], r["dtype"]): r for r in [*kept, *found]}
+        known.append(values)
     content = {
         "hardware": machine,
         "torch": torch.__version__,
@@ -261,11 +243,10 @@ def main() -> int:
         "matmul_gflops": {k: round(matmul_rate(v, device) / 1e9, 1) for k, v in DTYPES.items()},
         "copy_gb_s": round(copy_bandwidth(device) / 1e9, 1),
         "decoded_images_s": round(decoding_rate()),
-        "rows": list(known.values()),
+        "rows": list({(r["name"], r["device"], r["dtype"]): r for r in known}.values()),
     }
     write(content, folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from dry_run import GOAL as DRY_RUN_GOAL
 from dry_run import SNAKEMAKE, compare_dry_runs, make_checkout
-from measure import quartiles, stored, write
+from measure import quartiles, rounded, write
 
 from posmlp.code_version import cpu_name
 
@@ -92,7 +92,7 @@ def row(name: str, ratios: list[float], target: float | None, **seconds: float) 
     met = None if target is None else ratio <= target
     values = dict(name=name, device="CPU", dtype="float32", ratio=ratio, target=target, met=met)
     values |= dict(low=low, high=high, **seconds)
-    return stored(values)
+    return rounded(values)
 
 
 def main() -> int:

@@ -12,12 +12,13 @@ from checkout import SHEET, STUDY
 
 from posmlp import recheck
 from posmlp.analysis.collect import ResultsError, read_frame, write_frame
-from posmlp.cli import DIFFERENT, FAILED, main
+from posmlp.cli import DIFFERENT, main
 from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits, stale
 from posmlp.runs.execute import execute
 from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
 from posmlp.training.distributed import World
+from posmlp.user_errors import FAILED
 
 ROOT = Path(__file__).parents[1]
 

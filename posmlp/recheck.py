@@ -82,7 +82,7 @@ def check_results(
         differences += found + ([f"{study.name}: {logs}"] if found and logs else [])
     if not names:
         differences += compare_files(results, work / "results", PROJECT_FILES)
-        differences += stale_documents(work / "results")
+        differences += stale_documents(results)
     for study in studies.values():
         runs = draw_runs(study, tables[study.name]["runs.csv"], sample, seed)
         if reason := "no run was drawn" if not runs else stale(study, tables[study.name]):

@@ -116,7 +116,9 @@ class Submission:
 
 def planned(checkout: Checkout, **site: Any) -> str:
     """What `posmlp plan` says of the study `tiny` on the cluster."""
-    (checkout.path / "slurm/site.yaml").write_text(json.dumps({"slurm": SITE | site}))
+    (checkout.path / "slurm/site.yaml").write_text(
+        json.dumps({"slurm": {"partition": "gpu"} | SITE | site})
+    )
     words = [sys.executable, "-m", "posmlp", "plan", "tiny", "--cluster"]
     done = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

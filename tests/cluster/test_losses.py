@@ -85,7 +85,7 @@ def test_a_pre_empted_job_goes_on_when_there_is_room(submit):
     assert run.submitted() == 1, run.output
     # SIGTERM reached the trainer: only a signal leaves a checkpoint within an epoch.
     log = (run.checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
-    assert re.search(r"going on at epoch \d+, step [1-9]", log), log
+    assert re.search(r"resuming at epoch \d+, step [1-9]", log), log
 
 
 @pytest.mark.alone

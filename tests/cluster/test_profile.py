@@ -155,7 +155,7 @@ def test_a_run_at_fault_is_reported_with_its_log_and_the_others_go_on(submit, ch
 
 
 def test_jobs_have_readable_names_and_logs_beside_the_results(submit, checkout):
-    checkout.edit("config/config.yaml", "results: results", "results: elsewhere")
+    checkout.edit("config/config.yaml", 'results: "results"', "results: elsewhere")
     run = submit(*TRAIN, study="long")
     job = wait_for(run.jobs, 100, "a job").popitem()[0]
     text = shown(job)
@@ -189,7 +189,7 @@ def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, chec
     assert metrics["epochs"] == 10
     assert run.submitted() == 1, run.output  # jobs put themselves back into the queue
     log = (checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
-    assert "going on at epoch" in log
+    assert "resuming at epoch" in log
 
 
 def test_a_plan_costs_one_short_job(submit, checkout):

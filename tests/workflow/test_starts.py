@@ -22,11 +22,16 @@ def test_every_shipped_study_passes_a_dry_run(checkout):
     ("name", "old", "new", "words"),
     [
         ("tiny.yaml", "weight_decay", "weight_deacy", ["recipe.weight_deacy", "weight_decay"]),
-        ("tiny.yaml", "seeds: [0]", "seeds: [0]\nseeds: [1]", ["seeds", "twice"]),
+        ("tiny.yaml", "seeds: [0]", "seeds: [0]\nseeds: [1]", ["line 7", 'duplicate key "seeds"']),
         ("tiny.tsv", "gqpe\t4", "gpqe\t4", ["model.gate", "allowed: sgu"]),
         ("tiny.tsv", "gqpe\t4", "gqpe\t7", ["model.groups", "allowed: 1, 2, 4"]),
         ("tiny.tsv", "gqpe\tA", "g/pe\tA", ["g/pe", "letters, digits"]),
-        ("tiny.yaml", "name: gmlp_posgu_xs1_8", "name: posmlp_xs_28", ["img_size", "works"]),
+        (
+            "tiny.yaml",
+            "name: gmlp_posgu_xs1_8",
+            "name: posmlp_xs_28",
+            ["model.windows", "that work"],
+        ),
     ],
 )
 def test_a_users_mistake_is_named_and_nothing_is_written(checkout, name, old, new, words):
@@ -50,7 +55,9 @@ def test_missing_data_is_reported_before_any_training(checkout):
     done = checkout.snakemake(study="imagenet_gmlp")
     assert done.returncode != 0
     assert "data_root" in done.stdout
-    assert not (checkout.path / "results/runs").exists()
+    assert "Nothing has been started" in done.stdout
+    left = checkout.path.glob("results/runs/imagenet_gmlp/*")
+    assert [path.name for path in left] == [".lock"]
 
 
 def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout):
@@ -97,7 +104,7 @@ def test_a_stopped_run_is_started_again_and_goes_on(long):
     assert study.returncode == 0, output
     assert json.loads((folder / "metrics.json").read_text())["num_starts"] == 2
     assert (
-        "going on at epoch"
+        "resuming at epoch"
         in (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
     )
 

@@ -98,7 +98,7 @@ def wait_until_it_trains(folder, study):
 
 def test_a_stopped_run_is_started_again_and_goes_on(long):
     checkout, folder = long
-    study = checkout.start()
+    study = checkout.start("--until", "train")
     os.kill(wait_until_it_trains(folder, study), signal.SIGTERM)
     output, _ = study.communicate(timeout=300)
     assert study.returncode == 0, output
@@ -139,19 +139,29 @@ def test_a_second_start_of_a_study_is_refused_and_says_who_runs_it(long):
     for looks in (["--dry-run"], ["audit"]):
         done = checkout.snakemake(*looks)
         assert done.returncode == 0, done.stdout
-    study.kill()
+    os.killpg(study.pid, signal.SIGKILL)
     study.communicate()
-    third = checkout.snakemake("--until", "train")  # after a kill nothing has to be unlocked
-    assert third.returncode == 0, third.stdout
-    assert (folder / "metrics.json").exists()
+    log = checkout.path / "results/logs/tiny/train/gqpe-seed0.log"
+    log.unlink()
+    third = checkout.start("--until", "train")  # after a kill nothing has to be unlocked
+    deadline = time.monotonic() + 120
+    while not log.exists() or "epoch" not in log.read_text():
+        assert third.poll() is None, third.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(third.pid, signal.SIGINT)
+    assert "running already" not in third.communicate(timeout=100)[0]
 
 
 def test_a_results_folder_that_cannot_be_written_is_named(checkout):
-    (checkout.path / "results").write_text("not a folder")
-    done = checkout.snakemake("--until", "train")
-    assert done.returncode == 1
-    assert "results" in done.stdout
-    assert "Traceback" not in done.stdout
+    (checkout.path / "results").mkdir()
+    (checkout.path / "results/runs").write_text("not a folder")
+    (checkout.path / "file").write_text("not a folder")
+    for config, said in (["results=results", "results/runs/tiny: "], ["results=file", "is a file"]):
+        done = checkout.snakemake("--config", "study=tiny", config, study="")
+        assert done.returncode == 1
+        assert said in done.stdout
+        assert "Traceback" not in done.stdout
 
 
 def test_the_profile_says_where_slurm_is_missing(checkout):

@@ -42,7 +42,7 @@ class Session:
         self.results = Path(settings.results)
         if (
             self.results.exists() and not self.results.is_dir()
-        ):  # Snakemake would end in a traceback
+        ):  # or Snakemake ends in a traceback
             sys.exit(f"error: results: {self.results} is a file, not a folder; name another one")
         self.stopping = False
         self.executor = None  # of Slurm, once it is adapted

@@ -1,8 +1,6 @@
 """A released state dict to our network: its architecture read from names and shapes."""
 
 import math
-import re
-from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 from posmlp.models import PosMlp
 from posmlp.released.convert import (
     OFFSETS,
+    UNIT,
     ReleasedError,
     convert_network,
     unit_groups,
@@ -43,59 +42,34 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
 
 def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
     """Read the arguments of PosMlp from a released network's names and shapes."""
-    stages = range(1 + max(numbers(state, r"levels\.(\d+)\..+")))
-    levels = [rf"levels\.{stage}\.encoder" for stage in stages]
-    depths = tuple(1 + max(numbers(state, rf"{level}\.(\d+)\..+")) for level in levels)
-    wide = r"\.\d+\.(norm\.\w+|proj_c_s\.bias)"  # all as long as the stage is wide
-    dims = tuple(usual_shape(state, level + wide)[0] for level in levels)
-    hidden = [usual_shape(state, rf"{level}\.\d+\.proj_c_e\.bias")[0] for level in levels]
-    units = [unit_shapes(state, i) for i in stages]
+
+    def shape(name: str) -> torch.Size:
+        if name not in state:
+            raise ReleasedError(f"the tensor {name} of the released PosMLP is missing")
+        return state[name].shape
+
+    blocks = {(int(m[1]), int(m[2])) for name in state if (m := UNIT.fullmatch(name))}
+    if not blocks:
+        raise ReleasedError("no tensor is named like levels.0.encoder.0.gate_unit...")
+    depths = [sum(i == stage for i, _ in blocks) for stage in range(len({i for i, _ in blocks}))]
+    first = [f"levels.{stage}.encoder.0." for stage in range(len(depths))]
+    units = [
+        {n.removeprefix(f"{p}gate_unit."): v for n, v in state.items() if n.startswith(p + "gate")}
+        for p in first
+    ]
+    dims = [shape(f"{prefix}norm.weight")[0] for prefix in first]
+    hidden = [shape(f"{prefix}proj_c_e.bias")[0] for prefix in first]
     return dict(
-        num_classes=usual_shape(state, r"head\.weight")[0],
+        num_classes=shape("head.weight")[0],
         img_size=tuple(options.get("img_size", (224, 224))),
-        in_chans=usual_shape(state, r"patch_embed\.projs\.0\.weight")[1],
-        dims=dims,
-        depths=depths,
+        in_chans=shape("patch_embed.projs.0.weight")[1],
+        dims=tuple(dims),
+        depths=tuple(depths),
         windows=tuple(window_side(unit, i) for i, unit in enumerate(units)),
         mlp_ratios=tuple(channels / dim for channels, dim in zip(hidden, dims, strict=True)),
         groups=tuple(unit_groups(unit) for unit in units),
         **unit_settings(units[0], dict(options)),
     )
-
-
-def numbers(state: Mapping[str, Tensor], pattern: str) -> list[int]:
-    """The number in every name that matches; at least one must."""
-    found = [int(match[1]) for name in state if (match := re.fullmatch(pattern, name))]
-    if not found:
-        raise missing(pattern)
-    return found
-
-
-def usual_shape(state: Mapping[str, Tensor], pattern: str) -> torch.Size:
-    """The most frequent shape of tensors whose name matches, so that a wrong one is outvoted."""
-    shapes = Counter(value.shape for name, value in state.items() if re.fullmatch(pattern, name))
-    shapes.pop(torch.Size(), None)
-    if not shapes:
-        raise missing(pattern)
-    return shapes.most_common(1)[0][0]
-
-
-def missing(pattern: str) -> ReleasedError:
-    """The error for a pattern that no name matches, with an example of a name."""
-    name = re.sub(r"\((.*)\|.*\)", r"\1", pattern).replace(r"\w+", "weight")
-    for sign, example in (("(\\d+)", "0"), ("\\d+", "0"), ("\\", ""), (".+", "...")):
-        name = name.replace(sign, example)
-    return ReleasedError(f"no tensor is named like {name}")
-
-
-def unit_shapes(state: Mapping[str, Tensor], stage: int) -> dict[str, Tensor]:
-    """A gating unit of the stage as most of its blocks have it, on the meta device."""
-    prefix = rf"levels\.{stage}\.encoder\.\d+\.gate_unit\."
-    names = {name[match.end() :] for name in state if (match := re.match(prefix, name))}
-    if not names:
-        raise missing(f"{prefix}.+")
-    shapes = {name: usual_shape(state, prefix + re.escape(name)) for name in names}
-    return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
 def window_side(unit: Mapping[str, Tensor], stage: int) -> int:
@@ -105,11 +79,7 @@ def window_side(unit: Mapping[str, Tensor], stage: int) -> int:
     elif "pos.token_proj_n_bias" in unit:
         num_tokens = unit["pos.token_proj_n_bias"].shape[1]
     else:
-        raise ReleasedError(
-            f"the gating units of stage {stage} are neither SGU (proj_list) nor PoSGU (pos)"
-        )
-    if math.isqrt(num_tokens) ** 2 != num_tokens:
-        raise ReleasedError(f"stage {stage}: {num_tokens} tokens do not make a square window")
+        raise ReleasedError(f"stage {stage} is neither of SGU (proj_list) nor of PoSGU (pos) units")
     return math.isqrt(num_tokens)
 
 

@@ -1,14 +1,12 @@
 """Accuracy of a released checkpoint on ImageNet's validation images, beside what was published."""
 
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import timm
 import torch
 from timm.data import create_transform
 from torch import nn
+from tqdm import tqdm
 
 from posmlp.data.file_tree import FolderTree
 from posmlp.data.image_folder import LabelledFiles, labelled_files
@@ -18,7 +16,7 @@ from posmlp.published import Published, read_published
 from posmlp.released.architecture import architecture, released_network
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network
-from posmlp.released.weights import Checkpoint, Weights, read_checkpoint
+from posmlp.released.weights import Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World
 from posmlp.training.evaluation import evaluate
@@ -27,15 +25,7 @@ from posmlp.training.file_batches import FileBatches, ImageFiles, Limit, StoredO
 NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # what published accuracies are over
 PREPROCESSING = timm.get_pretrained_cfg("posmlp_tiny_224").to_dict()  # as released, for all sizes
 SECONDS_BETWEEN_LINES = 10
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Per cent of the images whose class is the best guess, or among the best five."""
-
-    top1: float
-    top5: float
-    num_images: int
+WEIGHTS = {"ema": "averaged (ema)", "raw": "raw", "": "the file does not say whether averaged"}
 
 
 def evaluate_checkpoint(
@@ -58,25 +48,27 @@ def evaluate_checkpoint(
     except ValueError as error:  # also of windows that do not divide the image
         raise ReleasedError(f"{path}: {error}") from None
     shape = architecture(checkpoint.state, checkpoint.options)
-    if shape["in_chans"] != 3:
-        raise ReleasedError(f"{path}: takes images of {shape['in_chans']} channels, not of colours")
+    height, side = shape["img_size"]
+    if shape["in_chans"] != 3 or height != side:
+        takes = f"{shape['in_chans']} channels and {height} x {side} pixels"
+        raise ReleasedError(f"{path}: takes images of {takes}; only square ones of colours do")
     files = validation_images(data, model.num_classes)
     name, published = published_model(shape)
-    images = batches(files, shape["img_size"], world, max_unreadable)
-    accuracy = measure(model.to(world.device), images, world)
-    side, cfg = shape["img_size"][0], PREPROCESSING
+    images = batches(files, side, world, max_unreadable)
+    scores, num_images = measure(model.to(world.device), images, world)
+    cfg = PREPROCESSING
+    epoch = "" if checkpoint.epoch is None else f", epoch {checkpoint.epoch}"
     return "\n".join(
         [
             f"Network  {name}, {sum(p.numel() for p in model.parameters()):,} parameters",
-            f"Weights  {described(checkpoint)}",
-            f"Images   {accuracy.num_images:,} of {model.num_classes:,} classes in "
-            f"{files.tree.root}/val",
+            f"Weights  {WEIGHTS[checkpoint.weights]}{epoch}",
+            f"Images   {num_images:,} of {model.num_classes:,} classes in {files.tree.root}/val",
             f"         {side} x {side} pixels, {cfg['interpolation']}, centre crop of "
             f"{cfg['crop_pct']:.0%}, ImageNet's mean and standard deviation",
-            f"Top-1    {accuracy.top1:.2f} %",
-            f"Top-5    {accuracy.top5:.2f} %",
-            *beside(accuracy, checkpoint.weights, published),
-            *caveats(accuracy, model.num_classes),
+            f"Top-1    {scores['top1']:.2f} %",
+            f"Top-5    {scores['top5']:.2f} %",
+            *beside(scores, checkpoint.weights, published),
+            *caveats(num_images, model.num_classes),
         ]
     )
 
@@ -98,22 +90,11 @@ def validation_images(data: Path, num_classes: int) -> LabelledFiles:
     return files
 
 
-def batches(
-    files: LabelledFiles, img_size: tuple[int, int], world: World, max_unreadable: int
-) -> FileBatches:
+def batches(files: LabelledFiles, side: int, world: World, max_unreadable: int) -> FileBatches:
     """Stream the images with the released preprocessing."""
-    height, width = img_size
-    if height != width:
-        raise ReleasedError(f"images of {height} x {width} pixels; only square ones are evaluated")
     cfg = PREPROCESSING
-    crop = create_transform(
-        (3, height, width),
-        interpolation=cfg["interpolation"],
-        crop_pct=cfg["crop_pct"],
-        mean=cfg["mean"],
-        std=cfg["std"],
-        use_prefetcher=True,
-    )
+    kept = {key: cfg[key] for key in ("interpolation", "crop_pct", "mean", "std")}
+    crop = create_transform((3, side, side), **kept, use_prefetcher=True)
     images = ImageFiles(files.paths, files.labels_N.tolist(), crop, training=False)
     batch_slice = BatchSlice(256 if world.device.type == "cuda" else 32)
     order = StoredOrder(len(images), batch_slice)
@@ -121,26 +102,12 @@ def batches(
     return FileBatches(images, order, batch_slice, cfg, world.device, limit)
 
 
-def measure(model: nn.Module, batches: FileBatches, world: World) -> Accuracy:
-    """Score all images in float32; say now and then how far it is."""
-    progress = Progress(batches)
-    scores = evaluate(model, batches, world, after_batch=progress.batch_done)
-    num_unreadable = int(batches.unreadable_N.sum())
-    return Accuracy(scores["top1"], scores["top5"], batches.num_images - num_unreadable)
-
-
-class Progress:
-    """Prints a line now and then on standard error."""
-
-    def __init__(self, batches: FileBatches) -> None:
-        self.batches, self.num_done, self.shown = batches, 0, time.monotonic()
-
-    def batch_done(self) -> None:
-        self.num_done += self.batches.batch_slice.batch_size
-        if time.monotonic() - self.shown >= SECONDS_BETWEEN_LINES:
-            self.shown = time.monotonic()
-            total = self.batches.num_images
-            print(f"{min(self.num_done, total):,} of {total:,} images", file=sys.stderr)
+def measure(model: nn.Module, batches: FileBatches, world: World) -> tuple[dict[str, float], int]:
+    """Score all images in float32; return the scores and the number of images read."""
+    size = batches.batch_slice.batch_size
+    with tqdm(total=batches.num_images, unit=" images", mininterval=SECONDS_BETWEEN_LINES) as bar:
+        scores = evaluate(model, batches, world, after_batch=lambda: bar.update(size))
+    return scores, batches.num_images - int(batches.unreadable_N.sum())
 
 
 def published_model(shape: dict) -> tuple[str, list[Published]]:
@@ -160,30 +127,22 @@ def published_model(shape: dict) -> tuple[str, list[Published]]:
     return f"no published one ({sizes}, groups {list(shape['groups'])})", []
 
 
-def described(checkpoint: Checkpoint) -> str:
-    """Say which set of weights was taken, of what epoch, and what else the file holds."""
-    names = {"ema": "averaged (ema)", "raw": "raw", "": "the file does not say whether averaged"}
-    epoch = "" if checkpoint.epoch is None else f", epoch {checkpoint.epoch}"
-    others = "".join(f"; --weights {kind} takes the others" for kind in checkpoint.others)
-    return f"{names[checkpoint.weights]}{epoch}{others}"
-
-
-def beside(accuracy: Accuracy, weights: str, published: list[Published]) -> list[str]:
+def beside(scores: dict[str, float], weights: str, published: list[Published]) -> list[str]:
     """Set every published accuracy that these weights may be compared with beside ours."""
     lines = []
     for number in published:
         fits = not number.weights or not weights or number.weights.endswith(weights)
-        if fits and (ours := getattr(accuracy, number.quantity, None)) is not None:
+        if fits and number.quantity in scores:
             label = number.quantity.replace("top", "top-")
             what = f"{label}, {number.weights}" if number.weights else label
-            away = f"{ours - number.number:+.2f}".replace("-", "−")
+            away = f"{scores[number.quantity] - number.number:+.2f}".replace("-", "−")
             lines.append(f"         {away} from {number.value} % ({what}; {number.where})")
     return lines or ["         published accuracy of this network: unknown"]
 
 
-def caveats(accuracy: Accuracy, num_classes: int) -> list[str]:
-    """Say why figures on these images are not the published ones'."""
-    if (num_classes, accuracy.num_images) == (NUM_CLASSES, NUM_VALIDATION):
+def caveats(num_images: int, num_classes: int) -> list[str]:
+    """Say where accuracies cannot be compared with the published ones."""
+    if (num_classes, num_images) == (NUM_CLASSES, NUM_VALIDATION):
         return []
     return [
         f"Published accuracies are over {NUM_VALIDATION:,} images of {NUM_CLASSES:,} classes; "

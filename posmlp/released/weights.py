@@ -2,10 +2,9 @@
 
 import argparse
 import json
-import pickle
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +23,6 @@ from posmlp.study import RunConfig
 Weights = Literal["ema", "raw"]
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
 WEIGHT_FILES: dict[Weights, str] = {"raw": "model.safetensors", "ema": "ema.safetensors"}
-OWN_LAYOUT = (
-    "weights in this project's own layout; `posmlp released export RUN OUT.pth` converts those of "
-    "a finished run (its accuracy is in its metrics.json)"
-)
 SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # shapes don't tell these
 
 
@@ -36,10 +31,9 @@ class Checkpoint:
     """One set of weights of a file, in the released layout."""
 
     state: dict[str, Tensor]
-    weights: Literal["ema", "raw", ""]  # which set; empty: the file does not say
-    others: tuple[Weights, ...]  # the file's other sets
-    options: dict[str, Any]  # keyword arguments of the released PosMLP that the file records
-    epoch: int | None
+    weights: Literal["ema", "raw", ""] = ""  # which set; empty: the file does not say
+    options: Mapping[str, Any] = field(default_factory=dict)  # recorded ones of the released PosMLP
+    epoch: int | None = None
 
 
 def read_checkpoint(path: Path, weights: Weights | None = None) -> Checkpoint:
@@ -49,97 +43,79 @@ def read_checkpoint(path: Path, weights: Weights | None = None) -> Checkpoint:
         weights: which set to take; None: the averaged one where the file has it.
 
     Raises:
-        ReleasedError: the file cannot be read safely, or holds something else.
+        OSError, ReleasedError: the file cannot be read safely, or holds something else.
     """
     content = load_safely(path)
     if not isinstance(content, dict):
         raise ReleasedError(f"{path}: holds a {type(content).__name__}, not a checkpoint")
     sets = [kind for kind, key in STATES.items() if isinstance(content.get(key), dict)]
     if weights and weights not in sets:
-        remedy = (
-            f"it has {sets[0]} weights only"
-            if sets
-            else (f"it is a bare set of weights, averaged or not: leave {weights!r} out")
-        )
-        raise ReleasedError(f"{path}: has no {STATES[weights]}; {remedy}")
+        found = f"{sets[0]} weights only" if sets else "one set, averaged or not"
+        raise ReleasedError(f"{path}: has {found}; leave {weights!r} out")
     if not sets:
-        return Checkpoint(clean_state(path, content), "", (), {}, None)
-    taken = weights or sets[0]
-    epoch = content.get("epoch")
+        return Checkpoint(clean_state(path, content))
+    taken, epoch = weights or sets[0], content.get("epoch")
     return Checkpoint(
-        state=clean_state(path, content[STATES[taken]]),
-        weights=taken,
-        others=tuple(kind for kind in sets if kind != taken),
-        options=recorded_options(content.get("args")),
-        epoch=epoch if isinstance(epoch, int) else None,
+        clean_state(path, content[STATES[taken]]),
+        taken,
+        recorded_options(content.get("args")),
+        epoch if isinstance(epoch, int) else None,
     )
 
 
 def load_safely(path: Path) -> Any:
     """Load tensors and plain values; refuse anything else without executing it."""
-    if not path.is_file():
-        raise ReleasedError(f"{path}: {'this is a folder' if path.is_dir() else 'no such file'}")
-    if path.suffix == ".safetensors":
-        raise ReleasedError(f"{path}: {OWN_LAYOUT}")
-    try:
-        # timm's training script keeps its parsed arguments, which are plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file can raise anything
-        if wanted := re.search(r"GLOBAL (\S+)", str(error)):
-            reason = f"asks to load {wanted[1]}, neither a tensor nor a plain value"
-        elif isinstance(error, pickle.UnpicklingError):
-            reason = "not a file of torch.save, or not of tensors and plain values alone"
-        else:
-            reason = f"not a complete file of torch.save ({type(error).__name__})"
-        raise ReleasedError(
-            f"{path}: {reason}; refused, nothing in it was executed. Compare its "
-            f"{path.stat().st_size:,} bytes with the source, and download it again"
-        ) from None
+    with path.open("rb") as file:
+        try:
+            # timm's training script keeps its parsed arguments, which are plain values.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # a broken file can raise anything
+            asked = re.search(r"GLOBAL (\S+)", str(error))
+            reason = f"it asks to load {asked[1]}" if asked else "it may be incomplete"
+            raise ReleasedError(
+                f"{path}: not a file of tensors and plain values by torch.save: {reason}; refused, "
+                f"nothing in it was executed. Compare its {path.stat().st_size:,} bytes with the "
+                "source, and download it again"
+            ) from None
 
 
 def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
     """The tensors of a PosMLP as float32, without the name prefix of parallel training."""
-    names = [str(name).removeprefix("module.") for name in state]
-    if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in names):
-        raise ReleasedError(f"{path}: {other_kind(state, names)}")
-    if strange := [str(name) for name, value in state.items() if not isinstance(value, Tensor)]:
+    tensors = {str(name).removeprefix("module."): value for name, value in state.items()}
+    if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in tensors):
+        raise ReleasedError(
+            f"{path}: not the released PosMLP, whose tensors are named levels.0.encoder.0...; "
+            f"found {', '.join([*tensors][:3]) or 'nothing'}. `posmlp released export` converts a "
+            "run of ours (its accuracy is in its metrics.json); timm's own validate.py evaluates "
+            "timm's models"
+        )
+    if strange := [name for name, value in tensors.items() if not isinstance(value, Tensor)]:
         raise ReleasedError(f"{path}: not tensors: {', '.join(strange[:3])}")
     return {
         name: value.float() if value.is_floating_point() else value
-        for name, value in zip(names, state.values(), strict=True)
+        for name, value in tensors.items()
     }
-
-
-def other_kind(state: Mapping, names: list[str]) -> str:
-    """What a file holds instead of the released PosMLP, and the command that reads it."""
-    inner = state.get("model")
-    all_names = [*names, *(map(str, inner) if isinstance(inner, dict) else ())]
-    if any(name.startswith(("stages.", "blocks.")) for name in all_names):
-        return OWN_LAYOUT
-    return (
-        "not the released PosMLP, whose tensors are named levels.0.encoder.0...; found "
-        f"{', '.join(names[:3]) or 'nothing'}. timm's own validate.py evaluates timm's models"
-    )
 
 
 def recorded_options(args: Any) -> dict[str, Any]:
     """`model_hyper` of the arguments that the training script recorded, if it did."""
     values = vars(args) if isinstance(args, argparse.Namespace) else args
     options = values.get("model_hyper") if isinstance(values, dict) else None
-    options = options if isinstance(options, dict) else {}
-    size = options.get("img_size")
+    if not isinstance(options, dict):
+        return {}
     recorded = {name: bool(options[name]) for name in SWITCHES if name in options}
+    size = options.get("img_size")
     if isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]:
         recorded["img_size"] = tuple(size)
     return recorded
 
 
-def export_run(source: Path, target: Path) -> dict[str, Any]:
+def export_run(folder: Path, target: Path) -> dict[str, Any]:
     """Write the final weights of one of our runs as a checkpoint in the released layout.
 
     Args:
-        source: the folder of a finished run, or a file in it.
+        folder: of a finished run.
 
     Returns:
         What was written, with state_dict, and state_dict_ema if the run averaged its weights.
@@ -147,7 +123,6 @@ def export_run(source: Path, target: Path) -> dict[str, Any]:
     Raises:
         ReleasedError: the run is not finished, or the released code cannot build its network.
     """
-    folder = source if source.is_dir() else source.parent
     for name in ("config.yaml", "metrics.json", WEIGHT_FILES["raw"]):
         if not (folder / name).is_file():
             raise ReleasedError(f"{folder}: has no {name}; name the folder of a finished run")

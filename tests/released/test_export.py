@@ -96,8 +96,3 @@ def test_a_width_that_qpe_has_learned_is_refused(small_posmlp):
         model.stages[0].blocks[0].mlp_channels.gate.proj.position.spread += 0.1
     with pytest.raises(ReleasedError, match=r"stage 0, block 0.*width other than 1"):
         export_network(model)
-
-
-def test_other_networks_are_refused():
-    with pytest.raises(ReleasedError, match="PosGmlp has no released layout"):
-        export_network(timm.create_model("gmlp_posgu_xs1_8"))

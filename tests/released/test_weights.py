@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 from pathlib import Path
 
 import pytest
@@ -29,18 +28,13 @@ class Attack:
 def test_averaged_weights_come_first_and_raw_ones_on_request(write_checkpoint, tiny_state):
     raw = {f"module.{name}": value + 1 for name, value in tiny_state.items()}
     path = write_checkpoint(state_dict=raw)
-    found = read_checkpoint(path)
-    assert (found.weights, found.others, found.epoch) == ("ema", ("raw",), 299)
-    assert torch.equal(found.state["head.bias"], tiny_state["head.bias"])
-    raw = read_checkpoint(path, "raw")
-    assert (raw.weights, raw.others) == ("raw", ("ema",))
-    assert torch.equal(raw.state["head.bias"], tiny_state["head.bias"] + 1)
-
-
-def test_without_averaged_weights_the_raw_ones_are_taken(write_checkpoint):
+    for weights, wanted, more in ((None, "ema", 0), ("raw", "raw", 1)):
+        found = read_checkpoint(path, weights)
+        assert (found.weights, found.epoch) == (wanted, 299)
+        assert torch.equal(found.state["head.bias"], tiny_state["head.bias"] + more)
     path = write_checkpoint(state_dict_ema=None)
     assert read_checkpoint(path).weights == "raw"
-    with pytest.raises(ReleasedError, match="no state_dict_ema; it has raw weights only"):
+    with pytest.raises(ReleasedError, match="has raw weights only; leave 'ema' out"):
         read_checkpoint(path, "ema")
 
 
@@ -51,8 +45,6 @@ def test_a_bare_state_dict_is_read(tmp_path, tiny_state, zipped):
     found = read_checkpoint(path)
     assert found.weights == ""
     assert found.state.keys() == tiny_state.keys()
-    with pytest.raises(ReleasedError, match="a bare set of weights, averaged or not"):
-        read_checkpoint(path, "ema")
 
 
 @pytest.mark.parametrize("kept", [argparse.Namespace, dict])
@@ -68,65 +60,34 @@ def test_a_malicious_file_is_refused_and_not_executed(tmp_path, tiny_state, zipp
     path, proof = tmp_path / "evil.pth", tmp_path / "executed"
     content = {"state_dict": tiny_state, "args": Attack(proof)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ReleasedError, match=r"evil.pth: asks to load posix.system.*refused"):
+    with pytest.raises(ReleasedError, match=r"evil.pth: .*asks to load posix.system.*refused"):
         read_checkpoint(path)
     assert not proof.exists()
     torch.load(path, weights_only=False)  # the attack would have worked
     assert proof.exists()
 
 
-def test_a_bare_pickle_is_refused_and_not_executed(tmp_path):
-    path, proof = tmp_path / "evil.pkl", tmp_path / "executed"
-    path.write_bytes(pickle.dumps(Attack(proof)))
-    with (
-        pytest.warns(UserWarning, match="pickle protocol"),
-        pytest.raises(ReleasedError, match=r"evil.pkl: .*refused, nothing in it was executed"),
-    ):
-        read_checkpoint(path)
-    assert not proof.exists()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
-def test_a_truncated_file_is_refused(write_checkpoint, share):
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 0.999])
+def test_a_truncated_file_is_refused(write_checkpoint, fraction):
     path = write_checkpoint()
     whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(
-        ReleasedError, match=r"not a complete file of torch.save.*download it again"
-    ):
+    path.write_bytes(whole[: int(fraction * len(whole))])
+    with pytest.raises(ReleasedError, match=r"it may be incomplete.*download it again"):
         read_checkpoint(path)
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
-    text = tmp_path / "text.pth"
-    text.write_text("82.1 % top-1, trust me\n")
-    with pytest.raises(ReleasedError, match="not a file of torch"):
-        read_checkpoint(text)
-    with pytest.raises(ReleasedError, match="no such file"):
-        read_checkpoint(tmp_path / "absent.pth")
-    with pytest.raises(ReleasedError, match="this is a folder"):
-        read_checkpoint(tmp_path)
-    torch.save([1, 2], text)
-    with pytest.raises(ReleasedError, match="holds a list"):
-        read_checkpoint(text)
-
-
-def test_other_networks_are_told_which_command_fits(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([1, 2], "holds a list"),
+        ({"state_dict": {"conv1.weight": torch.zeros(1)}}, "found conv1.weight.*validate.py"),
+        ({"stages.0.blocks.0.norm.weight": torch.zeros(1)}, "`posmlp released export`"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, said):
     path = tmp_path / "other.pth"
-    torch.save({"state_dict": timm.create_model("resnet18").state_dict()}, path)
-    with pytest.raises(ReleasedError, match=r"found conv1.weight.*timm's own validate.py"):
-        read_checkpoint(path)
-    ours = {"stages.0.blocks.0.norm.weight": torch.zeros(1)}
-    for content in (ours, {"epoch": 1, "config": {}, "model": ours}):
-        torch.save(content, path)
-        with pytest.raises(ReleasedError, match=r"posmlp released export RUN OUT.pth"):
-            read_checkpoint(path)
-
-
-def test_our_own_weight_files_are_told_which_command_fits(tmp_path):
-    path = tmp_path / "model.safetensors"
-    save_file({"head.fc.bias": torch.zeros(1)}, path)
-    with pytest.raises(ReleasedError, match=r"posmlp released export RUN OUT.pth"):
+    torch.save(content, path)
+    with pytest.raises(ReleasedError, match=said):
         read_checkpoint(path)
 
 
@@ -145,13 +106,6 @@ def test_missing_surplus_and_misshaped_tensors_are_named_and_counted(tiny_state)
     assert "1 unknown: absolute_pos_embed" in text
     assert "1 of a wrong shape: head.bias [7] instead of [3]" in text
     assert "1 with NaN or infinity: norm.weight" in text
-
-
-@pytest.mark.parametrize("name", ["levels.0.encoder.0.norm.weight", "head.weight"])
-def test_one_wrong_shape_does_not_hide_what_the_network_is(tiny_state, name):
-    wrong = tiny_state | {name: torch.zeros(9, *tiny_state[name].shape[1:])}
-    with pytest.raises(ReleasedError, match=rf"shape: {'head.bias' if 'head' in name else name}"):
-        released_network(wrong, {})
 
 
 @pytest.mark.parametrize("gate", ["gqpe", "lrpe", "sgu", "fc_lrpe", "qpe"])
@@ -188,10 +142,9 @@ def run_folder(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("named", ["", "model.safetensors"])
-def test_a_run_is_exported_with_both_sets_of_weights(run_folder, named, tmp_path):
+def test_a_run_is_exported_with_both_sets_of_weights(run_folder, tmp_path):
     path = tmp_path / "out.pth"
-    export_run(run_folder / named, path)
+    export_run(run_folder, path)
     found = read_checkpoint(path)
     assert (found.weights, found.epoch) == ("ema", 1)
     assert found.options["symmetric"] is False
@@ -203,8 +156,3 @@ def test_a_run_is_exported_with_both_sets_of_weights(run_folder, named, tmp_path
     options = torch.load(path, weights_only=True)["args"]["model_hyper"]
     assert options["embed_dims"] == [48, 96, 192]
     assert options["win_size"] == [8, 8, 4]
-
-
-def test_an_unfinished_run_cannot_be_exported(tmp_path):
-    with pytest.raises(ReleasedError, match=r"has no config.yaml; name the folder"):
-        export_run(tmp_path, tmp_path / "out.pth")

@@ -2,9 +2,9 @@
 
 import io
 import itertools
+import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,17 +28,17 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
     Raises:
         DataError, TrainingError: as for a training.
     """
-    if world.device.type == "cuda":
+    on_gpu = world.device.type == "cuda"
+    if on_gpu:
         torch.cuda.reset_peak_memory_stats()  # of the previous variant
     began = time.perf_counter()
     trainer = make_trainer(config, data_root, world)
     start_s = process_s + time.perf_counter() - began
-    facts = environment(world.device.type)
     weights = trainer.model.state_dict().values()
     return Calibration(
         variant=config.variant,
         settings=config.speed_key,
-        device=facts["device"],
+        device=environment(world.device.type)["device"],
         processes=world.size,
         threads=torch.get_num_threads(),
         start_s=start_s,
@@ -50,9 +50,9 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
             for split, batches in trainer.splits.present().items()
             if split != "train"
         ),
-        checkpoint_mb=size_mb(trainer.state_dict()),
+        checkpoint_mb=checkpoint_bytes(trainer) / 1e6,
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
-        device_mb=device_mb(world),
+        device_mb=torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
     )
 
 
@@ -69,8 +69,7 @@ def step_seconds(trainer: Trainer) -> float:
         take_step(trainer, batches, loss_fn)
         synchronise(trainer.world)
         times.append(time.perf_counter() - began)
-    measured = sorted(times[WARM_UP_STEPS:])
-    return measured[len(measured) // 2]
+    return statistics.median(times[WARM_UP_STEPS:])
 
 
 @torch.inference_mode()
@@ -93,14 +92,7 @@ def synchronise(world: World) -> None:
         torch.cuda.synchronize()
 
 
-def size_mb(state: dict[str, Any]) -> float:
-    """Size of a checkpoint of this state."""
+def checkpoint_bytes(trainer: Trainer) -> int:
     buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.tell() / 1e6
-
-
-def device_mb(world: World) -> float | None:
-    if world.device.type != "cuda":
-        return None
-    return torch.cuda.max_memory_allocated() / 1e6
+    torch.save(trainer.state_dict(), buffer)
+    return buffer.tell()

@@ -3,17 +3,18 @@
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from posmlp.runs.run_folder import write_atomically
 from posmlp.study import RunConfig, Study
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(BaseModel):
     """Speed and sizes of a variant on one kind of machine; a row of calibration.csv."""
+
+    model_config = ConfigDict(extra="forbid")
 
     variant: str
     settings: str  # RunConfig.speed_key of what was measured
@@ -59,15 +60,11 @@ def read_calibrations(path: Path) -> list[Calibration]:
     """
     if not path.exists():
         return []
-    kinds = {field.name: field.type for field in fields(Calibration)}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Calibration(**{name: _typed(text, kinds[name]) for name, text in row.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({error}); delete it and calibrate again") from None
+        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        return [Calibration(**{key: text or None for key, text in row.items()}) for row in rows]
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}: damaged; delete it and calibrate again") from None
 
 
 def write_calibrations(path: Path, new: list[Calibration]) -> None:
@@ -79,13 +76,7 @@ def write_calibrations(path: Path, new: list[Calibration]) -> None:
     replaced = {machine(row) for row in new}
     rows = [row for row in read_calibrations(path) if machine(row) not in replaced] + new
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(field.name for field in fields(Calibration))
-    writer.writerows(astuple(row) for row in rows)
+    writer = csv.DictWriter(text, Calibration.model_fields)
+    writer.writeheader()
+    writer.writerows(row.model_dump() for row in rows)
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
-
-
-def _typed(text: str, kind: Any) -> Any:
-    if kind in (str, int, float):
-        return kind(text)
-    return float(text) if text else None

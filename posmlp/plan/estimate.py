@@ -1,13 +1,50 @@
-"""What is left to do of a study, and how long it will take."""
+"""What is left to do of a study, how many runs train at once, and how long all will take."""
 
 import heapq
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from posmlp.config import SITE_FILE, Settings
 from posmlp.plan.calibration import Calibration, fitting
 from posmlp.runs.reading import read_json
+from posmlp.slurm.commands import SlurmError, installed
 from posmlp.study import Study
+from posmlp.study.yaml_files import read_mapping
+from posmlp.workflow.allocation import allocate, job_minutes, runs_at_once
+
+PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; its `jobs` limits the queue
+
+
+class Capacity(NamedTuple):
+    """How many runs train side by side, and what limits them, in words."""
+
+    at_once: int
+    limit: str
+    runs_per_gpu: int = 1
+    job_minutes: int | None = None  # time limit of a job; None: there is none
+
+
+def capacity_of(settings: Settings, study: Study) -> Capacity:
+    """Ask this machine or, where the settings have a site, Slurm.
+
+    Raises:
+        ValueError: Slurm is not installed or refuses, or settings do not fit.
+    """
+    site, jobs = settings.slurm, 1
+    if site:
+        if not installed():
+            raise SlurmError(
+                "Slurm is not installed here (sinfo is not on PATH); run the command on a machine "
+                "that submits jobs, or leave out --cluster"
+            )
+        jobs = read_mapping(PROFILE).get("jobs", 50)
+    cores = len(os.sched_getaffinity(0))
+    run = allocate(settings, study.gpus, study.nodes, cores, submits=False)
+    at_once, limit = runs_at_once(run, site, study.gpus, cores, jobs)
+    return Capacity(at_once, limit, run.runs_per_gpu, job_minutes(site))
 
 
 @dataclass(frozen=True)
@@ -25,6 +62,10 @@ class Estimate:
     def num_left(self) -> int:
         return self.num_runs - self.num_done
 
+    @property
+    def seconds_left(self) -> float | None:
+        return None if self.seconds is None else self.seconds * self.num_left
+
 
 def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -> list[Estimate]:
     """Estimate every variant, in the order of the sheet.
@@ -39,7 +80,7 @@ def _estimate(
     study: Study, variant: str, results: Path, calibration: Calibration | None
 ) -> Estimate:
     runs = [study.run(variant, seed) for seed in study.seeds]
-    times = [wall_s for run in runs if (wall_s := _wall_seconds(run.folder(results), run.key))]
+    times = [wall_s for run in runs if (wall_s := _measured_s(run.folder(results), run.key))]
     start_s = calibration.start_s if calibration else 0.0
     seconds, source = None, "not measured"
     if times:
@@ -54,7 +95,7 @@ def _estimate(
     return Estimate(variant, len(runs), len(times), seconds, source, disk)
 
 
-def _wall_seconds(folder: Path, key: str) -> float | None:
+def _measured_s(folder: Path, key: str) -> float | None:
     """Time of the finished run with this key; None where there is none."""
     try:
         metrics = read_json(folder / "metrics.json")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from posmlp.plan.calibration import Calibration, fitting, read_calibrations
-from posmlp.plan.capacity import Capacity
-from posmlp.plan.estimate import Estimate, estimate, wall_seconds
+from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
 from posmlp.study import Study
 
 if TYPE_CHECKING:
@@ -22,14 +21,23 @@ def plan_text(study: Study, results: Path, capacity: Capacity) -> str:
     calibrations = read_calibrations(results / study.name / "calibration.csv")
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
-    gpus = f"{study.gpus} GPU{'s' * (study.gpus > 1)}"
+    rows = [
+        (e.variant, e.num_runs, e.num_done, duration(e.seconds), duration(e.seconds_left), e.source)
+        for e in estimates
+    ]
     lines = [
         f"Plan of {study.name}: {num_runs} runs, {num_runs - num_left} done, {num_left} to do; "
-        f"{gpus} each",
+        f"{study.gpus} GPU{'s' * (study.gpus > 1)} each",
         "",
-        _estimates_table(estimates),
+        tabulate(
+            rows,
+            ("variant", "runs", "done", "a run", "left", "from"),
+            tablefmt="plain",
+            colalign=("left", "right", "right", "right", "right", "left"),
+            disable_numparse=True,
+        ),
         "",
-        *_time_lines(study, estimates, capacity),
+        *_time_lines(study, [e for e in estimates if e.seconds is not None], capacity),
         _disk_line(results, estimates),
     ]
     missing = [e.variant for e in estimates if e.seconds is None and e.num_left]
@@ -42,25 +50,11 @@ def plan_text(study: Study, results: Path, capacity: Capacity) -> str:
     return "\n".join(lines)
 
 
-def _estimates_table(estimates: list[Estimate]) -> str:
-    rows = [
-        (
-            *(e.variant, e.num_runs, e.num_done, duration(e.seconds)),
-            *(duration(e.seconds and e.seconds * e.num_left), e.source),
-        )
-        for e in estimates
-    ]
-    headers = ("variant", "runs", "done", "a run", "left", "from")
-    align = ("left", "right", "right", "right", "right", "left")
-    return tabulate(rows, headers, tablefmt="plain", colalign=align, disable_numparse=True)
-
-
-def _time_lines(study: Study, estimates: list[Estimate], capacity: Capacity) -> list[str]:
-    known = [e for e in estimates if e.seconds is not None]
+def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list[str]:
     if not known:
         return []
     shared = capacity.runs_per_gpu
-    hours = sum(e.seconds * e.num_left for e in known) * study.gpus / shared / 3600
+    hours = sum(e.seconds_left for e in known) * study.gpus / shared / 3600
     longest = max(known, key=lambda e: e.seconds)
     lines = [
         f"To pay for:  {hours:.2f} GPU-hours (hours of processes on CPUs)",
@@ -104,15 +98,14 @@ def cost_text(study: Study, runs: "pd.DataFrame", calibrations: Iterable[Calibra
     Args:
         runs: the study's runs.csv.
     """
-    rows, estimated_s, measured_s = [], 0.0, 0.0
+    rows = []
     for name, row in fitting(calibrations, study).items():
         times = runs.loc[runs["variant"] == name, "wall_s"].dropna()
-        if not len(times):
-            continue
-        run_s = row.run_seconds(study.configs[name])
-        estimated_s, measured_s = estimated_s + run_s * len(times), measured_s + times.sum()
-        ratio = f"{times.mean() / run_s:.2f}"
-        rows.append((name, len(times), f"{run_s:,.0f}", f"{times.mean():,.0f}", ratio, row.device))
+        if len(times):
+            estimated_s, measured_s = row.run_seconds(study.configs[name]), times.mean()
+            ratio = f"{measured_s / estimated_s:.2f}"
+            seconds = f"{estimated_s:,.0f}", f"{measured_s:,.0f}"
+            rows.append((name, len(times), *seconds, ratio, row.device))
     if not rows:
         return (
             "No estimate was made before the runs: "
@@ -120,8 +113,4 @@ def cost_text(study: Study, runs: "pd.DataFrame", calibrations: Iterable[Calibra
         )
     headers = ("variant", "runs", "estimated, a run (s)", "measured, a run (s)")
     headers += ("measured / estimated", "estimated on")
-    return (
-        f"{estimated_s / 3600:.2f} hours were estimated and {measured_s / 3600:.2f} measured for "
-        "the runs of these variants, each counted once however many devices it used.\n\n"
-        + tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
-    )
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from posmlp.config import Settings
-from posmlp.plan import capacity
+from posmlp.plan import estimate as module
 from posmlp.plan.calibration import Calibration, read_calibrations, write_calibrations
-from posmlp.plan.capacity import Capacity
-from posmlp.plan.estimate import Estimate, estimate, wall_seconds
+
+from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
 from posmlp.plan.report import cost_text, duration, plan_text
 from posmlp.study import load_study
 from posmlp.workflow import allocation
@@ -61,7 +61,7 @@ def test_a_calibration_stands_in_until_a_run_is_finished(tmp_path):
 
 def test_what_was_measured_with_other_settings_does_not_count(tmp_path):
     finish(tmp_path, "sgu", 0, wall_s=100.0, key="0" * 16)
-    sgu = of("sgu", estimate(STUDY, tmp_path, [replace(ROW, settings="0" * 16)]))
+    sgu = of("sgu", estimate(STUDY, tmp_path, [ROW.model_copy(update=dict(settings="0" * 16))]))
     assert (sgu.num_done, sgu.seconds, sgu.disk_mb) == (0, None, None)
 
 
@@ -73,9 +73,9 @@ def test_speed_depends_on_settings_and_not_on_the_seed():
 def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
     path = tmp_path / "calibration.csv"
     assert read_calibrations(path) == []
-    write_calibrations(path, [ROW, replace(ROW, variant="gqpe_s4")])
-    write_calibrations(path, [replace(ROW, device="GPU B", device_mb=12.5)])
-    write_calibrations(path, [replace(ROW, step_s=0.25)])
+    write_calibrations(path, [ROW, ROW.model_copy(update=dict(variant="gqpe_s4"))])
+    write_calibrations(path, [ROW.model_copy(update=dict(device="GPU B", device_mb=12.5))])
+    write_calibrations(path, [ROW.model_copy(update=dict(step_s=0.25))])
     rows = read_calibrations(path)
     assert [(r.variant, r.device, r.step_s) for r in rows] == [
         ("gqpe_s4", "GPU A", 0.5),
@@ -120,15 +120,15 @@ def calibrated(results: Path, *rows: Calibration) -> None:
 def test_runs_at_once_are_those_of_this_machine_or_of_the_cluster(monkeypatch):
     settings = {"study": "digits", "runs_per_gpu": 2}
     monkeypatch.setattr(allocation, "visible_gpus", lambda: ["GPU"] * 3)
-    monkeypatch.setattr(capacity.os, "sched_getaffinity", lambda process: range(4))
-    here = capacity.capacity_of(Settings.model_validate(settings), STUDY)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda process: range(4))
+    here = module.capacity_of(Settings.model_validate(settings), STUDY)
     assert (here.at_once, here.runs_per_gpu, here.job_minutes) == (4, 2, None)
     assert here.limit == "3 GPUs, at most 2 runs on each; 4 cores of this machine"
-    monkeypatch.setattr(capacity, "installed", lambda: True)
+    monkeypatch.setattr(module, "installed", lambda: True)
     monkeypatch.setattr(allocation, "runs_of_partition", lambda *given: (7, f"{given}"))
     monkeypatch.setattr(allocation, "partition_minutes", lambda partition: 90)
     settings["slurm"] = {"partition": "gpu"}
-    there = capacity.capacity_of(Settings.model_validate(settings), STUDY)
+    there = module.capacity_of(Settings.model_validate(settings), STUDY)
     assert there == Capacity(7, "('gpu', 1, True, 50, 2)", 2, 90)
 
 

@@ -7,10 +7,9 @@ from pydantic import BaseModel
 from posmlp.config import Settings
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
-from posmlp.study.question_settings import Question
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
-from posmlp.study.study_file import StudyFile
+from posmlp.study.study_file import Question, StudyFile
 
 INTRODUCTION = """\
 # Configuration
@@ -21,7 +20,7 @@ and posmlp/study/*_settings.py. -->
 `config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is trained
 and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: an
 unknown key, a duplicate key or a value out of range is an error that names file and key, and
-nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number) without anchors and tags.
+nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number).
 
 A run is one variant with one seed. Its result depends on `data`, `model` and `recipe`, on the seed
 and on the code that trains. Changing a title, a claim, a comparison, a question or a comment

@@ -5,11 +5,11 @@ Needs neither torch nor timm (`check_models` imports them when called): Snakemak
 
 from posmlp.study.data_settings import Data
 from posmlp.study.model_check import check_models
-from posmlp.study.question_settings import Question, terms
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.run_config import RunConfig
 from posmlp.study.studies import Study, load_study
 from posmlp.study.study_error import StudyError
+from posmlp.study.study_file import Question, terms
 from posmlp.study.variant_sheet import Variant
 
 __all__ = [

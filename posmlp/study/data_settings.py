@@ -2,29 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from posmlp.data.sources import DATASETS
 from posmlp.study.section import Section
-from posmlp.study.study_error import did_you_mean, setting_error
+from posmlp.study.study_error import setting_error
 
 FACTS = ("image_size", "num_classes", "in_chans")  # that most data sets bring themselves
-
-
-def _known_data_set(name: str) -> str:
-    if name not in DATASETS:
-        raise ValueError(
-            f"no such data set; {did_you_mean(name, DATASETS)}allowed: {', '.join(DATASETS)}"
-        )
-    return name
 
 
 class Data(Section):
     """Images to train and test on."""
 
-    name: Annotated[str, AfterValidator(_known_data_set)] = Field(
-        description=f"data set: {', '.join(DATASETS)}; `folder`: images of your own, in "
-        "`train/<class>/` and `val/<class>/` (or `test/`)"
+    name: Literal[*DATASETS] = Field(
+        description="data set; `folder`: images of your own, in `train/<class>/` and "
+        "`val/<class>/` (or `test/`)"
     )
     image_size: int | None = Field(
         None,

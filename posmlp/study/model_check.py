@@ -1,12 +1,12 @@
 """check_models: whether every network of a study can be built, before the first job starts."""
 
-import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from posmlp.code_version import training_code_digest
+from posmlp.study.run_config import digest
 from posmlp.study.studies import Study
 from posmlp.study.study_error import StudyError, did_you_mean
 from posmlp.study.variant_sheet import Variant
@@ -21,36 +21,25 @@ def check_models(study: Study, passed: Path | None = None) -> None:
     Raises:
         StudyError: names the settings that do not work.
     """
-    mark = passed / _digest(study) if passed else None
+    networks: dict[str, list[Variant]] = {}  # by arguments
+    for variant in study.variants:
+        arguments = json.dumps(study.configs[variant.name].model_arguments())
+        networks.setdefault(arguments, []).append(variant)
+    code = [version("torch"), version("timm"), training_code_digest()]
+    mark = passed / digest([*networks, *code]) if passed else None
     if mark and mark.exists():
         return
     problems = []
-    for arguments, variants in _distinct_models(study):
-        reason = _why_not(arguments)
-        if reason:
+    for arguments, variants in networks.items():
+        if reason := _why_not(study.configs[variants[0].name].model_arguments()):
             rows = ", ".join(f"{variant.row} ({variant.name})" for variant in variants)
             where = f"{study.files[0]}, {study.files[-1].name} row {rows}"
-            problems.append(f"{where}: {reason}; the model: {json.dumps(arguments)}")
+            problems.append(f"{where}: {reason}; the model: {arguments}")
     if problems:
         raise StudyError(problems)
     if mark:
         passed.mkdir(parents=True, exist_ok=True)
         mark.touch()
-
-
-def _digest(study: Study) -> str:
-    """Hash everything that decides whether the study's networks can be built."""
-    models = [json.dumps(arguments) for arguments, _ in _distinct_models(study)]
-    versions = [version("torch"), version("timm"), training_code_digest()]
-    return hashlib.sha256("\n".join(models + versions).encode()).hexdigest()[:16]
-
-
-def _distinct_models(study: Study) -> list[tuple[dict[str, Any], list[Variant]]]:
-    distinct: dict[str, tuple[dict[str, Any], list[Variant]]] = {}
-    for variant in study.variants:
-        arguments = study.configs[variant.name].model_arguments()
-        distinct.setdefault(json.dumps(arguments), (arguments, []))[1].append(variant)
-    return list(distinct.values())
 
 
 def _why_not(arguments: dict[str, Any]) -> str | None:

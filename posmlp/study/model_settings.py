@@ -26,45 +26,34 @@ NOT_MODEL_SETTINGS = {
 }
 
 
-def _check_model_value(key: str, value: Any) -> None:
+def _check_value(key: str, value: Any) -> None:
     if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
         raise setting_error(key, f"found the word {value!r}; write true or false")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise setting_error(key, f"should be a finite number, found {value}")
-    if not isinstance(value, str | bool | int | float):
-        raise setting_error(key, "should be a number, true, false, a word or a plain list of these")
-    if isinstance(value, int) and abs(value) > 2**53:
-        raise setting_error(key, "a number beyond 2^53 is not a sensible setting")
-
-
-def _model_value(key: str, value: Any) -> Any:
-    if not isinstance(value, list | tuple):
-        _check_model_value(key, value)
-        return value
-    for entry in value:
-        _check_model_value(key, entry)
-    return tuple(value)
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf) or value != value:
+        allowed = "a finite number, true, false, a word or a plain list of these"
+        raise setting_error(key, f"should be {allowed}, found {value!r:.60}")
 
 
 def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Sort the arguments after the name; null, the model's default, is left out."""
     name = values.get("name")
-    if name is None:
-        raise setting_error(
-            "name", "missing; add the name of a timm model, such as gmlp_posgu_xs1_8"
-        )
+    # A name with a slash would fetch a model from elsewhere.
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
-        raise setting_error(
-            "name", f"should be the name of a model registered with timm, found {name!r}"
-        )
+        needed = "the name of a model registered with timm, such as gmlp_posgu_xs1_8"
+        raise setting_error("name", f"should be {needed}, found {name!r}")
     settings = {"name": name}
     for key in sorted(values.keys() - {"name"}):
+        value = values[key]
         if key in NOT_MODEL_SETTINGS:
             raise setting_error(
                 key, f"not a setting of a study's model: it {NOT_MODEL_SETTINGS[key]}"
             )
-        if values[key] is not None:
-            settings[key] = _model_value(key, values[key])
+        if value is None:
+            continue
+        is_list = isinstance(value, list | tuple)
+        for entry in value if is_list else (value,):
+            _check_value(key, entry)
+        settings[key] = tuple(value) if is_list else value
     return settings
 
 

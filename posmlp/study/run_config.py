@@ -100,9 +100,7 @@ class RunConfig(Section):
 
 
 def recorded_values(path: str | Path) -> dict[str, Any]:
-    """Read the settings and the key of a config.yaml without checking them.
-
-    For run folders that an earlier version may have written; RunConfig.read checks.
+    """Read settings and key of a config.yaml that an earlier version may have written, unchecked.
 
     Raises:
         StudyError: the file cannot be read or lacks what names a run.

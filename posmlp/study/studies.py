@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from posmlp.study.question_settings import Question, terms
-from posmlp.study.run_config import RunConfig, canonical
+from posmlp.study.run_config import RunConfig
 from posmlp.study.section import NAME_RULE, is_path_name
 from posmlp.study.study_error import Fault, StudyError, did_you_mean, faults
-from posmlp.study.study_file import StudyFile
+from posmlp.study.study_file import Question, StudyFile, terms
 from posmlp.study.variant_sheet import NOTHING, Variant, read_sheet
 from posmlp.study.yaml_files import read_mapping
 
@@ -62,10 +61,6 @@ class Study:
         """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]
 
-    def other_seeds(self) -> list[RunConfig]:
-        """All runs but those of the first seed, which are in `configs`."""
-        return [run for run in self.runs() if run.seed != self.seeds[0]]
-
     def run(self, variant: str, seed: int) -> RunConfig:
         """Settings of one run.
 
@@ -102,27 +97,21 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
     except ValidationError as error:
         problems += [f"{_origin(chain, fault)}: {fault}" for fault in faults(error, StudyFile)]
     try:
-        sheet = _sheet_path(path, merged.get("variants"))
+        sheet = _beside(path, "variants", merged.get("variants") or f"{path.stem}.tsv", ".tsv")
         variants = read_sheet(sheet)
     except StudyError as error:
         problems += error.problems
     if problems:
         raise StudyError(problems)
-    configs = _resolve(path.stem, merged, file, sheet, variants)
+    configs = _resolve(path, merged, file, sheet, variants)
     _check_names(path, file, sheet, variants)
-    _check_batches(path, file, configs)
+    same = ("title", "question", "reference", "level", "margin", "gpus", "nodes")
     return Study(
         name=path.stem,
-        title=file.title,
-        question=file.question,
-        reference=file.reference,
-        level=file.level,
-        margin=file.margin,
+        **{key: getattr(file, key) for key in same},
         questions=tuple(file.questions),
         may_not_learn=tuple(file.may_not_learn),
         seeds=tuple(file.seeds),
-        gpus=file.gpus,
-        nodes=file.nodes,
         variants=tuple(variants),
         files=(*(file for file, _ in chain), sheet),
         configs=configs,
@@ -130,7 +119,7 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
 
 
 def _study_path(name_or_path: str, config_dir: Path) -> Path:
-    """Find the study file; its name becomes a folder, on any file system."""
+    """Find the study file; its name becomes a folder."""
     is_path = "/" in name_or_path or name_or_path.endswith(".yaml")
     if not is_path and not config_dir.is_dir():
         raise StudyError(
@@ -138,35 +127,37 @@ def _study_path(name_or_path: str, config_dir: Path) -> Path:
             "from the repository's root, or name the path of a study file"
         )
     path = Path(name_or_path) if is_path else config_dir / f"{name_or_path}.yaml"
-    if not path.name.endswith(".yaml"):
-        raise StudyError(f"{path}: the name of a study file must end in .yaml")
-    if not is_path_name(path.stem):
-        raise StudyError(f"{path}: a study cannot be called {path.stem!r}; allowed: {NAME_RULE}")
-    if path.stem.lower() in NOT_STUDIES:
+    if not is_path_name(path.stem) or path.stem.lower() in NOT_STUDIES:
+        reserved = ", ".join(NOT_STUDIES)
         raise StudyError(
-            f"{path}: a study cannot be called {path.stem!r}: results/{path.stem.lower()} is not "
-            f"a study's folder; rename the file. Reserved: {', '.join(NOT_STUDIES)}"
+            f"{path}: a study cannot be called {path.stem!r}; rename the file. Allowed: "
+            f"{NAME_RULE}, but not what results holds beside studies ({reserved})"
         )
-    for other in path.parent.glob("*.yaml"):
-        if other.stem != path.stem and other.stem.lower() == path.stem.lower():
-            raise StudyError(f"{path}: differs only in case from {other.name}; rename one of them")
     return path
+
+
+def _beside(file: Path, key: str, name: Any, suffix: str) -> Path:
+    """The file in the same folder that a study file names under `key`."""
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(suffix):
+        raise StudyError(
+            f"{file}: {key}: should be the name of a {suffix} file in the same folder, such as "
+            f"fashion{suffix}, found {name!r}"
+        )
+    return file.parent / name
 
 
 def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Read the file and the bases it builds on, nearest first."""
     chain = [(path, read_mapping(path))]
-    while (base := chain[-1][1].get("base")) is not None:
-        file = chain[-1][0]
-        if not isinstance(base, str) or Path(base).name != base or not base.endswith(".yaml"):
+    while (name := chain[-1][1].get("base")) is not None:
+        base = _beside(chain[-1][0], "base", name, ".yaml")
+        files = [file for file, _ in chain]
+        if base in files:
+            circle = " -> ".join(file.name for file in (*files, base))
             raise StudyError(
-                f"{file}: base: should be the name of a .yaml file in the same folder, such as "
-                f"fashion.yaml, found {base!r}"
+                f"{files[-1]}: base: the files build on each other in a circle: {circle}"
             )
-        if path.parent / base in [seen for seen, _ in chain]:
-            circle = " -> ".join([*(seen.name for seen, _ in chain), base])
-            raise StudyError(f"{file}: base: the files build on each other in a circle: {circle}")
-        chain.append((path.parent / base, read_mapping(path.parent / base)))
+        chain.append((base, read_mapping(base)))
     return chain
 
 
@@ -191,23 +182,14 @@ def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
     return max(chain, key=lambda entry: depth(entry[1]))[0]
 
 
-def _sheet_path(path: Path, name: Any) -> Path:
-    name = f"{path.stem}.tsv" if name is None else name
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".tsv"):
-        raise StudyError(
-            f"{path}: variants: should be the name of a .tsv file in the same folder, such as "
-            f"{path.stem}.tsv, found {name!r}"
-        )
-    return path.parent / name
-
-
 def _resolve(
-    study: str, merged: dict[str, Any], file: StudyFile, sheet: Path, variants: list[Variant]
+    path: Path, merged: dict[str, Any], file: StudyFile, sheet: Path, variants: list[Variant]
 ) -> dict[str, RunConfig]:
     """Resolve the settings of every variant, with the first seed.
 
     Raises:
-        StudyError: rows with wrong settings, or with the settings of another.
+        StudyError: rows with wrong settings, with the settings of another, or with batches that
+            the GPUs of a run cannot share evenly.
     """
     configs: dict[str, RunConfig] = {}
     same: dict[str, Variant] = {}
@@ -216,7 +198,7 @@ def _resolve(
         values = {key: deepcopy(merged[key]) for key in ("data", "model", "recipe")}
         for key, value in variant.settings.items():
             _set(values, key.split("."), value)
-        values |= {"study": study, "variant": variant.name, "seed": file.seeds[0]}
+        values |= {"study": path.stem, "variant": variant.name, "seed": file.seeds[0]}
         where = f"{sheet}, row {variant.row}"
         try:
             config = RunConfig.model_validate(values)
@@ -225,11 +207,18 @@ def _resolve(
             problems += [f"{where}, {_column(variant, fault)}" for fault in found]
             continue
         configs[variant.name] = config
-        twin = same.setdefault(str(canonical(config.settings())), variant)
+        twin = same.setdefault(config.key, variant)
         if twin is not variant:
             problems.append(
                 f"{where}: {variant.name} has the same settings as {twin.name} in row {twin.row}; "
                 "delete one of them, or change what should differ"
+            )
+        recipe = config.recipe
+        if recipe.batch_size % (recipe.grad_accum * file.gpus):
+            problems.append(
+                f"{path}: gpus: {file.gpus} GPUs cannot share a batch of {recipe.batch_size} "
+                f"images evenly with grad_accum {recipe.grad_accum} ({variant.name}); change gpus "
+                "or recipe.batch_size"
             )
     if problems:
         raise StudyError(problems)
@@ -251,19 +240,6 @@ def _column(variant: Variant, fault: Fault) -> str:
     return f"{variant.name}: {fault}"
 
 
-def _check_batches(path: Path, file: StudyFile, configs: dict[str, RunConfig]) -> None:
-    """Refuse batches that the GPUs of a run cannot share evenly."""
-    problems = [
-        f"{path}: gpus: {file.gpus} GPUs cannot share a batch of {config.recipe.batch_size} images "
-        f"evenly with grad_accum {config.recipe.grad_accum} ({config.variant}); change gpus or "
-        "recipe.batch_size"
-        for config in configs.values()
-        if config.recipe.batch_size % (config.recipe.grad_accum * file.gpus)
-    ]
-    if problems:
-        raise StudyError(problems)
-
-
 def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Variant]) -> None:
     """Refuse names of variants, in the study file and under `against`, that the sheet lacks."""
     names = [variant.name for variant in variants]
@@ -281,12 +257,10 @@ def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Varian
         if variant.against is None or variant.against == NOTHING:
             continue
         named.append((where, variant.against))
-        if variant.against == variant.name:
-            problems.append(f"{where}: {variant.name} cannot be compared with itself")
-        elif variant.name == file.reference:
+        if variant.name in (variant.against, file.reference):
             problems.append(
-                f"{where}: {variant.name} is the study's reference, which is compared with "
-                "nothing; leave the cell empty"
+                f"{where}: {variant.name} cannot be compared with {variant.against}; name another "
+                "variant, or leave the cell empty (as the row of the study's reference must)"
             )
     problems += [
         f"{where}: no variant {name!r} in the sheet; {did_you_mean(name, names)}"

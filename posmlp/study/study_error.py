@@ -9,13 +9,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
 _PLAINER = {
+    "Value error, ": "",
     "Input should": "should",
     "a valid dictionary": "a mapping",
     "a valid tuple": "a list",
-    "Tuple": "the list",
     "a valid boolean": "true or false",
     "a valid string": "text",
-    " after validation": "",
 }
 
 
@@ -57,29 +56,28 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 def _fault(details: dict, model: type[BaseModel]) -> Fault:
     blamed = details.get("ctx", {}).get("key")
     key = (*details["loc"], *blamed.split(".")) if blamed else tuple(details["loc"])
-    section = _section(model, key[:-1])
+    fields = _fields(model, key[:-1])
     if details["type"] == "extra_forbidden":
-        known = sorted(section.model_fields) if section else []
-        hint = did_you_mean(str(key[-1]), known)
-        return Fault(key, f"unknown key; {hint}allowed here: {', '.join(known)}")
-    field = section.model_fields.get(str(key[-1])) if section and key else None
+        hint = did_you_mean(str(key[-1]), fields)
+        return Fault(key, f"unknown key; {hint}allowed here: {', '.join(sorted(fields))}")
+    field = fields.get(str(key[-1])) if key else None
     meaning = f" ({field.description})" if field and field.description else ""
     if details["type"] == "missing":
         return Fault(key, f"missing; add it{meaning}")
-    message = details["msg"].removeprefix("Value error, ")
+    message = details["msg"]
     for words, plainer in _PLAINER.items():
         message = message.replace(words, plainer)
     found = "" if blamed else f", found {reprlib.repr(details['input'])}"
     return Fault(key, f"{message}{found}{meaning}")
 
 
-def _section(model: type[BaseModel], key: Sequence[str | int]) -> type[BaseModel] | None:
-    """Find the model of the settings under `key`; None where there is none."""
+def _fields(model: type[BaseModel], key: Sequence[str | int]) -> dict:
+    """Find the settings under `key`; empty where there are none."""
     for name in key:
         field = model.model_fields.get(str(name))
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()
         nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if not nested:
-            return None
+            return {}
         model = nested[0]
-    return model
+    return model.model_fields

@@ -1,26 +1,61 @@
 """The study file: every key with unit, range and default, and what must fit together in it."""
 
+import re
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from posmlp.data.sources import DATASETS
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import Model
-from posmlp.study.question_settings import Question
 from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import PathName, Section, Text
 from posmlp.study.study_error import setting_error
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+CONTRAST_RULE = (
+    "variants with + or - between them, each in spaces, as many added as subtracted: gqpe - sgu, "
+    "or gqpe_few - sgu_few - gqpe + sgu"
+)
+
+
+def terms(contrast: str) -> list[tuple[int, str]]:
+    """Split a contrast into signs and names: [(1, "gqpe"), (-1, "sgu")].
+
+    Raises:
+        ValueError: not a contrast.
+    """
+    words = contrast.split()
+    signs = [1, *(1 if sign == "+" else -1 for sign in words[1::2])]
+    if not re.fullmatch(r"\S+( [+-] \S+)+", contrast) or sum(signs):
+        raise ValueError(f"{contrast!r} is not a valid contrast; allowed: {CONTRAST_RULE}")
+    return list(zip(signs, words[::2], strict=True))
+
+
+def _is_contrast(contrast: str) -> str:
+    terms(contrast)
+    return contrast
 
 
 def _distinct(seeds: list[int]) -> list[int]:
-    for seed in seeds:
-        if seeds.count(seed) > 1:
-            raise ValueError(f"the seed {seed} is duplicated; delete one")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed is duplicated; delete one")
     return seeds
+
+
+class Question(Section):
+    """A question, what it claims, and the contrasts that answer it."""
+
+    ask: Text = Field(description="the question")
+    claim: Literal["superior", "non-inferior"] = Field(
+        "superior",
+        description="the verdict that the question is about; non-inferior: not worse by the "
+        "study's margin or more",
+    )
+    contrasts: Annotated[
+        list[Annotated[str, AfterValidator(_is_contrast)]], Field(min_length=1)
+    ] = Field(description=f"differences of mean test_top1 between variants: {CONTRAST_RULE}")
 
 
 def settings_apply(config: Any) -> Any:
@@ -116,7 +151,7 @@ class StudyFile(Section):
     _settings_apply = model_validator(mode="after")(settings_apply)
 
     @model_validator(mode="after")
-    def _non_inferiority_has_a_margin(self) -> "StudyFile":
+    def _keys_fit_together(self) -> "StudyFile":
         for number, question in enumerate(self.questions):
             if question.claim == "non-inferior" and self.margin is None:
                 raise setting_error(
@@ -124,10 +159,6 @@ class StudyFile(Section):
                     "non-inferior needs a margin; add `margin: 0.5` (points of test_top1), or "
                     "claim superior",
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _gpus_fit_nodes(self) -> "StudyFile":
         if self.gpus % self.nodes:
             reason = f"{self.gpus} GPUs cannot be spread evenly over {self.nodes} nodes"
             raise setting_error("gpus", reason)

@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from posmlp.study.data_settings import Data
-from posmlp.study.recipe_settings import Recipe
 from posmlp.study.section import NAME_RULE, is_path_name
-from posmlp.study.study_error import StudyError, did_you_mean
+from posmlp.study.study_error import StudyError
 from posmlp.study.yaml_files import parse_yaml, read_text
 
 NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
+SETTING_COLUMN = re.compile(r"data\.\w+|model\.\w+|recipe\.(?!augment$)\w+|recipe\.augment\.\w+")
 NOTHING = "none"  # under `against`: the variant is compared with no other
-_MODEL_COLUMN = re.compile(r"model\.[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -30,22 +26,6 @@ class Variant:
     against: str | None = None  # None: the reference; NOTHING: no other
 
 
-def setting_keys() -> list[str]:
-    """List every dotted setting that a column may hold, but for arguments of the model."""
-    return [*_leaves("data", Data), "model.name", *_leaves("recipe", Recipe)]
-
-
-def _leaves(prefix: str, section: type[BaseModel]) -> list[str]:
-    keys = []
-    for name, field in section.model_fields.items():
-        nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            keys += _leaves(f"{prefix}.{name}", nested)
-        else:
-            keys.append(f"{prefix}.{name}")
-    return keys
-
-
 def read_sheet(path: Path) -> list[Variant]:
     """Read the variants in the order of the sheet.
 
@@ -56,81 +36,70 @@ def read_sheet(path: Path) -> list[Variant]:
         StudyError: holds every mistake in the sheet.
     """
     lines = enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1)
-    rows = [(n, line.split("\t")) for n, line in lines if line.strip() and line[0] != "#"]
+    rows = [
+        (row, [cell.strip() for cell in line.split("\t")])
+        for row, line in lines
+        if line.strip() and line[0] != "#"
+    ]
     if len(rows) < 2:
         raise StudyError(
             f"{path}: no variants; the sheet needs a header (variant, claim and settings such as "
             "model.gate, separated by tabs) and a row for each variant"
         )
-    header = [cell.strip() for cell in rows[0][1]]
+    header = rows[0][1]
     problems = _header_problems(header)
-    variants = []
-    complete = {"variant", "claim"} <= set(header)
-    for row, cells in rows[1:] if complete else []:
-        try:
-            variants.append(_read_row(row, header, [cell.strip() for cell in cells]))
-        except StudyError as error:
-            problems += error.problems
-    problems += _name_problems(variants)
+    variants: dict[str, Variant] = {}
+    for row, cells in rows[1:] if not problems else []:
+        variant, found = _read_row(row, header, cells)
+        other = variants.setdefault(variant.name.lower(), variant)
+        if other is not variant:
+            found.append(
+                f"column variant: {variant.name} duplicates the name in row {other.row} (case "
+                "does not count); rename one"
+            )
+        problems += [f"row {row}, {problem}" for problem in found]
     if problems:
         raise StudyError([f"{path}, {problem}" for problem in problems])
-    return variants
+    return list(variants.values())
 
 
 def _header_problems(header: list[str]) -> list[str]:
+    allowed = "allowed columns: variant, claim, against and settings such as model.gate, recipe.lr"
     counts = Counter(header)
-    problems = [f"row 1: the column {name} is duplicated" for name, n in counts.items() if n > 1]
+    problems = [f"the column {name} is duplicated" for name, n in counts.items() if n > 1]
     problems += [
-        f"row 1: the column {name} is missing; allowed columns are variant, claim, against "
-        "and settings"
+        f"the column {name} is missing; {allowed}"
         for name in ("variant", "claim")
         if name not in header
     ]
-    allowed = [*NAME_COLUMNS, *setting_keys()]
-    for column in header:
-        if column not in allowed and not _MODEL_COLUMN.fullmatch(column):
-            problems.append(
-                f"row 1, column {column or '(no name)'}: no such setting; "
-                f"{did_you_mean(column, allowed)}allowed: {', '.join(allowed)} and model.<argument>"
-            )
-    return problems
+    problems += [
+        f"column {column or '(no name)'}: no such setting; {allowed}"
+        for column in header
+        if column not in NAME_COLUMNS and not SETTING_COLUMN.fullmatch(column)
+    ]
+    return [f"row 1: {problem}" for problem in problems]
 
 
-def _read_row(row: int, header: list[str], cells: list[str]) -> Variant:
+def _read_row(row: int, header: list[str], cells: list[str]) -> tuple[Variant, list[str]]:
+    """Read a row's variant and what is wrong with it."""
+    problems, settings = [], {}
     if len(cells) > len(header):
-        raise StudyError(
-            f"row {row}: {len(cells)} cells for {len(header)} columns; single tabs separate "
-            "cells, and no text may hold one"
+        problems.append(
+            f"{len(cells)} cells for {len(header)} columns; single tabs separate cells, and no "
+            "text may hold one"
         )
     texts = dict(zip(header, cells, strict=False))
     name, claim, against = (texts.pop(column, "") for column in NAME_COLUMNS)
-    problems, settings = [], {}
     if not is_path_name(name) or name.lower() == NOTHING:
         problems.append(
-            f"row {row}, column variant: {name!r} is not a valid name; allowed: {NAME_RULE}, but "
-            f"not {NOTHING}"
+            f"column variant: {name!r} is not a valid name; allowed: {NAME_RULE}, but not {NOTHING}"
         )
     if not claim:
-        problems.append(f"row {row}, column claim: empty; say what the variant tests")
+        problems.append("column claim: empty; say what the variant tests")
     for column, text in texts.items():
-        if not text:
-            continue
         try:
-            settings[column] = parse_yaml(text)
+            if text:
+                settings[column] = parse_yaml(text)
         except ValueError as error:
-            problems.append(f"row {row}, column {column}: {text!r} is not YAML ({error})")
-    if problems:
-        raise StudyError(problems)
-    return Variant(name, claim, settings, row, against or None)
-
-
-def _name_problems(variants: list[Variant]) -> list[str]:
-    problems, first = [], {}
-    for variant in variants:
-        other = first.setdefault(variant.name.lower(), variant)
-        if other is not variant:
-            problems.append(
-                f"row {variant.row}, column variant: {variant.name} duplicates the name in row "
-                f"{other.row} (case does not count); rename one"
-            )
-    return problems
+            problems.append(f"column {column}: {text!r} is not YAML ({error})")
+    return Variant(name, claim, settings, row, against or None), problems

@@ -1,13 +1,12 @@
-"""Read a user's text files; read and write YAML 1.2 without duplicate keys, anchors or tags."""
+"""Read a user's text files; read and write YAML 1.2 of plain values, without duplicate keys."""
 
 import io
-import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
 
 from posmlp.study.study_error import StudyError
 
@@ -19,9 +18,8 @@ def parse_yaml(text: str) -> Any:
         ValueError: not such a document; says line and column where known.
     """
     try:
-        if re.search("[&*!%]", text):
-            _refuse_anchors_and_tags(text)
         values = _yaml().load(text)
+        _check_plain(values)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -31,7 +29,6 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    _check_plain(values)
     return values
 
 
@@ -54,12 +51,8 @@ def read_text(path: Path) -> str:
         names = sorted(file.name for file in path.parent.glob(f"*{path.suffix}"))
         found = ", ".join(names) or f"no {path.suffix} files"
         raise StudyError(f"{path}: no such file; {path.parent} has {found}") from None
-    except IsADirectoryError:
-        raise StudyError(f"{path}: a folder; a file is needed") from None
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: not UTF-8 ({error}); save it in that encoding") from None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read ({error})") from None
+        raise StudyError(f"{path}: not a readable file of UTF-8 text ({error})") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -74,8 +67,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise StudyError(f"{path}, {error}") from None
     if not isinstance(values, dict):
-        found = "it is empty" if values is None else f"found {type(values).__name__}"
-        raise StudyError(f"{path}: should hold `key: value` lines; {found}")
+        raise StudyError(f"{path}: should hold `key: value` lines, found {reprlib.repr(values)}")
     return values
 
 
@@ -86,14 +78,6 @@ def _yaml() -> YAML:
     yaml.sort_base_mapping_type_on_output = False
     yaml.width = 100
     return yaml
-
-
-def _refuse_anchors_and_tags(text: str) -> None:
-    for event in _yaml().parse(text):
-        facts = [getattr(event, name, None) for name in ("anchor", "tag", "tags", "version")]
-        if isinstance(event, AliasEvent) or any(facts):
-            problem = "anchors, aliases, tags and directives are not allowed"
-            raise MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _check_plain(value: Any) -> None:

@@ -1,7 +1,6 @@
 """Plans are sums of what was measured; what was not is named and never guessed."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pytest
 from posmlp.config import Settings
 from posmlp.plan import estimate as module
 from posmlp.plan.calibration import Calibration, read_calibrations, write_calibrations
-
 from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
 from posmlp.plan.report import cost_text, duration, plan_text
 from posmlp.study import load_study
@@ -63,11 +61,6 @@ def test_what_was_measured_with_other_settings_does_not_count(tmp_path):
     finish(tmp_path, "sgu", 0, wall_s=100.0, key="0" * 16)
     sgu = of("sgu", estimate(STUDY, tmp_path, [ROW.model_copy(update=dict(settings="0" * 16))]))
     assert (sgu.num_done, sgu.seconds, sgu.disk_mb) == (0, None, None)
-
-
-def test_speed_depends_on_settings_and_not_on_the_seed():
-    assert STUDY.run("sgu", 0).speed_key == STUDY.run("sgu", 2).speed_key
-    assert len({config.speed_key for config in STUDY.configs.values()}) == len(STUDY.configs)
 
 
 def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
@@ -138,7 +131,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=f"{path.parent}: .*delete the file to train this run"):
         estimate(STUDY, tmp_path, [])
     (path := tmp_path / "calibration.csv").write_text("variant,speed\nsgu,1\n")
-    with pytest.raises(ValueError, match=f"{path}: damaged .*; delete it and calibrate again"):
+    with pytest.raises(ValueError, match=f"{path}: damaged; delete it and calibrate again"):
         read_calibrations(path)
 
 

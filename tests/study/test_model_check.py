@@ -43,12 +43,6 @@ def test_a_group_count_that_does_not_divide_the_channels(folder):
     assert '"groups": 5' in found
 
 
-def test_a_switch_that_means_nothing_names_its_key(folder):
-    folder.values["model"]["psd"] = False
-    found = problem(folder.load())
-    assert "row 2 (sgu): model.psd: psd has no effect with gate='sgu'" in found
-
-
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
@@ -85,10 +79,3 @@ def test_networks_that_passed_are_not_built_again_until_something_changes(
     monkeypatch.setattr(model_check, "training_code_digest", lambda: "other code")
     check_models(study, tmp_path / "passed")
     assert len(built) == 4
-
-
-def test_networks_that_failed_are_built_again(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_check, "_why_not", lambda arguments: "broken")
-    for _ in range(2):
-        with pytest.raises(StudyError, match="broken"):
-            check_models(folder.load(), tmp_path / "passed")

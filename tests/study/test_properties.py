@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from posmlp.study import Augment, Data, Recipe, StudyError, check_models, load_study
 from posmlp.study.study_file import StudyFile
-from posmlp.study.variant_sheet import setting_keys
 from posmlp.study.yaml_files import dump_yaml
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -47,7 +46,11 @@ CELLS = (
     | st.integers().map(str)
     | st.text(max_size=8)
 )
-COLUMNS = st.sampled_from([*setting_keys(), *(f"model.{key}" for key in MODEL_KEYS)])
+SECTIONS = {"data": Data, "recipe": Recipe, "recipe.augment": Augment}
+COLUMNS = st.sampled_from(
+    [f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields]
+    + [f"model.{key}" for key in MODEL_KEYS]
+)
 PIECES = (
     st.sampled_from(["\t", "\n", "\r", ":", "- ", "{", "}", '"', "'", "#", "&a", "*a", "!!str "])
     | st.sampled_from(["\0", "\ufeff", "\U0001f980", "\u2028", "[" * 500, "9" * 5000, "? "])

@@ -60,37 +60,21 @@ def ask(*contrasts):
 
 DELETE = object()
 MISTAKES = [
-    ("model.groups", 2**53 + 1, "model.groups: a number beyond 2^53 is not a sensible setting"),
     ("title", DELETE, "title: missing; add it (one line for tables and figures)"),
     ("title", 5, "title: should be text, found 5"),
     ("titel", "x", 'titel: unknown key; did you mean "title"?'),
-    ("data", DELETE, "data: missing"),
     ("data", 5, "data: should be a mapping"),
-    ("data.name", "digit", 'data.name: no such data set; did you mean "digits"? allowed: digits,'),
-    ("data.name", ["digits"], "data.name: should be text"),
+    ("data.name", "digit", "data.name: should be 'digits', "),
     ("data.image_size", 0, "data.image_size: should be greater than or equal to 1, found 0"),
-    ("data.train_fraction", 1.5, "data.train_fraction: should be less than or equal to 1"),
-    ("data.train_fraction", 0, "data.train_fraction: should be greater than 0"),
-    ("data.subset", "last", "data.subset: should be 'random' or 'first', found 'last'"),
-    ("model", {}, "model.name: missing"),
-    ("model", None, "model: should be a mapping"),
-    ("model.name", 3, "model.name: should be the name of a model"),
+    ("model", {}, "model.name: should be the name of a model registered with timm, such as"),
     ("model.name", "hf-hub:a/b", "model.name: should be the name of a model registered with timm"),
     ("model.num_classes", 10, "model.num_classes: not a setting of a study's model"),
-    ("model.pretrained", True, "model.pretrained: not a setting of a study's model"),
     ("model.softmax", "off", "model.softmax: found the word 'off'; write true or false"),
     ("model.drop_rate", float("inf"), "model.drop_rate: should be a finite number"),
-    ("model.groups", {"a": 1}, "model.groups: should be a number, true, false, a word or a plain"),
-    ("model.groups", [[1]], "model.groups: should be a number, true, false, a word or a plain"),
-    ("recipe.lr", DELETE, "recipe.lr: missing"),
-    ("recipe.lr", "fast", "recipe.lr: should be a valid number, found 'fast'"),
-    ("recipe.lr", True, "recipe.lr: should be a valid number, found True"),
+    ("model.groups", [[1]], "or a plain list of these, found [1]"),
     ("recipe.lr", float("nan"), "recipe.lr: should be a finite number"),
-    ("recipe.lr", -1, "recipe.lr: should be greater than 0, found -1"),
+    ("recipe.lr", True, "recipe.lr: should be a valid number, found True"),
     ("recipe.lr_", 1, 'recipe.lr_: unknown key; did you mean "lr"? allowed here: amp, augment,'),
-    ("recipe.epochs", 2.5, "recipe.epochs: should be a valid integer, found 2.5"),
-    ("recipe.opt", "sgdd", "recipe.opt: should be 'adamw' or 'lamb'"),
-    ("recipe.amp", False, "recipe.amp: should be 'auto' or 'off'"),
     ("recipe.warmup_epochs", 3, "recipe.warmup_epochs: must be smaller than epochs, 3"),
     ("recipe.min_lr", 0.1, "recipe.min_lr: 0.1 must not exceed lr, 0.001"),
     ("recipe.batch_size", 2000, "recipe.batch_size: 2000 exceeds the 1297 training images"),
@@ -98,39 +82,19 @@ MISTAKES = [
     ("recipe.augment.scale", [0.5, 1], "recipe.augment.scale: has no effect on digits"),
     ("recipe.augment.scale", [1, 0.5], "recipe.augment.scale: the first number must not exceed"),
     ("recipe.augment.scale", [0.5, 2], "recipe.augment.scale: a fraction of the image cannot"),
-    ("recipe.augment.ratio", [1], "recipe.augment.ratio.1: missing"),
-    ("recipe.augment.rand_augment", "augmix", "recipe.augment.rand_augment: "),
     ("seeds", [], "seeds: List should have at least 1 item"),
-    ("seeds", [0, 1, 0], "seeds: the seed 0 is duplicated"),
-    ("seeds", [-1], "seeds.0: should be greater than or equal to 0"),
-    ("seeds", 3, "seeds: should be a valid list"),
+    ("seeds", [0, 1, 0], "seeds: a seed is duplicated; delete one, found [0, 1, 0]"),
+    ("nodes", 2, "gpus: 1 GPUs cannot be spread evenly over 2 nodes"),
     ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),
     ("reference", "a/b", "reference: not a valid name; allowed: letters, digits"),
-    ("level", 0, "level: should be greater than 0, found 0"),
-    ("level", 0.6, "level: should be less than or equal to 0.5"),
-    ("margin", 0, "margin: should be greater than 0"),
-    ("better", {"level": 0.05}, "better: unknown key; "),
-    ("questions", [ask("sgu - gqpe_s4")[0] | {"claim": "equal"}], "questions.0.claim: should be"),
     ("questions", [{"contrasts": ["sgu - gqpe_s4"]}], "questions.0.ask: missing"),
-    (
-        "questions",
-        ask("sgu - gqpe_4"),
-        "no variant 'gqpe_4' in the sheet; did you mean",
-    ),
-    (
-        "questions",
-        ask("sgu"),
-        "questions.0.contrasts.0: 'sgu' is not a valid contrast; ",
-    ),
+    ("questions", ask("sgu - gqpe_4"), "no variant 'gqpe_4' in the sheet; did you mean"),
     ("questions", ask("sgu-gqpe_s4"), "is not a valid contrast"),
-    ("questions", ask("sgu + gqpe_s4"), "does not add as many"),
-    ("questions", ask(), "questions.0.contrasts: List should have at least 1 item"),
+    ("questions", ask("sgu + gqpe_s4"), "questions.0.contrasts.0: 'sgu + gqpe_s4' is not a valid"),
     ("variants", "../a.tsv", "variants: should be the name of a .tsv file in the same folder"),
     ("variants", "other.tsv", "no such file; "),
-    ("base", "../a.yaml", "base: should be the name of a .yaml file in the same folder"),
     ("base", 5, "base: should be the name of a .yaml file in the same folder"),
     ("base", "study.yaml", "in a circle: study.yaml -> study.yaml"),
-    ("base", "other.yaml", "no such file; "),
 ]
 
 
@@ -156,12 +120,9 @@ def test_a_mistake_in_the_study_file_names_file_and_key(folder, key, value, expe
 @pytest.mark.parametrize(
     ("column", "cell", "expected"),
     [
-        ("model.gate", "5e400", "column model.gate: should be a finite number"),
         ("recipe.lr", "high", "column recipe.lr: should be a valid number, found 'high'"),
-        ("recipe.lr", "-1", "column recipe.lr: should be greater than 0"),
-        ("data.name", "mnist", "column data.name: no such data set"),
+        ("recipe.lrr", "1", 'column recipe.lrr: unknown key; did you mean "lr"?'),
         ("data.train_fraction", "0.01", "gqpe_s4: recipe.batch_size: 64 exceeds the 12 training"),
-        ("recipe.augment.scale", "[0, 1]", "column recipe.augment.scale: should be greater"),
         ("recipe.epochs", "1", "gqpe_s4: recipe.warmup_epochs: must be smaller than epochs, 1"),
         ("model.img_size", "16", "column model.img_size: not a setting of a study's model"),
     ],
@@ -180,6 +141,12 @@ def test_problems_of_file_and_sheet_come_together(folder):
     problems = folder.problems()
     assert len(problems) == 3
     assert str(folder.folder / "study.tsv") in problems[-1]
+
+
+def test_gpus_share_a_batch_evenly(folder):
+    folder.values["gpus"] = 3
+    folder.write()
+    assert "gpus: 3 GPUs cannot share a batch of 64 images evenly" in folder.problems()[0]
 
 
 def test_two_names_for_the_same_settings(folder):
@@ -206,14 +173,6 @@ def test_a_mistake_in_the_base_names_the_base(folder):
     assert folder.problem("large").startswith(f"{folder.folder / 'small.yaml'}: recipe.lr:")
 
 
-def test_bases_in_a_circle(folder):
-    folder.values["base"] = "b.yaml"
-    folder.write("a")
-    folder.values["base"] = "a.yaml"
-    folder.write("b")
-    assert folder.problem("a").endswith("in a circle: a.yaml -> b.yaml -> a.yaml")
-
-
 def test_a_sheet_may_be_shared(folder):
     folder.write("one")
     folder.values["variants"] = "one.tsv"
@@ -227,14 +186,9 @@ def test_a_sheet_may_be_shared(folder):
     [
         ("studdy", "no such file; "),
         ("a b", "a study cannot be called 'a b'"),
-        ("x" * 65, "a study cannot be called"),
         ("", "a study cannot be called '.yaml'"),
         ("study\0", "a study cannot be called"),
-        ("../study", "../study: the name of a study file must end in .yaml"),
-        ("STUDY", "differs only in case from study.yaml"),
-        ("audit", "a study cannot be called 'audit': results/audit is not a study's folder"),
-        ("Figures", "'Figures': results/figures is not"),
-        ("mlflow.db", "'mlflow.db'"),
+        ("Figures", "a study cannot be called 'Figures'"),
     ],
 )
 def test_a_name_that_no_study_has(folder, name, expected):
@@ -246,12 +200,6 @@ def with_against(folder, *cells):
     """Put a column `against` into the sheet."""
     folder.sheet = [[*row, cell] for row, cell in zip(folder.sheet, cells, strict=True)]
     return folder
-
-
-def test_level_and_margin_are_the_studys_own(folder):
-    assert (folder.load().level, folder.load().margin) == (0.05, None)
-    folder.values |= {"level": 0.01, "margin": 0.5}
-    assert (folder.load().level, folder.load().margin) == (0.01, 0.5)
 
 
 def test_a_question_claims_one_verdict(folder):
@@ -282,18 +230,10 @@ def test_neither_level_nor_comparison_changes_a_key(folder):
     ("cells", "problem"),
     [
         (("", "", "gqpe_s3"), "row 4, column against: no variant 'gqpe_s3' in the sheet; did you"),
-        (("", "", "gqpe_fast"), "row 4, column against: gqpe_fast cannot be compared with itself"),
-        (("gqpe_s4", "", ""), "row 2, column against: sgu is the study's reference"),
+        (("", "", "gqpe_fast"), "row 4, column against: gqpe_fast cannot be compared with"),
+        (("gqpe_s4", "", ""), "row 2, column against: sgu cannot be compared with gqpe_s4; "),
     ],
 )
 def test_a_wrong_comparison_is_named(folder, cells, problem):
     with_against(folder, "against", *cells).write()
     assert problem in folder.problem()
-
-
-def test_all_wrong_names_come_together(folder):
-    folder.values |= {"reference": "sgv", "may_not_learn": ["gqpe_slow"]}
-    with_against(folder, "against", "", "x", "y").write()
-    problems = folder.problems()
-    assert len(problems) == 4
-    assert "may_not_learn: no variant 'gqpe_slow' in the sheet" in problems[1]

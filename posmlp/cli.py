@@ -1,13 +1,15 @@
-"""The command `posmlp`: one parser for all subcommands, each a function of its arguments.
+"""The command `posmlp`: every subcommand is a function of its arguments.
 
 A subcommand imports what it needs, so that `posmlp show` does not wait for torch.
 """
 
 import argparse
+import math
 import shlex
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from posmlp import __version__
@@ -15,7 +17,111 @@ from posmlp.config import default_settings
 from posmlp.study import load_study
 from posmlp.user_errors import DIFFERENT, print_in_any_encoding, reporting_errors
 
+COMMANDS = {}  # by name: the function, a summary, names of OPTIONS
 
+
+def from_to(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
+    """Parse a number between two limits."""
+
+    def number(text: str) -> float:
+        if not low <= kind(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from {low:g} to {high:g}")
+        return kind(text)
+
+    return number
+
+
+FOLDER, COUNT, TIME = dict(type=Path, metavar="DIR"), from_to(int, 0), from_to(float, 1e-3)
+OPTIONS = {
+    "study": dict(metavar="STUDY", help="name of a study, or path of its file"),
+    "studies": dict(nargs="*", metavar="STUDY", help="names or paths; default: all with results"),
+    "files": dict(nargs="+", type=Path, metavar="FILE.npz"),
+    "file": dict(type=Path, metavar="FILE.pth"),
+    "data": dict(type=Path, metavar="DATA", help="folder with val/<class>/"),
+    "run": dict(type=Path, metavar="RUN", help="folder of a finished run"),
+    "out": dict(type=Path, metavar="OUT.pth"),
+    "--results": FOLDER | dict(help="folder of results (config.yaml's)"),
+    "--data-root": FOLDER | dict(help="folder of the data sets (config.yaml's)"),
+    "--device": dict(choices=("auto", "cpu", "cuda"), default="auto", help="(auto)"),
+    "--threads": dict(type=COUNT, default=1, metavar="N", help="CPU threads (1)"),
+    "--variant": dict(required=True, help="name in the study's sheet"),
+    "--seed": dict(type=int, default=0, help="seed of the run, or of the drawn sample (0)"),
+    "--checkpoint-minutes": dict(
+        type=TIME,
+        default=10.0,
+        metavar="MINUTES",
+        help="between checkpoints within an epoch (10); every epoch ends with one too",
+    ),
+    "--cluster": dict(action="store_true", help="on the cluster of slurm/site.yaml, not here"),
+    "--file": dict(type=Path, help="to add to (RESULTS/STUDY/calibration.csv)"),
+    "--so-far": dict(action="store_true", help="of the runs finished until now"),
+    "--sample": dict(type=COUNT, default=2, metavar="RUNS", help="to retrain per study (2)"),
+    "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
+    "--port": dict(type=from_to(int, 1, 65535), help="default: the first free one from 5000 on"),
+    "--host": dict(help="an address of this machine that others may use; no password is asked for"),
+    "--tolerance": dict(type=float, default=1e-9, help="largest difference (1e-9)"),
+    "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),
+    "--max-unreadable": dict(type=COUNT, default=0, metavar="N", help="files to leave out (0)"),
+}
+ALL = "study --data-root --device --threads --results"
+
+
+def command(name: str, summary: str, options: str) -> Callable:
+    """Register a function of the parsed arguments as `posmlp NAME`."""
+
+    def register(function: Callable[[Namespace], int | None]) -> Callable:
+        COMMANDS[name] = function, summary, options.split()
+        return function
+
+    return register
+
+
+@command("plan", "print what a study will cost: hours, disk", "study --results --cluster")
+def plan(arguments: Namespace) -> None:
+    from posmlp.plan.estimate import capacity_of
+    from posmlp.plan.report import plan_text
+
+    study = load_study(arguments.study)
+    capacity = capacity_of(default_settings(cluster=arguments.cluster), study)
+    print(plan_text(study, arguments.results, capacity))
+
+
+@command("calibrate", "measure for the plan how fast a study trains", f"{ALL} --file")
+def calibrate(arguments: Namespace) -> None:
+    study = load_study(arguments.study)
+    import psutil
+    import torch
+
+    from posmlp.plan.calibrate import calibrate
+    from posmlp.plan.calibration import write_calibrations
+    from posmlp.training.distributed import join_world, leave_world
+
+    file = arguments.file or arguments.results / study.name / "calibration.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
+    torch.set_num_threads(arguments.threads)
+    process_s = time.time() - psutil.Process().create_time()
+    world = join_world(arguments.device)
+    rows = []
+    for config in study.configs.values():
+        rows.append(calibrate(config, arguments.data_root, world, process_s))
+        if world.is_rank0:
+            speed = config.recipe.batch_size / rows[-1].step_s
+            print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
+    if world.is_rank0:
+        write_calibrations(file, rows)
+    leave_world(world)
+
+
+@command("prepare", "check a study's data, downloading what can be", "study --data-root --results")
+def prepare(arguments: Namespace) -> None:
+    from posmlp.data.prepare import prepare_study
+
+    study = load_study(arguments.study)
+    record = arguments.results / study.name / "prepared.json"
+    prepare_study(study, str(arguments.data_root), record)
+
+
+@command("train", "train one run of a study", f"{ALL} --variant --seed --checkpoint-minutes")
 def train(arguments: Namespace) -> None:
     study = load_study(arguments.study)
     config = study.run(arguments.variant, arguments.seed)
@@ -42,54 +148,25 @@ def train(arguments: Namespace) -> None:
     )
 
 
-def prepare(arguments: Namespace) -> None:
-    from posmlp.data.prepare import prepare_study
-
-    study = load_study(arguments.study)
-    record = arguments.results / study.name / "prepared.json"
-    prepare_study(study, str(arguments.data_root), record)
-
-
-def calibrate(arguments: Namespace) -> None:
-    study = load_study(arguments.study)
-    import psutil
-    import torch
-
-    from posmlp.plan.calibrate import calibrate
-    from posmlp.plan.calibration import write_calibrations
-    from posmlp.training.distributed import join_world, leave_world
-
-    file = arguments.file or arguments.results / study.name / "calibration.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
-    torch.set_num_threads(arguments.threads)
-    process_s = time.time() - psutil.Process().create_time()
-    world = join_world(arguments.device)
-    rows = []
-    for config in study.configs.values():
-        rows.append(calibrate(config, arguments.data_root, world, process_s))
-        if world.is_rank0:
-            speed = config.recipe.batch_size / rows[-1].step_s
-            print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
-    if world.is_rank0:
-        write_calibrations(file, rows)
-    leave_world(world)
-
-
-def plan(arguments: Namespace) -> None:
-    from posmlp.plan.capacity import capacity_of
-    from posmlp.plan.report import plan_text
-
-    study = load_study(arguments.study)
-    capacity = capacity_of(default_settings(cluster=arguments.cluster), study)
-    print(plan_text(study, arguments.results, capacity))
-
-
+@command("show", "print the main table of a study", "study --results --so-far")
 def show(arguments: Namespace) -> None:
     from posmlp.analysis.documents import printed
 
     print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
 
 
+@command(
+    "check-results", "reproduce committed results", "studies --data-root --results --sample --seed"
+)
+def check_results(arguments: Namespace) -> int:
+    from posmlp.recheck import check_results
+
+    folders = arguments.results, arguments.data_root
+    found = check_results(arguments.studies, *folders, arguments.sample, arguments.seed)
+    return DIFFERENT if found else 0
+
+
+@command("audit", "compare every published number with ours", "--results")
 def audit(arguments: Namespace) -> None:
     from posmlp.analysis.audit import audit, summary, write_audit
     from posmlp.published import RESOURCES
@@ -99,6 +176,7 @@ def audit(arguments: Namespace) -> None:
     print(f"{summary(lines)}\nTables: {folder}/audit.md   Page: {folder}/audit.html")
 
 
+@command("docs", "update generated passages of README, docs and config", "--results")
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
     from posmlp.config_readme import config_readme
@@ -116,38 +194,41 @@ def docs(arguments: Namespace) -> None:
         print(f"{path}: {'unchanged' if unchanged else 'updated'}")
 
 
-def check_results(arguments: Namespace) -> int:
-    from posmlp.recheck import check_results
-
-    folders = arguments.results, arguments.data_root
-    found = check_results(arguments.studies, *folders, arguments.sample, arguments.seed)
-    return DIFFERENT if found else 0
-
-
+@command("sync", "bring MLflow up to date with the run folders", "studies --results --every")
 def sync(arguments: Namespace) -> None:
     from posmlp.tracking.sync import sync_results
 
     sync_results(arguments.results, arguments.studies, every_s=arguments.every)
 
 
-def rebuild(arguments: Namespace) -> None:
-    from posmlp.tracking.sync import rebuild
-
-    rebuild(arguments.results)
-
-
+@command("ui", "open the MLflow UI on this machine", "--results --port --host")
 def ui(arguments: Namespace) -> None:
     from posmlp.tracking.ui import serve
 
     serve(arguments.results, arguments.port, arguments.host)
 
 
+@command("rebuild", "rebuild the MLflow store from the run folders alone", "--results")
+def rebuild(arguments: Namespace) -> None:
+    from posmlp.tracking.sync import rebuild
+
+    rebuild(arguments.results)
+
+
+@command(
+    "released verify", "compare golden cases of the released code with ours", "files --tolerance"
+)
 def released_verify(arguments: Namespace) -> int:
     from posmlp.released import verify
 
     return 0 if verify(arguments.files, arguments.tolerance) else DIFFERENT
 
 
+@command(
+    "released evaluate",
+    "test a released checkpoint on ImageNet",
+    "file data --device --weights --max-unreadable",
+)
 def released_evaluate(arguments: Namespace) -> None:
     from posmlp.released.evaluate import evaluate_checkpoint
     from posmlp.training.distributed import join_world
@@ -156,6 +237,7 @@ def released_evaluate(arguments: Namespace) -> None:
     print(evaluate_checkpoint(arguments.file, arguments.data, arguments.weights, world, limit))
 
 
+@command("released export", "write a run's weights in the released layout", "run out")
 def released_export(arguments: Namespace) -> None:
     from posmlp.released.weights import export_run
 
@@ -168,37 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
     print_in_any_encoding()
     options = build_parser().parse_args(arguments)
 
-    def command() -> int | None:
-        fill_in(options)
+    def run() -> int | None:
+        unnamed = [name for name in ("results", "data_root") if getattr(options, name, "") is None]
+        settings = default_settings() if unnamed else None
+        for name in unnamed:
+            setattr(options, name, Path(getattr(settings, name)))
         return options.function(options)
 
-    return reporting_errors(command)
-
-
-def fill_in(options: Namespace) -> None:
-    """Take folders that are not named from config/config.yaml."""
-    unnamed = [name for name in ("results", "data_root") if getattr(options, name, "") is None]
-    settings = default_settings() if unnamed else None
-    for name in unnamed:
-        setattr(options, name, Path(getattr(settings, name)))
-
-
-def positive(text: str) -> float:
-    if not float(text) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return float(text)
-
-
-def count(text: str) -> int:
-    if not int(text) >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return int(text)
-
-
-def port(text: str) -> int:
-    if not 0 < int(text) < 2**16:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 65535")
-    return int(text)
+    return reporting_errors(run)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -211,97 +270,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"posmlp {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def add(name: str, function, summary: str, *options: argparse.ArgumentParser):
-        description = f"{summary[0].upper()}{summary[1:]}."
-        command = commands.add_parser(
-            name, help=summary, description=description, parents=options, allow_abbrev=False
-        )
-        command.set_defaults(function=function)
-        return command
-
-    study, studies, data, device, results = shared_options()
-    all_options = study, data, device, results
-    command = add("plan", plan, "print what a study will cost: hours, disk", study, results)
-    command.add_argument(
-        "--cluster", action="store_true", help="on the cluster of slurm/site.yaml, not here"
-    )
-    command = add(
-        "calibrate", calibrate, "measure for the plan how fast a study trains", *all_options
-    )
-    command.add_argument("--file", type=Path, help="to add to (RESULTS/STUDY/calibration.csv)")
-    add("prepare", prepare, "check a study's data, downloading what can be", study, data, results)
-    command = add("train", train, "train one run of a study", *all_options)
-    command.add_argument("--variant", required=True, help="name in the study's sheet")
-    command.add_argument("--seed", required=True, type=int, help="one of the study's seeds")
-    command.add_argument(
-        "--checkpoint-minutes",
-        type=positive,
-        default=10.0,
-        metavar="MINUTES",
-        help="between checkpoints within an epoch (10); every epoch ends with one too",
-    )
-    command = add("show", show, "print the main table of a study", study, results)
-    command.add_argument("--so-far", action="store_true", help="of the runs finished until now")
-    command = add(
-        "check-results", check_results, "reproduce committed results", studies, data, results
-    )
-    command.add_argument(
-        "--sample", type=count, default=2, metavar="RUNS", help="runs to retrain per study (2)"
-    )
-    command.add_argument("--seed", type=int, default=0, help="seed that draws the sample (0)")
-    add("audit", audit, "compare every published number with ours", results)
-    add("docs", docs, "update generated passages of README, docs and config", results)
-    command = add("sync", sync, "bring MLflow up to date with the run folders", studies, results)
-    command.add_argument("--every", type=positive, metavar="SECONDS", help="repeat until stopped")
-    command = add("ui", ui, "open the MLflow UI on this machine", results)
-    command.add_argument("--port", type=port, help="default: the first free one from 5000 on")
-    command.add_argument(
-        "--host", help="an address of this machine that others may use; no password is asked for"
-    )
-    add("rebuild", rebuild, "rebuild the MLflow store from the run folders alone", results)
-    add_released(commands, device)
+    groups = {"": commands}
+    for name, (function, summary, options) in COMMANDS.items():
+        group, _, action = name.rpartition(" ")
+        if group not in groups:
+            text = "work with files of the released code: verify, evaluate, export"
+            parent = commands.add_parser(group, help=text, description=text)
+            groups[group] = parent.add_subparsers(metavar="ACTION", required=True)
+        text = f"{summary[0].upper()}{summary[1:]}."
+        sub = groups[group].add_parser(action, help=summary, description=text, allow_abbrev=False)
+        for flag in options:
+            sub.add_argument(flag, **OPTIONS[flag])
+        sub.set_defaults(function=function)
     return parser
-
-
-def add_released(commands, device: argparse.ArgumentParser) -> None:
-    summary = "work with files of the released code: verify, evaluate, export"
-    released = commands.add_parser("released", help=summary, description=summary)
-    actions = released.add_subparsers(metavar="ACTION", required=True)
-    command = actions.add_parser("verify", help="compare golden cases with our computation")
-    command.set_defaults(function=released_verify)
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE.npz")
-    command.add_argument("--tolerance", type=float, default=1e-9, help="largest difference (1e-9)")
-    command = actions.add_parser(
-        "evaluate", help="test a released checkpoint on ImageNet", parents=[device]
-    )
-    command.set_defaults(function=released_evaluate)
-    command.add_argument("file", type=Path, metavar="FILE.pth")
-    command.add_argument("data", type=Path, metavar="DATA", help="folder with val/<class>/")
-    command.add_argument("--weights", choices=("ema", "raw"), help="default: ema if present")
-    command.add_argument(
-        "--max-unreadable", type=count, default=0, metavar="N", help="files to leave out (0)"
-    )
-    command = actions.add_parser("export", help="write a run's weights in the released layout")
-    command.set_defaults(function=released_export)
-    command.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    command.add_argument("out", type=Path, metavar="OUT.pth")
-
-
-def shared_options() -> list[argparse.ArgumentParser]:
-    """Options of several subcommands: study, studies, data, device, results."""
-    options = [argparse.ArgumentParser(add_help=False) for _ in range(5)]
-    study, studies, data, device, results = options
-    study.add_argument("study", metavar="STUDY", help="name of a study, or path of its file")
-    studies.add_argument(
-        "studies", nargs="*", metavar="STUDY", help="names or paths; default: all with results"
-    )
-    data.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="folder of the data sets (config.yaml's)"
-    )
-    device.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
-    device.add_argument("--threads", type=count, default=1, help="CPU threads (1)")
-    results.add_argument(
-        "--results", type=Path, metavar="DIR", help="folder of results (config.yaml's)"
-    )
-    return options

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError
 
 from posmlp.slurm.site import Site
 from posmlp.study.section import Section
@@ -16,7 +16,8 @@ CONFIG_FILE, SITE_FILE = Path("config/config.yaml"), Path("slurm/site.yaml")
 class Settings(Section):
     """How to run: the keys of config/config.yaml and of `snakemake --config`."""
 
-    model_config = ConfigDict(strict=False)  # on the command line `false` and 2 may be texts
+    # On Snakemake's command line `false` and 2 may be texts, and a study's name may be a number.
+    model_config = ConfigDict(strict=False, coerce_numbers_to_str=True)
 
     study: str = Field(description="name of a study in config/studies, or path of a study file")
     data_root: str = Field("data", description="folder of the data sets")
@@ -35,14 +36,6 @@ class Settings(Section):
         "its GPUs must have shards",
     )
     slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
-
-    @field_validator("study", "data_root", "results", mode="before")
-    @classmethod
-    def _number_is_a_name(cls, value: Any) -> Any:
-        # Snakemake reads `--config study=2024` as a number, and its path as text.
-        if isinstance(value, bool | float):
-            raise ValueError("should be text; write a path: ./NAME, or config/studies/NAME.yaml")
-        return str(value) if isinstance(value, int) else value
 
 
 def read_settings(config: dict[str, Any], where: str = f"{CONFIG_FILE} or --config") -> Settings:

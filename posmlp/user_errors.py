@@ -1,7 +1,6 @@
 """What a command says when it fails: an `error:` line for each mistake, and never a traceback."""
 
 import codecs
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -12,15 +11,6 @@ DIFFERENT = 1  # a check found differences
 FAILED = 2  # the message says why; the same command fails again
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: nobody reads the output any more
 RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command resumes
-# Advice by what the operating system says.
-ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; free some space and run the command again"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS),
-        "; give yourself access (chmod, chown), or name another folder",
-    ),
-    errno.ENOENT: "; run the command from the repository's root, or correct the path",
-}
 ASCII = {"−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=", "×": "x", "≈": "~", "≠": "!="}
 
 
@@ -35,21 +25,19 @@ def reporting_errors(command: Callable[[], int | None]) -> int:
         sys.stdout.flush()
         return status
     except StudyError as error:
-        return _failed(*error.problems)
+        problems = error.problems
     except ValueError as error:  # every other error that a user can fix
-        return _failed(str(error))
+        problems = (str(error),)
     except BrokenPipeError:
         _drop_output()
         return PIPE_CLOSED
     except OSError as error:
         _drop_output()
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return _failed(what + ADVICE.get(error.errno, ""))
+        remedy = "correct the path (seen from the repository's root), its permissions or disk space"
+        problems = (f"{what}; {remedy}, and run the command again",)
     except KeyboardInterrupt:
         return RUN_AGAIN
-
-
-def _failed(*problems: str) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return FAILED

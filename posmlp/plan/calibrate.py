@@ -28,9 +28,6 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
     Raises:
         DataError, TrainingError: as for a training.
     """
-    on_gpu = world.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()  # of the previous variant
     began = time.perf_counter()
     trainer = make_trainer(config, data_root, world)
     start_s = process_s + time.perf_counter() - began
@@ -52,7 +49,6 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
         ),
         checkpoint_mb=checkpoint_bytes(trainer) / 1e6,
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
-        device_mb=torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
     )
 
 

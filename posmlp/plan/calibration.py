@@ -28,7 +28,6 @@ class Calibration(BaseModel):
     num_test: int  # test and validation images, after every epoch
     checkpoint_mb: float
     weights_mb: float
-    device_mb: float | None  # peak memory on a GPU
 
     def run_seconds(self, config: RunConfig) -> float:
         """Estimate `wall_s` of a run: training and testing, without the start."""
@@ -61,8 +60,8 @@ def read_calibrations(path: Path) -> list[Calibration]:
     if not path.exists():
         return []
     try:
-        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
-        return [Calibration(**{key: text or None for key, text in row.items()}) for row in rows]
+        lines = path.read_text("utf-8").splitlines()
+        return [Calibration(**row) for row in csv.DictReader(lines)]
     except (TypeError, ValueError):
         raise ValueError(f"{path}: damaged; delete it and calibrate again") from None
 

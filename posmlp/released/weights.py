@@ -1,6 +1,7 @@
 """Files of weights: the authors' training checkpoints read safely, and ours written like them."""
 
 import argparse
+import copy
 import json
 import re
 from collections.abc import Mapping
@@ -12,10 +13,10 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.layers import to_2tuple
-from torch import Tensor
+from torch import Tensor, nn
 
 from posmlp.models import PosMlp
-from posmlp.released.architecture import architecture
+from posmlp.released.architecture import architecture, released_network
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network, gating_units
 from posmlp.study import RunConfig
@@ -128,17 +129,48 @@ def export_run(folder: Path, target: Path) -> dict[str, Any]:
             raise ReleasedError(f"{folder}: has no {name}; name the folder of a finished run")
     arguments = RunConfig.read(folder / "config.yaml").model_arguments()
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    model = timm.create_model(**arguments)
+    model, size = timm.create_model(**arguments), to_2tuple(arguments["img_size"])
     content = {"arch": "Create_PosMLP", "epoch": metrics["epochs"] - 1}
     for kind, file in WEIGHT_FILES.items():
         if (folder / file).is_file():
             model.load_state_dict(load_file(folder / file))
-            content[STATES[kind]] = export_network(model)
-    size = list(to_2tuple(arguments["img_size"]))
-    options = released_options(model, content["state_dict"]) | {"img_size": size}
+            content[STATES[kind]], options = checked_export(model, size)
     content["args"] = {"model": content["arch"], "model_hyper": options}
     torch.save(content, target)
     return content
+
+
+def checked_export(
+    model: nn.Module, img_size: tuple[int, int]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Export a network with the options of the released PosMLP, and compare what both compute.
+
+    Raises:
+        ReleasedError: the released code cannot build the network, or its logits differ.
+    """
+    if not isinstance(model, PosMlp):
+        raise ReleasedError(
+            f"{type(model).__name__} has no released layout; only the hierarchical PosMlp has one "
+            "(the released gMLP is timm's, with timm's names)"
+        )
+    model = copy.deepcopy(model).double().eval()  # so that any difference but rounding is seen
+    try:
+        state = export_network(model)
+        options = released_options(model, state) | {"img_size": list(img_size)}
+        released = released_network(state, options)
+        shape, seeded = (1, model.stem[0].in_channels, *img_size), torch.Generator().manual_seed(0)
+        image_BCHW = torch.randn(shape, generator=seeded, dtype=torch.double)
+        with torch.no_grad():
+            close = torch.allclose(model(image_BCHW), released(image_BCHW), rtol=0, atol=1e-9)
+    except ValueError as error:
+        raise ReleasedError(f"the released code cannot build this network: {error}") from None
+    if not close:
+        raise ReleasedError(
+            "the released code would compute other logits: it has no window shift, no norm in "
+            "PoSGU, no token FC beside a quadratic encoding, no softmax over LRPE, and no QPE with "
+            "a width other than 1"
+        )
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, options
 
 
 def released_options(model: PosMlp, state: Mapping[str, Tensor]) -> dict[str, Any]:

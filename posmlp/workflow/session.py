@@ -40,9 +40,7 @@ class Session:
     def __init__(self, workflow: Any, settings: Settings, study: Study) -> None:
         self.workflow, self.settings, self.study = workflow, settings, study
         self.results = Path(settings.results)
-        if (
-            self.results.exists() and not self.results.is_dir()
-        ):  # or Snakemake ends in a traceback
+        if self.results.exists() and not self.results.is_dir():  # or Snakemake ends in a traceback
             sys.exit(f"error: results: {self.results} is a file, not a folder; name another one")
         self.stopping = False
         self.executor = None  # of Slurm, once it is adapted

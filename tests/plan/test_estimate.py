@@ -29,7 +29,6 @@ ROW = Calibration(
     num_test=500,
     checkpoint_mb=3.0,
     weights_mb=1.0,
-    device_mb=None,
 )
 A_RUN_S = 10 * (40 * 0.5 + 500 * 0.01)  # ten epochs
 
@@ -67,7 +66,7 @@ def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
     path = tmp_path / "calibration.csv"
     assert read_calibrations(path) == []
     write_calibrations(path, [ROW, ROW.model_copy(update=dict(variant="gqpe_s4"))])
-    write_calibrations(path, [ROW.model_copy(update=dict(device="GPU B", device_mb=12.5))])
+    write_calibrations(path, [ROW.model_copy(update=dict(device="GPU B"))])
     write_calibrations(path, [ROW.model_copy(update=dict(step_s=0.25))])
     rows = read_calibrations(path)
     assert [(r.variant, r.device, r.step_s) for r in rows] == [
@@ -75,7 +74,6 @@ def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
         ("sgu", "GPU B", 0.5),
         ("sgu", "GPU A", 0.25),
     ]
-    assert rows[1].device_mb == 12.5
     assert of("sgu", estimate(STUDY, tmp_path, rows)).seconds == 10 + A_RUN_S - 10 * 40 * 0.25
 
 

@@ -94,7 +94,7 @@ def calibrate(arguments: Namespace) -> None:
 
     from posmlp.plan.calibrate import calibrate
     from posmlp.plan.calibration import write_calibrations
-    from posmlp.training.distributed import join_world, leave_world
+    from posmlp.training.distributed import join_world
 
     file = arguments.file or arguments.results / study.name / "calibration.csv"
     file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
@@ -109,7 +109,7 @@ def calibrate(arguments: Namespace) -> None:
             print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
     if world.is_rank0:
         write_calibrations(file, rows)
-    leave_world(world)
+    world.leave()
 
 
 @command("prepare", "check a study's data, downloading what can be", "study --data-root --results")
@@ -129,7 +129,7 @@ def train(arguments: Namespace) -> None:
 
     from posmlp.runs.execute import execute
     from posmlp.runs.interrupts import Interrupts
-    from posmlp.training.distributed import join_world, leave_world
+    from posmlp.training.distributed import join_world
 
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["posmlp", *sys.argv[1:]])
@@ -137,7 +137,7 @@ def train(arguments: Namespace) -> None:
         world = join_world(arguments.device)
         folders = arguments.results, arguments.data_root
         metrics = execute(config, *folders, world, command, interrupts)
-        leave_world(world)
+        world.leave()
     if not world.is_rank0:
         return
     done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())

@@ -20,14 +20,12 @@ class DataSet:
     """The images of both splits, either all in memory (Images) or all as LabelledFiles.
 
     Args:
-        class_names: by label.
         others: files among the images whose endings are not those of images; they are left out.
     """
 
     train: Images | LabelledFiles
     test: Images | LabelledFiles
-    class_names: list[str]
-    others: list[str]
+    others: tuple[str, ...] = ()
 
     @property
     def in_memory(self) -> bool:
@@ -38,16 +36,13 @@ class DataSet:
         """Of each split: over pixels, or over contents of image files where they are in memory, or
         over their names and sizes where they are streamed.
         """
-        return {"train": _digest(self.train), "test": _digest(self.test)}
+        splits = {"train": self.train, "test": self.test}
+        return {name: getattr(s, "files_digest", None) or s.digest for name, s in splits.items()}
 
     @property
     def digest(self) -> str:
         """16 hex digits; what `data.digest` in a study is compared with."""
         return dataset_digest(self.digests)
-
-
-def _digest(images: Images | LabelledFiles) -> str:
-    return (isinstance(images, Images) and images.files_digest) or images.digest
 
 
 def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
@@ -61,8 +56,7 @@ def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
     """
     source = DATASETS[data.name]
     if source.read:
-        train, test = source.load(root, "train"), source.load(root, "test")
-        opened = DataSet(train, test, list(source.class_names), [])
+        opened = DataSet(source.load(root, "train"), source.load(root, "test"))
     else:
         opened = _open_files(data, augment, root)
     if data.digest and data.digest != opened.digest:
@@ -75,16 +69,14 @@ def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
 
 
 def _open_files(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
-    source = DATASETS[data.name]
-    files = source.list_files(root, data.num_classes)
-    train, test = files["train"], files["test"]
-    classes, others = train.class_names, [*train.others, *test.others]
+    train, test = DATASETS[data.name].list_files(root, data.num_classes)
+    others = (*train.others, *test.others)
     size = data.image_size
     num_bytes = (len(train) + len(test)) * size * size * data.in_chans
-    fits = num_bytes <= MEMORY_LIMIT and not source.expected
+    fits = num_bytes <= MEMORY_LIMIT
     if fits and not augment.needs_files:
         held = (load_images(f, size, data.in_chans, data.max_unreadable) for f in (train, test))
-        return DataSet(*held, classes, others)
+        return DataSet(*held, others)
     if augment.shift:
         raise DataError(
             f"recipe.augment.shift: needs the images in memory, where {num_bytes / 1e9:.1f} GB at "
@@ -97,4 +89,4 @@ def _open_files(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
             f"{train.tree.root}: images are not held in memory here ({reason}), and an archive is "
             "too slow to stream from; unpack it and name the folder as data_root"
         )
-    return DataSet(train, test, classes, others)
+    return DataSet(train, test, others)

@@ -35,18 +35,18 @@ class FolderTree:
     def has(self, folder: str) -> bool:
         return (self.root / folder).is_dir()
 
-    def names(self, folder: str = "") -> list[str]:
+    def names(self, folder: str) -> list[str]:
         """List everything below a folder, in order of path components.
 
         Raises:
             DataError: a folder cannot be listed.
         """
         with ThreadPoolExecutor(NUM_THREADS) as threads:
-            found, level = [], [f"{folder}/" if folder else ""]
+            found, level = [], [f"{folder}/"]
             while level:
-                listed = list(threads.map(self._list, level))
-                level = [name for names in listed for name in names if name.endswith("/")]
-                found += [name for names in listed for name in names]
+                listed = [name for names in threads.map(self._list, level) for name in names]
+                level = [name for name in listed if name.endswith("/")]
+                found += listed
         return sorted(found, key=lambda name: name.split("/"))
 
     def _list(self, folder: str) -> list[str]:
@@ -63,7 +63,6 @@ class FolderTree:
             ) from None
 
     def path(self, name: str) -> str:
-        """Name a file for people and for Pillow."""
         return f"{self.root}/{name}"
 
     def size(self, name: str) -> int | None:
@@ -122,10 +121,10 @@ class ArchiveTree(FolderTree):
         return f"{top}/" if top else ""
 
     def has(self, folder: str) -> bool:
-        return any(name.startswith(f"{folder}/") for name in self.members)
+        return bool(self.names(folder))
 
-    def names(self, folder: str = "") -> list[str]:
-        start = f"{folder}/" if folder else ""
+    def names(self, folder: str) -> list[str]:
+        start = f"{folder}/"
         found = (name for name in self.members if name.startswith(start) and name != start)
         return sorted(found, key=lambda name: name.split("/"))
 

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,9 +18,10 @@ from posmlp.data.image_reader import (
     COUNTED,
     IMAGE_SUFFIXES,
     UnreadableImage,
+    check_unreadable,
     printable,
     read_image,
-    too_many_unreadable,
+    some,
 )
 from posmlp.data.images import DataError, Images, SourceSplit
 
@@ -46,7 +46,7 @@ class LabelledFiles:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
         return [self.tree.path(name) for name in self.names]
 
@@ -66,11 +66,6 @@ class LabelledFiles:
         return _digest(self, ["missing" if size is None else str(size) for size in self.sizes])
 
 
-def evaluation_folder(tree: FolderTree) -> str:
-    """Name the folder of the test images: val, or test where there is no val."""
-    return "val" if tree.has("val") or not tree.has("test") else "test"
-
-
 def labelled_files(
     tree: FolderTree, split: SourceSplit, class_names: list[str] | None = None
 ) -> LabelledFiles:
@@ -82,7 +77,9 @@ def labelled_files(
     Raises:
         DataError: there is no image, one has no class, or a class is not among `class_names`.
     """
-    folder = "train" if split == "train" else evaluation_folder(tree)
+    folder = split
+    if split == "test" and (tree.has("val") or not tree.has("test")):
+        folder = "val"
     where = printable(tree.path(folder))
     names = [name.removeprefix(f"{folder}/") for name in tree.names(folder)]
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
@@ -98,7 +95,8 @@ def labelled_files(
             f"folder of its class, {folder}/<class>/"
         )
     if not images:
-        raise DataError(f"{where}: holds no image; {COUNTED}")
+        files = [name for name in names if not name.endswith("/")]
+        raise DataError(f"{where}: holds no image, but {some(files) or 'nothing'}; {COUNTED}")
     if class_names is None:
         class_names = sorted({name.partition("/")[0] for name in names if "/" in name})
     label_of = {name: label for label, name in enumerate(class_names)}
@@ -129,45 +127,35 @@ def load_images(files: LabelledFiles, size: int, in_chans: int, max_unreadable: 
     """
     pixels_NHWC = np.zeros((len(files), size, size, in_chans), dtype=np.uint8)
     digests = [""] * len(files)
-    reasons: dict[str, str] = {}
+    reasons: dict[int, str] = {}
     mode = "L" if in_chans == 1 else "RGB"
 
     def load(item: tuple[int, Read]) -> None:
         position, read = item
         try:
             content = read()
-        except OSError as error:
-            reasons[files.names[position]] = error.strerror or str(error)
-            return
-        digests[position] = hashlib.sha256(content).hexdigest()
-        try:
-            image = _fitted(read_image(content, mode), size)
-        except UnreadableImage as error:
-            reasons[files.names[position]] = str(error)
-            return
-        pixels_NHWC[position] = np.asarray(image).reshape(size, size, in_chans)
+            digests[position] = hashlib.sha256(content).hexdigest()
+            image = read_image(content, mode)
+        except (OSError, UnreadableImage) as error:
+            reasons[position] = getattr(error, "strerror", None) or str(error)
+        else:
+            image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+            pixels_NHWC[position] = np.asarray(image).reshape(size, size, in_chans)
 
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         items = files.tree.readers(files.names)
         while chunk := list(islice(items, CHUNK)):
             list(threads.map(load, chunk))
-    unreadable = {files.tree.path(n): reasons[n] for n in files.names if n in reasons}
-    if len(unreadable) > max_unreadable:
-        raise DataError(too_many_unreadable(unreadable, max_unreadable))
-    kept = np.array([name not in reasons for name in files.names])
-    return Images(
-        pixels_NHWC if kept.all() else pixels_NHWC[kept],
-        files.labels_N[kept],
+    unreadable = {files.paths[k]: reasons[k] for k in sorted(reasons)}
+    check_unreadable(unreadable, max_unreadable)
+    images = Images(
+        pixels_NHWC,
+        files.labels_N,
         str(files.tree.root),
         _digest(files, digests),
         tuple(unreadable),
     )
-
-
-def _fitted(image: Image.Image, size: int) -> Image.Image:
-    if image.size == (size, size):
-        return image
-    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    return images.take(np.delete(np.arange(len(files)), list(reasons))) if reasons else images
 
 
 def _digest(files: LabelledFiles, facts: list[str]) -> str:
@@ -176,19 +164,3 @@ def _digest(files: LabelledFiles, facts: list[str]) -> str:
     for name, label, fact in zip(files.names, files.labels_N.tolist(), facts, strict=True):
         sha256.update(f"{name} {label} {fact}\n".encode("utf-8", "surrogateescape"))
     return sha256.hexdigest()[:16]
-
-
-def some(names: list[str], num: int = 5) -> str:
-    """Name the first few of many, for a message."""
-    rest = f" and {len(names) - num:,} more" if len(names) > num else ""
-    return ", ".join(map(printable, names[:num])) + rest
-
-
-def endings(paths: list[str]) -> str:
-    """Count files by ending, for a message: `.txt (200), .csv (1)`."""
-    counts: dict[str, int] = {}
-    for path in paths:
-        suffix = Path(path).suffix.lower() or "none"
-        counts[suffix] = counts.get(suffix, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{printable(suffix)} ({num:,})" for suffix, num in ordered)

@@ -6,18 +6,21 @@ by their content, whatever the ending says.
 
 import io
 import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from posmlp.data.images import DataError
+
 IMAGE_SUFFIXES = (
     *(".jpeg", ".jpg", ".jpe", ".jfif", ".jp2", ".png", ".webp", ".avif"),
     *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
 )
 COUNTED = f"images are files that end in {', '.join(IMAGE_SUFFIXES)}, in any case"
-MAX_16_BIT = 65_535
 
 
 class UnreadableImage(ValueError):  # noqa: N818 (a state, not a fault)
@@ -48,12 +51,10 @@ def read_image(file: str | Path | bytes, mode: Literal["L", "RGB"] = "RGB") -> I
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey; `convert` would clip it to white."""
-    sixteen = image.mode.startswith("I;16") or (
-        image.mode == "I" and image.format in ("PNG", "PPM")
-    )
-    if sixteen:
+    in_int32 = image.mode == "I" and image.format in ("PNG", "PPM")
+    if image.mode.startswith("I;16") or in_int32:
         values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.rint(values * (255 / MAX_16_BIT)).astype(np.uint8))
+        return Image.fromarray(np.rint(values * (255 / 65_535)).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise UnreadableImage(
             f"its pixels have 32 bits (mode {image.mode}) and no known range; convert the file to "
@@ -67,15 +68,25 @@ def printable(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def too_many_unreadable(
+def some(names: Sequence[str], num: int = 5) -> str:
+    """Name the first few of many, for a message."""
+    rest = f" and {len(names) - num:,} more" if len(names) > num else ""
+    return ", ".join(map(printable, names[:num])) + rest
+
+
+def endings(paths: Iterable[str]) -> str:
+    """Count files by ending, for a message: `.txt (200), .csv (1)`."""
+    counts = Counter(Path(path).suffix.lower() or "none" for path in paths)
+    return ", ".join(f"{printable(suffix)} ({num:,})" for suffix, num in counts.most_common())
+
+
+def check_unreadable(
     reasons: dict[str, str], max_unreadable: int, setting: str = "data.max_unreadable"
-) -> str:
-    """Message for more unreadable files than a setting allows, {path: reason}."""
-    named = [f"{printable(path)} ({reason})" for path, reason in list(reasons.items())[:5]]
-    more = f", and {len(reasons) - 5:,} more" if len(reasons) > 5 else ""
-    files = "file is" if len(reasons) == 1 else "files are"
-    return (
-        f"{len(reasons):,} image {files} missing or cannot be decoded and {setting} "
-        f"allows {max_unreadable}: {', '.join(named)}{more}. Restore what is named, or raise "
-        f"{setting} to leave it out"
-    )
+) -> None:
+    """Raise DataError where more files are unreadable than a setting allows, {path: reason}."""
+    if len(reasons) > max_unreadable:
+        raise DataError(
+            f"{len(reasons):,} missing or damaged image files, and {setting} allows "
+            f"{max_unreadable}: {some([f'{path} ({why})' for path, why in reasons.items()])}. "
+            f"Restore what is named, or raise {setting} to leave it out"
+        )

@@ -12,9 +12,7 @@ from typing import Literal
 import numpy as np
 
 SourceSplit = Literal["train", "test"]  # what a data set comes in
-SOURCE_SPLITS: tuple[SourceSplit, ...] = ("train", "test")
 Split = Literal["train", "validation", "test"]  # what a run makes of these
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class DataError(ValueError):
@@ -37,12 +35,6 @@ class Images:
     source: str
     files_digest: str | None = None
     unreadable: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        assert self.images_NHWC.dtype == np.uint8
-        assert self.images_NHWC.ndim == 4
-        assert self.labels_N.dtype == np.int64
-        assert self.labels_N.shape == self.images_NHWC.shape[:1]
 
     def __len__(self) -> int:
         return len(self.labels_N)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posmlp.data.data_set import open_data
-from posmlp.data.folder_check import check_image_folder
-from posmlp.data.image_folder import LabelledFiles, endings
-from posmlp.data.image_reader import COUNTED, too_many_unreadable
-from posmlp.data.images import DataError, Images
+from posmlp.data.image_folder import LabelledFiles
+from posmlp.data.image_reader import COUNTED, check_unreadable, endings
+from posmlp.data.images import Images
 from posmlp.data.sources import DATASETS
 
 if TYPE_CHECKING:
@@ -49,46 +48,34 @@ def prepare_study(study: "Study", data_root: str | Path, record: Path) -> None:
 
 def prepare(data: "Data", augment: "Augment", root: str | Path) -> dict[str, object]:
     """Check one data set, downloading it where that is possible, and return its facts for JSON."""
-    source = DATASETS[data.name]
-    if source.expected:
-        check_image_folder(root, source.expected)
     opened = open_data(data, augment, root)
     splits = {"train": opened.train, "test": opened.test}
-    unreadable = {
-        split: _unreadable(images, data.max_unreadable) for split, images in splits.items()
-    }
+    train = opened.train
     return {
         "name": data.name,
-        "title": source.title,
-        "source": _source(opened.train),
+        "title": DATASETS[data.name].title,
+        "source": train.source if isinstance(train, Images) else str(train.tree.root),
         "in_memory": opened.in_memory,
         "num_images": {split: len(images) for split, images in splits.items()},
-        "num_unreadable": unreadable,
+        "num_unreadable": {
+            split: _num_unreadable(images, data.max_unreadable) for split, images in splits.items()
+        },
         "left_out": endings(opened.others),
         "digests": opened.digests,
         "digest": opened.digest,
         "num_classes": data.num_classes,
-        "class_names": opened.class_names,
         "in_chans": data.in_chans,
         "image_size": data.image_size,
     }
 
 
-def _source(images: Images | LabelledFiles) -> str:
-    return images.source if isinstance(images, Images) else str(images.tree.root)
-
-
-def _unreadable(images: Images | LabelledFiles, max_unreadable: int) -> int:
+def _num_unreadable(images: Images | LabelledFiles, max_unreadable: int) -> int:
     """Count what cannot be decoded, or, of files that are streamed, links to nothing."""
     if isinstance(images, Images):
         return len(images.unreadable)
-    missing = {
-        images.tree.path(name): "missing"
-        for name, size in zip(images.names, images.sizes, strict=True)
-        if size is None
-    }
-    if len(missing) > max_unreadable:
-        raise DataError(too_many_unreadable(missing, max_unreadable))
+    sizes = zip(images.paths, images.sizes, strict=True)
+    missing = {path: "missing" for path, size in sizes if size is None}
+    check_unreadable(missing, max_unreadable)
     return len(missing)
 
 

@@ -7,42 +7,36 @@ machines; the shuffling methods of numpy's Generator carry no such promise.
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from posmlp.data.images import SPLITS, DataError, Split
+from posmlp.data.images import DataError, Split
+
+if TYPE_CHECKING:
+    from posmlp.study.data_settings import Data
 
 VALIDATION_SEED = 2**32  # no subset_seed can be this one
 
 
-class SubsetSettings(Protocol):
-    """The settings of a study's `data` section that choose images."""
-
-    validation: float
-    train_fraction: float
-    eval_fraction: float
-    subset: str
-    subset_seed: int
-
-
-def select(labels_N: np.ndarray, data: SubsetSettings, split: Split) -> np.ndarray:
+def select(labels_N: np.ndarray, data: "Data", split: Split) -> np.ndarray:
     """Choose the images that a run with these settings uses for `split`; sorted indices.
 
     Args:
         labels_N: of the whole test split for "test", else of the whole training split.
     """
-    assert split in SPLITS, split
     if split == "validation":
-        return withheld(labels_N, data.validation)
-    if split == "test":
-        return subset_indices(labels_N, data.eval_fraction, data.subset, data.subset_seed)
-    others = np.setdiff1d(np.arange(len(labels_N)), withheld(labels_N, data.validation))
-    chosen = subset_indices(labels_N[others], data.train_fraction, data.subset, data.subset_seed)
-    return others[chosen]
+        return _withheld(labels_N, data.validation)
+    fraction, others = data.eval_fraction, np.arange(len(labels_N))
+    if split == "train":
+        fraction = data.train_fraction
+        others = np.delete(others, _withheld(labels_N, data.validation))
+    if data.subset == "first":
+        return others[first_of_each_class(labels_N[others], fraction)]
+    return others[class_balanced_subset(labels_N[others], fraction, data.subset_seed)]
 
 
-def withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
+def _withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
     """Choose the validation images, the same for every run of a data set; sorted indices.
 
     Raises:
@@ -60,23 +54,12 @@ def withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
     return chosen
 
 
-def subset_indices(
-    labels_N: np.ndarray, fraction: float, subset: str = "random", subset_seed: int = 0
-) -> np.ndarray:
-    """Choose a subset of the kind `random` or `first`; sorted indices."""
-    if subset == "random":
-        return class_balanced_subset(labels_N, fraction, subset_seed)
-    if subset == "first":
-        return first_of_each_class(labels_N, fraction)
-    raise DataError(f"data.subset: allowed are random and first, found {subset!r}")
-
-
 def class_balanced_subset(labels_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Draw `fraction` of each class (rounded half up, at least 1 image); sorted indices.
 
     Subsets of one seed are nested: a larger fraction holds every image of a smaller one.
     """
-    exact = _exact(fraction)
+    exact = Fraction(str(fraction))  # in floats, 0.07 of 100 images rounds up to 8 of them
     order = shuffled_within_classes(labels_N, seed)
     return first_ranked(order, labels_N, lambda num: math.floor(num * exact + Fraction(1, 2)))
 
@@ -88,7 +71,7 @@ def first_of_each_class(labels_N: np.ndarray, fraction: float) -> np.ndarray:
     files of each class folder. The released code took the files in the order of `os.walk`, which
     the file system decides; ours come sorted by name, so the two halves differ in their images.
     """
-    exact = _exact(fraction)
+    exact = Fraction(str(fraction))
     order = np.argsort(labels_N, kind="stable")
     return first_ranked(order, labels_N, lambda num: math.ceil(num * exact))
 
@@ -110,12 +93,3 @@ def first_ranked(
     rank_N = np.arange(len(order_N)) - np.repeat(np.cumsum(num_C) - num_C, num_C)
     kept_C = np.array([max(1, num_kept(num)) for num in num_C.tolist()])
     return np.sort(order_N[rank_N < np.repeat(kept_C, num_C)])
-
-
-def _exact(fraction: float) -> Fraction:
-    """The decimal as written: in floats, 0.07 of 100 images rounds up to 8 of them."""
-    if not 0 < fraction <= 1:
-        raise DataError(
-            f"data.train_fraction, data.eval_fraction: above 0 and at most 1, found {fraction}"
-        )
-    return Fraction(str(fraction))

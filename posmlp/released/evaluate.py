@@ -20,7 +20,7 @@ from posmlp.released.weights import Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World
 from posmlp.training.evaluation import evaluate
-from posmlp.training.file_batches import FileBatches, ImageFiles, Limit, StoredOrder
+from posmlp.training.file_batches import FileBatches, ImageFiles, StoredOrder
 
 NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # what published accuracies are over
 PREPROCESSING = timm.get_pretrained_cfg("posmlp_tiny_224").to_dict()  # as released, for all sizes
@@ -95,11 +95,10 @@ def batches(files: LabelledFiles, side: int, world: World, max_unreadable: int) 
     cfg = PREPROCESSING
     kept = {key: cfg[key] for key in ("interpolation", "crop_pct", "mean", "std")}
     crop = create_transform((3, side, side), **kept, use_prefetcher=True)
-    images = ImageFiles(files.paths, files.labels_N.tolist(), crop, training=False)
+    images = ImageFiles(files, crop, False, max_unreadable, "--max-unreadable")
     batch_slice = BatchSlice(256 if world.device.type == "cuda" else 32)
     order = StoredOrder(len(images), batch_slice)
-    limit = Limit(max_unreadable, "--max-unreadable")
-    return FileBatches(images, order, batch_slice, cfg, world.device, limit)
+    return FileBatches(images, order, batch_slice, cfg, world.device)
 
 
 def measure(model: nn.Module, batches: FileBatches, world: World) -> tuple[dict[str, float], int]:

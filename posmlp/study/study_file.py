@@ -67,13 +67,15 @@ def settings_apply(config: Any) -> Any:
         raise setting_error("data.max_unreadable", no_effect)
     if source.read and (key := recipe.augment.needs_files):
         raise setting_error(f"recipe.augment.{key}", no_effect)
-    if source.expected and recipe.augment.shift:
+    if source.check and recipe.augment.shift:
         raise setting_error("recipe.augment.shift", no_effect)
     if recipe.augment.shift and (key := recipe.augment.needs_files):
         reason = f"moves images in memory, and {key} changes image files as they are read"
         raise setting_error("recipe.augment.shift", f"{reason}; delete one of the two")
     num_train = int(
-        (source.num_train or sys.maxsize)  # of images of your own: known when they are read
+        (
+            source.num_images[0] if source.num_images else sys.maxsize
+        )  # of images of your own: known when they are read
         * (1 - config.data.validation)
         * config.data.train_fraction
     )

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
+from posmlp.study import Augment
 from posmlp.training.randomness import derive_seed, seed_globals
 from posmlp.training.training_error import TrainingError
 
@@ -20,17 +22,12 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 class Splits(NamedTuple):
-    """The batches of a run.
-
-    Args:
-        validation: None where no images are withheld for it.
-        source_digest: of the whole data set (DataSet.digest); None where that takes too long.
-    """
+    """The batches of a run."""
 
     train: Any
-    validation: Any | None
+    validation: Any | None  # None where no images are withheld for it
     test: Any
-    source_digest: str | None = None
+    source_digest: str | None = None  # of the whole data set; None where that takes too long
 
     def present(self) -> dict[str, Any]:
         """Batches by the name that metrics give their split."""
@@ -89,6 +86,13 @@ class BatchSlice:
                 "images; take a smaller batch or a larger data.train_fraction"
             )
         return num_images // self.batch_size
+
+
+def make_erase(augment: Augment, device: torch.device) -> RandomErasing | None:
+    """Build timm's random erasing where the recipe uses it."""
+    if augment.reprob:
+        return RandomErasing(augment.reprob, mode="pixel", device=device)
+    return None
 
 
 def erase_randomly(

@@ -41,14 +41,6 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def all_gather(self, value: Tensor) -> Tensor:
-        """Stack the scalars of all processes, (size,)."""
-        if self.size == 1:
-            return value[None].clone()
-        values = [torch.empty_like(value) for _ in range(self.size)]
-        dist.all_gather(values, value)
-        return torch.stack(values)
-
     def broadcast(self, value: Any) -> Any:
         """Take rank 0's value."""
         if self.size == 1:
@@ -56,6 +48,11 @@ class World:
         holder = [value]
         dist.broadcast_object_list(holder, device=self.device)
         return holder[0]
+
+    def leave(self) -> None:
+        """Leave the process group."""
+        if self.size > 1:
+            dist.destroy_process_group()
 
 
 def join_world(device_type: str) -> World:
@@ -87,25 +84,18 @@ def join_world(device_type: str) -> World:
     return World(torch.device(found["device"]), found["global_rank"], found["world_size"])
 
 
-def leave_world(world: World) -> None:
-    """Leave the process group."""
-    if world.size > 1:
-        dist.destroy_process_group()
-
-
 def set_slurm_meeting_point() -> None:
     """Let an srun's tasks meet at the first node of their step (torchrun arranges this itself)."""
     if "MASTER_ADDR" in os.environ:
         return
-    nodes = os.environ.get("SLURM_STEP_NODELIST", os.environ.get("SLURM_JOB_NODELIST", ""))
-    first = scontrol("show", "hostnames", nodes).split()[0]
-    found = re.search(r"NodeAddr=(\S+)", scontrol("show", "node", first))
+
+    def show(*what: str) -> str:
+        command = ["scontrol", "show", *what]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ["SLURM_JOB_NODELIST"]
+    first = show("hostnames", nodes).split()[0]
+    found = re.search(r"NodeAddr=(\S+)", show("node", first))
     os.environ["MASTER_ADDR"] = found[1] if found else first  # as Slurm itself reaches it
     job = int(os.environ["SLURM_JOB_ID"]) * 100 + int(os.environ.get("SLURM_STEP_ID", 0))
     os.environ.setdefault("MASTER_PORT", str(20000 + job % 10000))
-
-
-def scontrol(*words: str) -> str:
-    """Ask Slurm's controller."""
-    command = ["scontrol", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

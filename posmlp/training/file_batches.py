@@ -5,7 +5,6 @@ import signal
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -18,12 +17,12 @@ from torchvision.transforms import Compose, Grayscale
 
 from posmlp.data.data_set import DataSet
 from posmlp.data.image_folder import LabelledFiles
-from posmlp.data.image_reader import UnreadableImage, read_image, too_many_unreadable
+from posmlp.data.image_reader import UnreadableImage, check_unreadable, read_image
+from posmlp.data.images import Split
 from posmlp.data.subsets import select
 from posmlp.study import Augment, Data
-from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly
+from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly, make_erase
 from posmlp.training.randomness import derive_seed, generator, seed_globals
-from posmlp.training.training_error import TrainingError
 
 LEFT_OUT = -1  # label of an evaluated image that cannot be read
 
@@ -33,14 +32,23 @@ class ImageFiles(Dataset):
 
     A file that cannot be read is flagged in `unreadable_N`, which all reading processes share. In
     training the next readable image replaces it; in evaluation it gets the label LEFT_OUT.
+
+    Args:
+        max_unreadable: files that may be left out before an error ends the loop, as `setting` says.
     """
 
     def __init__(
-        self, paths: list[str], labels: list[int], transform: Callable, training: bool
+        self,
+        files: LabelledFiles,
+        transform: Callable,
+        training: bool,
+        max_unreadable: int = 0,
+        setting: str = "data.max_unreadable",
     ) -> None:
-        self.paths, self.labels, self.transform = paths, labels, transform
-        self.training = training
-        self.unreadable_N = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
+        self.paths, self.labels = files.paths, files.labels_N.tolist()
+        self.transform, self.training = transform, training
+        self.limit = max_unreadable, setting
+        self.unreadable_N = torch.zeros(len(files), dtype=torch.bool).share_memory_()
 
     @property
     def digest(self) -> str:
@@ -56,17 +64,11 @@ class ImageFiles(Dataset):
     def __getitem__(self, item: tuple[int, int]):
         index, seed = item
         seed_globals(seed)
-        image = self.read(index)
-        if image is None and self.training:
-            others = ((index + step) % len(self) for step in range(1, len(self)))
-            index, image = next(
-                ((other, found) for other in others if (found := self.read(other)) is not None),
-                (index, None),
-            )
-        label = self.labels[index]
-        if image is None:
-            image, label = Image.new("RGB", (8, 8)), LEFT_OUT
-        return self.transform(image), label
+        for step in range(len(self) if self.training else 1):
+            other = (index + step) % len(self)
+            if image := self.read(other):
+                return self.transform(image), self.labels[other]
+        return self.transform(Image.new("RGB", (8, 8))), LEFT_OUT
 
     def read(self, index: int) -> Image.Image | None:
         """Decode an image, or flag it as unreadable."""
@@ -76,26 +78,17 @@ class ImageFiles(Dataset):
             self.unreadable_N[index] = True
             return None
 
-    def check_readable(self, limit: "Limit") -> None:
-        """Raise TrainingError once too many files are unreadable, naming them with the reason."""
+    def check_readable(self) -> None:
+        """Raise DataError once too many files are unreadable, naming them with the reason."""
         indices = self.unreadable_N.nonzero().flatten().tolist()
-        if len(indices) <= limit.max_unreadable:
-            return
-        reasons = {}
-        for path in (self.paths[index] for index in indices):
-            try:
-                read_image(path)
-                reasons[path] = "readable again"
-            except UnreadableImage as error:
-                reasons[path] = str(error)
-        raise TrainingError(too_many_unreadable(reasons, *limit))
-
-
-class Limit(NamedTuple):
-    """How many files may be unreadable, and the setting that says so."""
-
-    max_unreadable: int = 0
-    setting: str = "data.max_unreadable"
+        if len(indices) > self.limit[0]:
+            reasons = dict.fromkeys((self.paths[index] for index in indices), "readable again")
+            for path in reasons:
+                try:
+                    read_image(path)
+                except UnreadableImage as error:
+                    reasons[path] = str(error)
+            check_unreadable(reasons, *self.limit)
 
 
 class EpochOrder(Sampler):
@@ -139,7 +132,6 @@ class FileBatches:
 
     Args:
         cfg: the model's timm cfg; mean and std are taken from it.
-        limit: files that may be left out before an error ends the loop.
         erase: random erasing, on the device.
     """
 
@@ -150,12 +142,10 @@ class FileBatches:
         batch_slice: BatchSlice,
         cfg: dict,
         device: torch.device,
-        limit: Limit,
         erase: RandomErasing | None = None,
         in_chans: int = 3,
     ) -> None:
-        self.files, self.order, self.erase = files, order, erase
-        self.batch_slice, self.limit = batch_slice, limit
+        self.files, self.order, self.erase, self.batch_slice = files, order, erase, batch_slice
         self.num_images, self.digest = len(files), files.digest
         self.num_steps = getattr(order, "num_steps", None)
         self.unreadable_N = files.unreadable_N
@@ -177,7 +167,7 @@ class FileBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self.loader:
-            self.files.check_readable(self.limit)
+            self.files.check_readable()
             if not self.files.training and self.unreadable_N.any():
                 images, labels = images[labels != LEFT_OUT], labels[labels != LEFT_OUT]
             if len(labels):
@@ -212,29 +202,21 @@ def file_batches(
 ) -> Splits:
     """Stream image files; `cfg` is the model's timm cfg."""
     random_changes, crop = transforms(data, augment, cfg)
-    common = dict(
-        batch_slice=batch_slice,
-        cfg=cfg,
-        device=device,
-        limit=Limit(data.max_unreadable),
-        in_chans=data.in_chans,
-    )
+    common = dict(batch_slice=batch_slice, cfg=cfg, device=device, in_chans=data.in_chans)
+    train = opened.train.take(select(opened.train.labels_N, data, "train"))
+    images = ImageFiles(train, random_changes, training=True, max_unreadable=data.max_unreadable)
+    order = EpochOrder(len(images), batch_slice)
+    erase = make_erase(augment, device)
 
-    def for_evaluation(files: LabelledFiles) -> FileBatches:
-        images = ImageFiles(files.paths, files.labels_N.tolist(), crop, training=False)
+    def for_evaluation(files: LabelledFiles, split: Split) -> FileBatches:
+        chosen = files.take(select(files.labels_N, data, split))
+        images = ImageFiles(chosen, crop, training=False, max_unreadable=data.max_unreadable)
         return FileBatches(images, StoredOrder(len(images), batch_slice), **common)
 
-    train, test = opened.train, opened.test
-    chosen = train.take(select(train.labels_N, data, "train"))
-    images = ImageFiles(chosen.paths, chosen.labels_N.tolist(), random_changes, training=True)
-    erase = None
-    if augment.reprob:
-        erase = RandomErasing(augment.reprob, mode="pixel", device=device)
-    validation = train.take(select(train.labels_N, data, "validation"))
     return Splits(
-        FileBatches(images, EpochOrder(len(images), batch_slice), erase=erase, **common),
-        for_evaluation(validation) if data.validation else None,
-        for_evaluation(test.take(select(test.labels_N, data, "test"))),
+        FileBatches(images, order, erase=erase, **common),
+        for_evaluation(opened.train, "validation") if data.validation else None,
+        for_evaluation(opened.test, "test"),
     )
 
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
 from posmlp.data.data_set import DataSet
-from posmlp.data.images import Images
+from posmlp.data.images import Images, Split
 from posmlp.data.subsets import select
 from posmlp.study import Augment, Data
-from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly
+from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly, make_erase
 from posmlp.training.randomness import generator
 
 MIN_EVALUATION_BATCH = 250  # images; evaluation needs less memory per image than training
@@ -53,11 +52,10 @@ class MemoryBatches:
         self.labels_N = torch.from_numpy(images.labels_N).to(device)
         self.pixel_mean, self.pixel_std = mean.tolist(), std.tolist()  # of pixels from 0 to 255
         self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
-        reprob = augment.reprob if augment else 0.0
-        self.erase = RandomErasing(reprob, mode="pixel", device=device) if reprob else None
+        self.erase = make_erase(augment, device) if augment else None
 
     def close(self) -> None:
-        """Nothing to end: no other process reads these images."""
+        """Do nothing: no other process reads these images."""
 
     def normalised(self, pixels_BCHW: Tensor) -> Tensor:
         return (pixels_BCHW.float() - self.mean) / self.std
@@ -106,21 +104,23 @@ def memory_batches(
     opened: DataSet, data: Data, augment: Augment, batch_slice: BatchSlice, device: torch.device
 ) -> Splits:
     """Put the chosen images on the device, normalised by the mean of all that are not withheld."""
-    train, test = opened.train, opened.test
-    validation_indices = select(train.labels_N, data, "validation")
-    mean, std = pixel_statistics(train, np.setdiff1d(np.arange(len(train)), validation_indices))
+    train = opened.train
+    withheld = select(train.labels_N, data, "validation")
+    mean, std = pixel_statistics(train, np.delete(np.arange(len(train)), withheld))
     common = dict(size=data.image_size, mean=mean, std=std, device=device)
     size = batch_slice.batch_size * math.ceil(MIN_EVALUATION_BATCH / batch_slice.batch_size)
     evaluated = replace(batch_slice, batch_size=size, grad_accum=1)
 
-    def for_evaluation(images: Images) -> MemoryBatches:
-        return MemoryBatches(images, batch_slice=evaluated, **common)
+    def batches(images: Images, split: Split) -> MemoryBatches:
+        chosen = images.take(select(images.labels_N, data, split))
+        if split == "train":
+            return MemoryBatches(chosen, batch_slice=batch_slice, augment=augment, **common)
+        return MemoryBatches(chosen, batch_slice=evaluated, **common)
 
-    chosen = train.take(select(train.labels_N, data, "train"))
     return Splits(
-        MemoryBatches(chosen, batch_slice=batch_slice, augment=augment, **common),
-        for_evaluation(train.take(validation_indices)) if data.validation else None,
-        for_evaluation(test.take(select(test.labels_N, data, "test"))),
+        batches(train, "train"),
+        batches(train, "validation") if data.validation else None,
+        batches(opened.test, "test"),
     )
 
 

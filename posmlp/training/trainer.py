@@ -18,7 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.code_version import training_code_digest
 from posmlp.data.data_set import open_data
-from posmlp.data.sources import DATASETS
 from posmlp.layers.position import Quadratic
 from posmlp.study import Recipe, RunConfig
 from posmlp.training.batches import BatchSlice, Splits
@@ -68,7 +67,7 @@ class Trainer:
             "code_version": training_code_digest(),
             "epoch": self.epoch,
             "step": self.step,
-            "loss_sums": self.world.all_gather(self.loss_sum),
+            "loss_sum": self.world.all_sum(self.loss_sum.clone()) / self.world.size,
             "seconds": self.seconds,
             "history": list(self.history),
             "trajectory": dict(self.trajectory),
@@ -83,9 +82,8 @@ class Trainer:
         """Resume where `state` was taken; the number of processes may differ."""
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.history, self.trajectory = state["history"], state["trajectory"]
-        sums = state["loss_sums"].to(self.world.device)
-        same = len(sums) == self.world.size
-        self.loss_sum = sums[self.world.rank].clone() if same else sums.mean()
+        if self.world.is_rank0:  # which goes on with what all processes had
+            self.loss_sum.copy_(state["loss_sum"] * self.world.size)
         present = self.splits.present().values()
         for batches, flags_N in zip(present, state["unreadable"], strict=True):
             batches.unreadable_N.logical_or_(flags_N.cpu())
@@ -128,13 +126,15 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
             cannot be split over the processes; a setting that this device does not support.
     """
     recipe, device = config.recipe, world.device
+    if device.type != "cuda":
+        refuse_gpu_settings(recipe)
     use_deterministic_algorithms(recipe.deterministic)
     seed_globals(derive_seed(config.seed, "init"))
     model = make_model(config).to(device)
     if device.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
     if recipe.dist_bn == "sync":
-        model = with_synchronised_statistics(model, device)
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     splits = make_batches(config, data_root, world, model.pretrained_cfg)
     train = splits.train
     optimizer, scheduler = make_optimizer(recipe, model, train.num_steps)
@@ -146,8 +146,9 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
             "number"
         )
     ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
-    if recipe.compile:
-        compile_networks([model, ema.module] if ema else [model], recipe.compile, device)
+    for network in [model, ema.module] if ema else [model]:
+        if recipe.compile:  # in place, so names stay; compiled whole when it is first called
+            network.compile(mode=recipe.compile, fullgraph=True)
     trainer = Trainer(
         config=config,
         world=world,
@@ -183,20 +184,14 @@ def use_deterministic_algorithms(on: bool) -> None:
     torch.backends.cudnn.deterministic = on
 
 
-def with_synchronised_statistics(model: nn.Module, device: torch.device) -> nn.Module:
-    if device.type != "cuda":
-        raise TrainingError("recipe.dist_bn: sync works on GPUs only; set reduce, or device: cuda")
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-
-
-def compile_networks(networks: list[nn.Module], mode: str, device: torch.device) -> None:
-    """Let torch.compile take each network whole when it is first called; names stay the same."""
-    if mode != "default" and device.type != "cuda":
-        raise TrainingError(
-            f"recipe.compile: {mode} works on GPUs only; set default or null, or device: cuda"
-        )
-    for network in networks:
-        network.compile(mode=mode, fullgraph=True)
+def refuse_gpu_settings(recipe: Recipe) -> None:
+    """Raise TrainingError for settings that work on GPUs only."""
+    for key, cpu_values in (("dist_bn", ("reduce",)), ("compile", ("default", None))):
+        if (value := getattr(recipe, key)) not in cpu_values:
+            allowed = " or ".join(value or "null" for value in cpu_values)
+            raise TrainingError(
+                f"recipe.{key}: {value} works on GPUs only; set {allowed}, or device: cuda"
+            )
 
 
 def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Splits:
@@ -206,12 +201,14 @@ def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Spli
     opened = open_data(data, recipe.augment, root)
     arguments = (opened, data, recipe.augment, batch_slice, world.device)
     if opened.in_memory:
-        return memory_batches(*arguments)._replace(source_digest=opened.digest)
-    from posmlp.training.file_batches import file_batches  # image files alone need its imports
+        splits = memory_batches(*arguments)
+    else:
+        from posmlp.training.file_batches import file_batches  # image files alone need its imports
 
-    known = data.digest or not DATASETS[data.name].expected
-    digest = opened.digest if known else None  # of ImageNet it would take minutes
-    return file_batches(*arguments, cfg)._replace(source_digest=digest)
+        splits = file_batches(*arguments, cfg)
+        if data.name == "imagenet" and not data.digest:  # its digest would take minutes
+            return splits
+    return splits._replace(source_digest=opened.digest)
 
 
 def make_optimizer(

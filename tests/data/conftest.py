@@ -6,31 +6,6 @@ from threading import Thread
 
 import pytest
 
-from posmlp.data.folder_check import FolderExpectation
-
-WNIDS = ("n01440764", "n01443537", "n01484850")
-SMALL = FolderExpectation(num_classes=3, min_train=12, min_train_per_class=3, num_test=6)
-
-
-@pytest.fixture
-def image_folder(tmp_path) -> Path:
-    """A complete image folder in small, as `SMALL` expects it: 3 classes, 12 + 6 images."""
-    root = tmp_path / "imagenet"
-    for wnid in WNIDS:
-        for folder, names in (
-            ("train", [f"{wnid}_{number}.JPEG" for number in (10, 9, 100, 2)]),
-            ("val", [f"ILSVRC2012_val_1{wnid[-4:]}{number}.JPEG" for number in (1, 2)]),
-        ):
-            (root / folder / wnid).mkdir(parents=True)
-            for name in names:
-                (root / folder / wnid / name).write_bytes(wnid.encode())
-    return root
-
-
-@pytest.fixture
-def small() -> FolderExpectation:
-    return SMALL
-
 
 @pytest.fixture
 def serve(monkeypatch) -> Iterator[Callable[[Path], str]]:

@@ -21,7 +21,6 @@ def test_images_of_your_own_are_held_in_memory(tmp_path):
     opened = open_data(OWN, Augment(shift=1), write(tmp_path, tree(), "zip"))
     assert opened.in_memory
     assert opened.train.images_NHWC.shape == (5, 4, 4, 1)
-    assert opened.class_names == ["cat", "dog"]
 
 
 def test_what_does_not_fit_is_streamed(tmp_path, monkeypatch):
@@ -62,7 +61,9 @@ def test_another_number_of_classes_is_refused(tmp_path):
 def test_a_part_of_tiny_imagenet_is_refused(tmp_path):
     write(tmp_path, tiny_imagenet(200), "tar.gz", "tiny-imagenet-200/")
     (tmp_path / "images.tar.gz").rename(tmp_path / "tiny-imagenet-200.tar.gz")
-    with pytest.raises(DataError, match=r"200 train images, expected 100,000"):
+    with pytest.raises(
+        DataError, match=r"\(200, 200\) training and test images, expected \(100000, 10000\)"
+    ):
         open_data(Data(name="tiny_imagenet"), Augment(), tmp_path)
 
 
@@ -84,7 +85,6 @@ def test_facts_are_stated_where_needed_and_true(values, key):
 def test_preparing_says_what_was_found_and_what_was_left_out(tmp_path):
     root = write(tmp_path, tree() | {"train/cat/a.heic": b""})
     facts = prepare(OWN, Augment(), root)
-    assert (facts["num_images"], facts["class_names"]) == ({"train": 5, "test": 2}, ["cat", "dog"])
     text = described(facts)
     assert f"5 training and 2 test images of 2 classes in {root}, digest {facts['digest']}" in text
     assert "warning: files left out, by ending: .heic (1); images are files that end in" in text
@@ -95,7 +95,7 @@ def test_preparing_counts_links_to_nothing(tmp_path):
     (root / "train/cat/gone.png").symlink_to("nowhere")
     streamed = Augment(scale=(0.5, 1.0))
     for augment in (Augment(), streamed):
-        with pytest.raises(DataError, match=r"1 image file is missing .*gone\.png"):
+        with pytest.raises(DataError, match=r"1 missing or damaged image files.*gone\.png"):
             prepare(OWN, augment, root)
         facts = prepare(changed(max_unreadable=1), augment, root)
         assert facts["num_unreadable"] == {"train": 1, "test": 0}

@@ -2,13 +2,12 @@
 
 import gzip
 import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from posmlp.data import fashion
+from posmlp.data import array_sets
 from posmlp.data.images import DataError
 from posmlp.data.sources import DATASETS
 
@@ -28,12 +27,12 @@ def no_fallback(monkeypatch, tmp_path):
     """Neither Debian's folder nor a server to download from."""
     from torchvision.datasets import FashionMNIST
 
-    monkeypatch.setattr(fashion, "_DEBIAN", tmp_path / "no-debian")
+    monkeypatch.setattr(array_sets, "_DEBIAN", tmp_path / "no-debian")
     monkeypatch.setattr(FashionMNIST, "mirrors", [(tmp_path / "no-server").as_uri() + "/"])
 
 
 def link(package: Path, folder: Path, names=FILES) -> Path:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / f"{name}-ubyte.gz").symlink_to(package / f"{name}-ubyte.gz")
     return folder
@@ -49,31 +48,16 @@ def test_package_holds_the_published_images(package, tmp_path):
     assert train.images_NHWC.std() / 255 == pytest.approx(0.3530, abs=5e-5)
 
 
-@pytest.mark.parametrize("place", [".", "FashionMNIST/raw", "fashion"])
-def test_each_place_below_the_root_is_searched(package, no_fallback, tmp_path, place):
-    folder = link(package, tmp_path / "root" / place)
-    assert SOURCE.load(tmp_path / "root", "test").source == str(folder)
-
-
-def test_places_are_searched_in_the_documented_order(package, tmp_path):
-    places = ["fashion", "FashionMNIST/raw", "."]
-    found = [fashion.read_fashion(tmp_path / "root", "test").source]
-    for place in places:
-        folder = tmp_path / "root" / place
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in package.iterdir():
-            (folder / path.name).symlink_to(path)
-        found.append(fashion.read_fashion(tmp_path / "root", "test").source)
-    assert found == [str(package), *(str(tmp_path / "root" / place) for place in places)]
-
-
-def test_plain_files_are_read_before_compressed_ones(package, no_fallback, tmp_path):
-    folder = link(package, tmp_path / "root")
-    plain = folder / "t10k-labels-idx1-ubyte"
+def test_locations_are_searched_in_order_and_plain_files_before_compressed_ones(package, tmp_path):
+    root = tmp_path / "root"
+    for location in ("fashion", "FashionMNIST/raw", "."):
+        folder = link(package, root / location)
+        assert SOURCE.load(root, "test").source == str(folder)
+    plain = root / "t10k-labels-idx1-ubyte"
     plain.write_bytes(gzip.decompress((package / f"{plain.name}.gz").read_bytes()))
-    (folder / f"{plain.name}.gz").unlink()
-    (folder / f"{plain.name}.gz").write_bytes(b"not read")
-    assert len(SOURCE.load(folder, "test")) == 10_000
+    (root / f"{plain.name}.gz").unlink()
+    (root / f"{plain.name}.gz").write_bytes(b"not read")
+    assert len(SOURCE.load(root, "test")) == 10_000
 
 
 def test_download_lands_in_torchvisions_layout(package, no_fallback, serve, monkeypatch, tmp_path):
@@ -88,26 +72,38 @@ def test_download_lands_in_torchvisions_layout(package, no_fallback, serve, monk
     assert images.source == str(tmp_path / "root" / "FashionMNIST" / "raw")
 
 
-def test_without_files_and_network_the_error_says_where_and_how(no_fallback, tmp_path):
+@pytest.mark.parametrize("present", [(), FILES[:3]])
+def test_without_files_and_network_the_error_says_where_and_how(
+    no_fallback, package, tmp_path, present
+):
+    root = link(package, tmp_path / "root", present)
     with pytest.raises(DataError) as caught:
-        SOURCE.load(tmp_path / "root", "train")
+        SOURCE.load(root, "test")
     told = str(caught.value)
-    for place in (".", "FashionMNIST/raw", "fashion"):
-        assert str(tmp_path / "root" / place) in told
+    for location in (".", "FashionMNIST/raw", "fashion"):
+        assert str(root / location) in told
     assert "dataset-fashion-mnist" in told
     assert "t10k-labels-idx1-ubyte" in told
-    assert caught.value.__cause__ is None  # torchvision's traceback is not shown
-    assert caught.value.__suppress_context__
+    assert caught.value.__suppress_context__  # torchvision's traceback is not shown
 
 
-def test_missing_files_are_named(package, tmp_path):
-    folder = link(package, tmp_path / "root", FILES[:3])
-    with pytest.raises(DataError, match=r"incomplete: t10k-labels-idx1-ubyte \(plain or \.gz\)"):
-        SOURCE.load(folder, "train")
+HEADER = bytes([0, 0, 8, 1, 0, 0, 0, 3])
 
 
-def test_images_and_labels_of_different_length_are_refused(package, tmp_path):
-    folder = link(package, tmp_path / "root", FILES[:3])
-    shutil.copy(package / "train-labels-idx1-ubyte.gz", folder / "t10k-labels-idx1-ubyte.gz")
-    with pytest.raises(DataError, match="10,000 test images but 60,000 labels"):
-        SOURCE.load(folder, "test")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("idx", b""),
+        ("idx", b"<html>"),
+        ("idx", HEADER[:6]),
+        ("idx", HEADER + b"ab"),
+        ("idx", HEADER + b"abcd"),
+        ("idx.gz", gzip.compress(HEADER + b"abc")[:-12]),
+        ("idx.gz", HEADER + b"abc"),
+    ],
+    ids=["empty", "page", "cut-header", "cut", "surplus", "truncated-gz", "not-compressed"],
+)
+def test_a_damaged_file_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}: damaged \(.*replace it by the original"):
+        array_sets._read_idx(tmp_path / name)

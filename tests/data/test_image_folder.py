@@ -6,7 +6,8 @@ from trees import image, means, odd_name, tiny_imagenet, tree, write
 
 from posmlp.data import image_folder
 from posmlp.data.file_tree import find_tree
-from posmlp.data.image_folder import endings, labelled_files, load_images
+from posmlp.data.image_folder import labelled_files, load_images
+from posmlp.data.image_reader import endings
 from posmlp.data.images import DataError
 
 KINDS = [("folder", ""), ("zip", "a/b/"), ("tar", "./"), ("tar.gz", "x/"), ("tar.xz", "")]
@@ -96,7 +97,9 @@ def test_images_without_a_label_are_refused(tmp_path, fault):
 
 
 def test_a_folder_without_images_says_which_endings_count(tmp_path):
-    with pytest.raises(DataError, match=r"holds no image; images are files that end in \.jpeg, "):
+    with pytest.raises(
+        DataError, match=r"holds no image, but cat/1.heic; images are files that end in \.jpeg, "
+    ):
         listed(write(tmp_path, {"train/cat/1.heic": b""}))
 
 
@@ -115,7 +118,9 @@ def test_unreadable_files_are_left_out_as_far_as_allowed(tmp_path):
     assert means(images.images_NHWC) == [20, 30, 50]
     assert images.labels_N.tolist() == [0, 0, 1]
     assert images.unreadable == (f"{root}/train/cat/1.png", f"{root}/train/dog/1.png")
-    with pytest.raises(DataError, match=r"2 image files .* allows 1: .*cat/1\.png \(empty or not"):
+    with pytest.raises(
+        DataError, match=r"2 missing or damaged image files.* allows 1: .*cat/1\.png \(empty or not"
+    ):
         load_images(listed(root), 4, 1, max_unreadable=1)
 
 

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from posmlp.data.image_reader import (
-    UnreadableImage,
-    printable,
-    read_image,
-    too_many_unreadable,
-)
+from posmlp.data.image_reader import UnreadableImage, check_unreadable, printable, read_image
+from posmlp.data.images import DataError
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
@@ -104,11 +100,14 @@ def test_a_name_that_is_not_utf8_can_be_read_and_printed(tmp_path):
     name = os.fsdecode(path)
     assert read_image(name).size == (8, 8)
     assert printable(name).endswith("caf\\xe9.png")
-    assert "caf\\xe9.png (empty)" in too_many_unreadable({name: "empty"}, 0)
 
 
-def test_the_message_counts_all_and_names_five():
-    text = too_many_unreadable({f"{k}.png": "empty" for k in range(7)}, 2)
-    assert text.startswith("7 image files are missing or cannot be decoded and data.max_unreadable")
-    assert "allows 2: 0.png (empty), " in text
-    assert "4.png (empty), and 2 more. " in text
+def test_unreadable_files_are_counted_and_five_are_named():
+    reasons = {f"{k}.png": "empty" for k in range(7)}
+    check_unreadable(reasons, 7)
+    with pytest.raises(DataError) as caught:
+        check_unreadable(reasons, 2)
+    assert str(caught.value).startswith(
+        "7 missing or damaged image files, and data.max_unreadable allows 2: 0.png (empty), "
+    )
+    assert "4.png (empty) and 2 more. " in str(caught.value)

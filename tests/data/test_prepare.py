@@ -18,12 +18,6 @@ def test_facts_of_a_set_in_memory(tmp_path):
     assert facts["digests"] == dict(zip(("train", "test"), DATASETS["digits"].digests, strict=True))
     assert facts["digest"] == "200dc1f27942feef"
     assert (facts["num_classes"], facts["in_chans"], facts["image_size"]) == (10, 1, 8)
-    assert facts["class_names"] == list("0123456789")
-
-
-def test_imagenet_is_expected_in_full(image_folder):
-    with pytest.raises(DataError, match="expected 1,000"):
-        prepare(Data(name="imagenet"), Augment(), image_folder)
 
 
 def test_a_study_is_prepared_once_for_what_it_asks(make_config, tmp_path, capsys):

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from posmlp.data.images import DataError
-from posmlp.data.subsets import (
-    class_balanced_subset,
-    first_of_each_class,
-    select,
-    subset_indices,
-)
+from posmlp.data.subsets import class_balanced_subset, first_of_each_class, select
 
 FRACTIONS = (0.001, 0.05, 0.07, 0.1, 0.25, 0.3, 0.5, 0.75, 0.999, 1.0)
 # Classes of 1, 2, 7, 100 and 61 images, in mixed order.
@@ -87,17 +82,6 @@ def test_select_reads_the_fraction_of_the_split():
     np.testing.assert_array_equal(select(MIXED, data, "test"), first_of_each_class(MIXED, 0.05))
 
 
-@pytest.mark.parametrize("fraction", [0, -0.5, 1.01, math.nan])
-def test_fraction_outside_0_to_1_is_refused(fraction):
-    with pytest.raises(DataError, match="at most 1, found"):
-        subset_indices(MIXED, fraction)
-
-
-def test_unknown_subset_is_refused():
-    with pytest.raises(DataError, match="random and first, found 'half'"):
-        subset_indices(MIXED, 0.5, "half")
-
-
 LARGE = np.random.default_rng(4).permutation(np.repeat(np.arange(3), (100, 60, 41)))
 
 
@@ -121,10 +105,6 @@ def test_validation_is_the_same_whatever_part_is_trained_on(subset):
 def test_train_fraction_is_a_share_of_what_is_not_withheld():
     chosen = select(LARGE, settings(validation=0.2, train_fraction=0.5), "train")
     np.testing.assert_array_equal(np.bincount(LARGE[chosen]), [40, 24, 17])  # of 80, 48, 33
-
-
-def test_without_validation_nothing_is_withheld():
-    assert len(select(LARGE, settings(), "validation")) == 0
 
 
 def test_validation_that_takes_all_of_a_class_is_refused():

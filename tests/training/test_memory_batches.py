@@ -28,10 +28,13 @@ def batches(images, batch_size=4, augment=None, **batch_slice):
     )
 
 
-def test_testing_sees_every_image_once_in_order():
+def test_testing_sees_every_image_once_in_order_also_between_processes():
     found = batches(numbered())
     assert len(list(found)) == 3
     assert torch.cat([labels for _, labels in found]).tolist() == list(range(10))
+    slices = [batches(numbered(), rank=rank, world_size=2) for rank in (0, 1)]
+    labels = [label for found in slices for _, y in found for label in y.tolist()]
+    assert sorted(labels) == list(range(10))
 
 
 def test_training_sees_images_at_most_once_and_labels_stay_with_them():
@@ -61,13 +64,6 @@ def test_shift_moves_each_image_by_its_own_offset_and_fills_with_zeros():
     assert moved[1, 0].tolist() == [[0, 13, 14], [0, 16, 17], [0, 0, 0]]  # (1, -1)
 
 
-def test_every_batch_has_shifts_of_its_own():
-    alike = np.broadcast_to(np.arange(16, dtype=np.uint8).reshape(4, 4, 1), (16, 4, 4, 1))
-    images = Images(np.ascontiguousarray(alike), np.zeros(16, dtype=np.int64), "made here")
-    first, second = (x for x, _ in batches(images, 8, Augment(shift=2)).epoch(seed=0, epoch=0))
-    assert not torch.equal(first, second)
-
-
 def test_flips_are_drawn_at_their_rate():
     ramp = np.broadcast_to(np.arange(4, dtype=np.uint8)[None, None, :, None], (400, 4, 4, 1))
     images = Images(np.ascontiguousarray(ramp), np.zeros(400, dtype=np.int64), "made here")
@@ -75,9 +71,11 @@ def test_flips_are_drawn_at_their_rate():
     assert (x[:, 0, 0, 0] == 3).float().mean() == pytest.approx(0.25, abs=0.06)
 
 
-def test_a_batch_larger_than_the_data_is_refused():
+def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(TrainingError, match=r"recipe.batch_size: 64 .* 10 training images"):
         batches(numbered(), 64, Augment())
+    with pytest.raises(TrainingError, match=r"recipe.batch_size: 10 images .* a multiple of 4"):
+        BatchSlice(10, grad_accum=2, world_size=2)
 
 
 def load(data, batch_slice):
@@ -124,17 +122,6 @@ def test_an_epoch_can_be_begun_at_any_step(erased):
         for (x, y), (again, labels) in zip(whole[2 * start :], tail, strict=True):
             assert torch.equal(x, again)
             assert torch.equal(y, labels)
-
-
-def test_processes_test_every_image_once_between_them():
-    slices = [batches(numbered(), rank=rank, world_size=2) for rank in (0, 1)]
-    labels = [label for found in slices for _, y in found for label in y.tolist()]
-    assert sorted(labels) == list(range(10))
-
-
-def test_a_batch_that_cannot_be_split_is_refused():
-    with pytest.raises(TrainingError, match=r"recipe.batch_size: 10 images .* a multiple of 4"):
-        BatchSlice(10, grad_accum=2, world_size=2)
 
 
 def test_pixel_statistics_are_those_of_the_chosen_images(monkeypatch):

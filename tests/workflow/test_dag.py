@@ -92,7 +92,7 @@ def test_a_changed_setting_retrains_what_depends_on_it(finished):
 
 
 @pytest.mark.parametrize(
-    "name", ["posmlp/layers/position.py", "posmlp/training/engine.py", "posmlp/data/digits.py"]
+    "name", ["posmlp/layers/position.py", "posmlp/training/engine.py", "posmlp/data/array_sets.py"]
 )
 def test_changed_training_code_retrains(finished, name):
     with edited(finished, name, "\nimport ", "\nCHANGED = 1\nimport "):

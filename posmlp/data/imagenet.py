@@ -1,0 +1,61 @@
+"""Whether image files are all of ImageNet-1k and correctly labelled, before any run."""
+
+import re
+
+import numpy as np
+
+from posmlp.data.image_folder import LabelledFiles
+from posmlp.data.image_reader import some
+from posmlp.data.images import DataError
+
+LEAST_TRAIN = 700  # images of a class: it has 732 to 1,300, and copies lack a few
+NUM_VAL = 50  # images of a class
+_WNID = re.compile(r"n\d{8}")
+_TRAIN_IMAGE = re.compile(r"(n\d{8})_\d+\.")
+# The class of five validation images, to notice a val sorted by another order of the classes.
+_VAL_CLASSES = {
+    "ILSVRC2012_val_00000001.JPEG": "n01751748",
+    "ILSVRC2012_val_00000002.JPEG": "n09193705",
+    "ILSVRC2012_val_00000003.JPEG": "n02105855",
+    "ILSVRC2012_val_00000004.JPEG": "n04263257",
+    "ILSVRC2012_val_00000293.JPEG": "n01440764",
+}
+
+
+def check_imagenet(train: LabelledFiles, val: LabelledFiles) -> None:
+    """Check the names of the classes, the numbers of images and the labels that names show.
+
+    Raises:
+        DataError: lists every fault.
+    """
+    classes = train.class_names
+    num_train_C, num_val_C = (np.bincount(f.labels_N, minlength=len(classes)) for f in (train, val))
+    faults = {
+        "class folders are not named by wnid (n and 8 digits), so labels would differ": [
+            name for name in classes if not _WNID.fullmatch(name)
+        ],
+        f"classes hold fewer than {LEAST_TRAIN} training images; unpack them again": [
+            f"{classes[k]} {num_train_C[k]:,}" for k in np.flatnonzero(num_train_C < LEAST_TRAIN)
+        ],
+        f"classes do not hold {NUM_VAL} validation images": [
+            f"{classes[k]} {num_val_C[k]:,}" for k in np.flatnonzero(num_val_C != NUM_VAL)
+        ],
+        "images are in the folder of another class": _strays(train) + _strays(val),
+    }
+    lines = [f"  - {len(all_):,} {fault}: {some(all_)}" for fault, all_ in faults.items() if all_]
+    if lines:
+        raise DataError(
+            "\n".join([f"{train.tree.root} is not all of ImageNet, correctly sorted:", *lines])
+        )
+
+
+def _strays(files: LabelledFiles) -> list[str]:
+    """Find images whose name shows another class than that of their folder."""
+    strays = []
+    for name, label in zip(files.names, files.labels_N.tolist(), strict=True):
+        image = name.rpartition("/")[2]
+        match = _TRAIN_IMAGE.match(image)
+        wnid = match[1] if match else _VAL_CLASSES.get(image)
+        if wnid not in (None, files.class_names[label]):
+            strays.append(f"{name} belongs in {wnid}")
+    return strays

@@ -6,7 +6,6 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,49 +23,40 @@ def training_code_digest() -> str:
 
 @cache
 def analysis_code_digest() -> str:
-    """16 hex digits of the code that draws tables and figures, in the same way."""
+    """16 hex digits of the code that draws tables and figures."""
     return code_digest(PACKAGE, ("analysis",))
 
 
 def code_digest(package: Path, folders: tuple[str, ...]) -> str:
-    """Digest of the Python files under `folders`: their places and their syntax trees."""
+    """Digest of the Python files under `folders`: their paths and their syntax trees."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted((package / folder).rglob("*.py")):
-            if not path.name.startswith("."):  # lock files of editors
-                tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-                digest.update(
-                    f"{path.relative_to(package).as_posix()}\n{canonical(tree)}\n".encode()
-                )
+        for path in sorted((package / folder).rglob("[!.]*.py")):  # editors' locks begin with a dot
+            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            digest.update(f"{path.relative_to(package).as_posix()}\n{canonical(tree)}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def canonical(node: Any) -> str:
-    """Write a syntax tree as text that Python 3.11 to 3.13 agree on.
+    """Write a syntax tree, without docstrings, as text that Python 3.11 to 3.13 agree on.
 
-    Empty fields are skipped: later versions add some (3.12 `type_params`, for one), and ast.dump
-    prints them in one version and not in the other. Texts that stand alone, docstrings above all,
-    are skipped as well.
+    Empty fields are skipped, as later versions add some (3.12 `type_params`, for one), and empty
+    texts in f-strings, which 3.12 adds to format specifications.
     """
     if isinstance(node, ast.AST):
-        return f"{type(node).__name__}({','.join(_fields(node))})"
+        fields = dict(ast.iter_fields(node))
+        if isinstance(node, ast.JoinedStr):
+            fields["values"] = [v for v in node.values if getattr(v, "value", None) != ""]
+        parts = [f"{k}={canonical(v)}" for k, v in fields.items() if v is not None and v != []]
+        return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
-        return f"[{','.join(canonical(entry) for entry in node if not _is_lone_text(entry))}]"
+        return f"[{','.join(canonical(entry) for entry in node if not _is_docstring(entry))}]"
     return ascii(node)  # repr prints other characters as each Python's Unicode tables have it
 
 
-def _fields(node: ast.AST) -> Iterator[str]:
-    for name, value in ast.iter_fields(node):
-        if isinstance(node, ast.JoinedStr):  # 3.12 adds empty texts to format specifications
-            value = [part for part in value if getattr(part, "value", None) != ""]
-        if value is not None and value != []:
-            yield f"{name}={canonical(value)}"
-
-
-def _is_lone_text(node: Any) -> bool:
-    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant):
-        return False
-    return isinstance(node.value.value, str)
+def _is_docstring(node: Any) -> bool:
+    value = getattr(node, "value", None) if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def git_state() -> dict[str, str | bool | None]:
@@ -83,13 +73,11 @@ def git_state() -> dict[str, str | bool | None]:
 def _git(*arguments: str) -> str | None:
     # Many runs start at once: none of them may take the index lock.
     command = ["git", "--no-optional-locks", *arguments]
+    options = dict(cwd=PACKAGE, stderr=subprocess.DEVNULL, text=True, timeout=30)
     try:
-        done = subprocess.run(
-            command, cwd=PACKAGE, capture_output=True, text=True, timeout=30, check=True
-        )
+        return subprocess.check_output(command, **options).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
 
 
 def environment(device_type: str | None = None) -> dict[str, str | int | None]:

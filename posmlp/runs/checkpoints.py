@@ -5,7 +5,7 @@ import io
 import re
 import shlex
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -14,18 +14,11 @@ from posmlp.runs.run_folder import write_atomically
 from posmlp.study import RunConfig
 
 NUM_KEPT = 2
-NAME = re.compile(r"checkpoint-(\d+)-(\d+)-([0-9a-f]{16})\.pt")
+NAME = re.compile(r"checkpoint-\d{5}-\d{7}-([0-9a-f]{16})\.pt")
 
 
 class CheckpointError(ValueError):
     """This run cannot resume from its checkpoint; the message says what to do."""
-
-
-class Position(NamedTuple):
-    """Epochs done, and steps done in the epoch after them."""
-
-    epoch: int
-    step: int
 
 
 class Checkpoints:
@@ -40,14 +33,10 @@ class Checkpoints:
 
     def newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("checkpoint-*.pt") if NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: (position(path), path.name), reverse=True)
+        return sorted(found, reverse=True)  # numbers are padded with zeros
 
     def save(self, state: dict[str, Any]) -> Path:
-        """Write a checkpoint and remove all but the NUM_KEPT newest.
-
-        Raises:
-            RunFolderError: the disk is full or the folder read-only; the old ones are intact.
-        """
+        """Write a checkpoint and remove all but the NUM_KEPT newest."""
         # In memory first: torch.save into a file that cannot be written ends the process.
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -73,11 +62,11 @@ class Checkpoints:
                 state = read_checkpoint(path)
             except CheckpointError as error:
                 damaged[path] = error
-                continue
-            for other, error in damaged.items():
-                print(f"warning: {error}; resuming from the checkpoint before it", flush=True)
-                other.rename(f"{other}.damaged")
-            return state
+            else:
+                for other, error in damaged.items():
+                    print(f"warning: {error}; resuming from the checkpoint before it", flush=True)
+                    other.rename(f"{other}.damaged")
+                return state
         if damaged:
             raise CheckpointError(
                 f"no intact checkpoint is left: {'; '.join(map(str, damaged.values()))}. To start "
@@ -86,24 +75,15 @@ class Checkpoints:
         return None
 
 
-def position(path: Path) -> Position:
-    """Position in its training at which a checkpoint was taken, from the file's name."""
-    epoch, step, _ = NAME.fullmatch(path.name).groups()
-    return Position(int(epoch), int(step))
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read and verify one file. No code in it runs (weights_only).
 
     Raises:
-        CheckpointError: it cannot be read, or is not what was written.
+        CheckpointError: it is not what was written.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror})") from None
+    content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:16]
-    if digest != NAME.fullmatch(path.name)[3]:
+    if digest != NAME.fullmatch(path.name)[1]:
         raise CheckpointError(f"{path} is damaged: its SHA-256 begins with {digest}")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from posmlp import code_version
 from posmlp.data.images import dataset_digest
@@ -16,7 +16,7 @@ from posmlp.metrics import EVALUATED
 from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.folder_lock import FolderInUse, FolderLock
 from posmlp.runs.interrupts import TIME_LIMIT, Interrupts
-from posmlp.runs.run_folder import RunFolder, RunFolderError
+from posmlp.runs.run_folder import RunFolder
 from posmlp.study import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
 from posmlp.training.distributed import World
@@ -51,7 +51,7 @@ def execute(
 
     Raises:
         Interrupted: stopped on request, after a checkpoint.
-        FolderInUse, RunFolderError, CheckpointError, DataError, TrainingError: as they say.
+        FolderInUse, OSError, CheckpointError, DataError, TrainingError: as they say.
     """
     folder = RunFolder(config.folder(results))
     with ExitStack() as stack:
@@ -60,51 +60,30 @@ def execute(
             folder.may_write = stack.enter_context(FolderLock(folder.path)).check
             start = begin(config, folder, world, command)
         state, segments = world.broadcast(start)
-        stack.enter_context(failure_recorded(folder, world))
+        stack.enter_context(failures_explained(config, folder, world))
         trainer = make_trainer(config, data_root, world)
         stack.callback(trainer.close)
         if state:
             trainer.load_state_dict(state)
-        with failures_explained(trainer, interrupts):
-            run_to_the_end(trainer, folder, segments, interrupts)
+        run_to_the_end(trainer, folder, segments, interrupts)
         return finish(trainer, folder, segments) if world.is_rank0 else {}
 
 
 @contextmanager
-def failure_recorded(folder: RunFolder, world: World) -> Iterator[None]:
-    """Write error.json on a failure, by which a failed run differs from a stopped one."""
+def failures_explained(config: RunConfig, folder: RunFolder, world: World) -> Iterator[None]:
+    """Turn failures of libraries into TrainingErrors, and write every failure to error.json.
+
+    By that file a failed run differs from a stopped one.
+    """
     try:
         yield
     except Exception as error:
+        recipe = config.recipe
+        size = recipe.batch_size // (recipe.grad_accum * world.size)
+        known = explained(error, size, recipe.grad_accum)
         if world.is_rank0:
-            with contextlib.suppress(RunFolderError, FolderInUse):
-                folder.write_json(folder.error.name, {"error": str(error), "time": now()})
-        raise
-
-
-@contextmanager
-def failures_explained(trainer: Trainer, interrupts: Interrupts) -> Iterator[None]:
-    """Say where a run stopped, and turn failures of libraries into TrainingErrors."""
-    began = trainer.epoch, trainer.step
-    name, recipe = trainer.config.name, trainer.config.recipe
-    try:
-        yield
-    except Interrupted:
-        unmoved = (trainer.epoch, trainer.step) == began
-        if interrupts.signal == TIME_LIMIT and unmoved and "SLURM_JOB_ID" in os.environ:
-            raise TrainingError(
-                f"{name}: Slurm's warning of the time limit came before the first step; give jobs "
-                "more time (slurm/site.yaml: hours), or a shorter warning (warning_s)"
-            ) from None
-        say(
-            f"{name}: stopped at epoch {trainer.epoch}, step {trainer.step} by "
-            f"{interrupts.signal.name if interrupts.signal else 'another process'}; the same "
-            "command resumes there",
-            trainer.world,
-        )
-        raise
-    except Exception as error:
-        known = explained(error, trainer.train.batch_slice.micro_batch_size, recipe.grad_accum)
+            with contextlib.suppress(OSError, FolderInUse):
+                folder.write_json("error.json", {"error": str(known or error), "time": now()})
         if known:
             raise known from None
         raise
@@ -120,13 +99,9 @@ def begin(
     state = Checkpoints(folder.path).load()
     if state and not belongs(state, config, folder.path):
         state = None
-    folder.clear(".*.part")
+    folder.clear(".*.part", *(["metrics.json", "error.json"] if state else ["[!.]*"]))
     if state:
-        folder.clear(folder.metrics.name)
-        folder.clear(folder.error.name)
         folder.write_history(state["history"])
-    else:
-        folder.clear()
     provenance = {
         "key": config.key,
         "code_version": code_version.training_code_digest(),
@@ -143,42 +118,57 @@ def begin(
     folder.write_json("provenance.json", provenance | first)
     if state:
         position = f"epoch {state['epoch']}, step {state['step']}"
-        say(f"{config.name}: resuming at {position} from its checkpoint", world)
-        warn_of_changes(config.name, segments, world)
+        say(f"{config.name}: resuming at {position} from its checkpoint")
+        before, here = segments[-2:]
+        for fact in SAME_MACHINE:
+            if before[fact] != here[fact]:
+                say(
+                    f"warning: {config.name}: {fact} was {before[fact]} and is {here[fact]}; "
+                    "metrics may differ in their last digits from those of an uninterrupted run"
+                )
     return state, segments
-
-
-def warn_of_changes(name: str, segments: list[dict[str, Any]], world: World) -> None:
-    """Say in what this segment's machine differs from the last one's."""
-    before, here = segments[-2:]
-    for fact in SAME_MACHINE:
-        if before[fact] != here[fact]:
-            say(
-                f"warning: {name}: {fact} was {before[fact]} and is {here[fact]}; metrics may "
-                "differ in their last digits from those of an uninterrupted run",
-                world,
-            )
 
 
 def run_to_the_end(
     trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]], interrupts: Interrupts
 ) -> None:
     """Train what is left, with checkpoints and history in the folder."""
-    progress = Progress(trainer)
-    checkpoints = Checkpoints(folder.path)
+    checkpoints, rank0 = Checkpoints(folder.path), trainer.world.is_rank0
+    shown = time.monotonic()
 
     def save(state: dict[str, Any]) -> None:
-        if trainer.world.is_rank0:
+        if rank0:
             folder.may_write()
             checkpoints.save(state | {"segments": segments})
         interrupts.saved()
 
     def log(row: dict[str, Any]) -> None:
-        if trainer.world.is_rank0:
+        nonlocal shown
+        if rank0:
             folder.write_history(trainer.history)
-            progress.epoch_done(row)
+            say(progress(trainer, row))
+            if time.monotonic() - shown >= SECONDS_BETWEEN_LINES:
+                shown = time.monotonic()
+                say(progress(trainer, row), sys.stderr)
 
-    train(trainer, log, save, interrupts.check)
+    began = trainer.epoch, trainer.step
+    try:
+        train(trainer, log, save, interrupts.check)
+    except Interrupted:
+        unmoved = (trainer.epoch, trainer.step) == began
+        if interrupts.signal == TIME_LIMIT and unmoved and "SLURM_JOB_ID" in os.environ:
+            raise TrainingError(
+                f"{trainer.config.name}: Slurm's warning of the time limit came before the first "
+                "step; give jobs more time (slurm/site.yaml: hours), or a shorter warning "
+                "(warning_s)"
+            ) from None
+        if rank0:
+            signal = interrupts.signal.name if interrupts.signal else "another process"
+            say(
+                f"{trainer.config.name}: stopped at epoch {trainer.epoch}, step {trainer.step} by "
+                f"{signal}; the same command resumes there"
+            )
+        raise
 
 
 def finish(trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]]) -> dict[str, Any]:
@@ -203,11 +193,10 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def say(line: str, world: World, file: Any = None) -> None:
+def say(line: str, file: TextIO | None = None) -> None:
     """Print for people; a log on a full disk must not end a training."""
-    if world.is_rank0:
-        with contextlib.suppress(OSError):
-            print(line, file=file or sys.stdout, flush=True)
+    with contextlib.suppress(OSError):
+        print(line, file=file, flush=True)
 
 
 def final_metrics(trainer: Trainer) -> dict[str, Any]:
@@ -247,23 +236,12 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-class Progress:
-    """Lines for people: every epoch to standard output, one now and then to standard error."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        self.shown = time.monotonic()
-
-    def epoch_done(self, row: dict[str, Any]) -> None:
-        config, world = self.trainer.config, self.trainer.world
-        num_epochs = config.recipe.num_epochs
-        left = datetime.timedelta(seconds=round(row["epoch_s"] * (num_epochs - row["epoch"] - 1)))
-        line = (
-            f"{config.name:<28} epoch {row['epoch'] + 1}/{num_epochs}  "
-            f"loss {row['train_loss']:.3f}  top-1 {row['test_top1']:.2f} %  "
-            f"{row['images_per_s']:,.0f} images/s  {left} left"
-        )
-        say(line, world)
-        if time.monotonic() - self.shown >= SECONDS_BETWEEN_LINES:
-            self.shown = time.monotonic()
-            say(line, world, sys.stderr)
+def progress(trainer: Trainer, row: dict[str, Any]) -> str:
+    """A line for people on an epoch that has ended."""
+    config, epoch, num_epochs = trainer.config, row["epoch"] + 1, trainer.config.recipe.num_epochs
+    left = datetime.timedelta(seconds=round(row["epoch_s"] * (num_epochs - epoch)))
+    return (
+        f"{config.name:<28} epoch {epoch}/{num_epochs}  "
+        f"loss {row['train_loss']:.3f}  top-1 {row['test_top1']:.2f} %  "
+        f"{row['images_per_s']:,.0f} images/s  {left} left"
+    )

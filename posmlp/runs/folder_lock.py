@@ -22,7 +22,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from posmlp.runs.run_folder import not_written
+import psutil
+
+from posmlp.runs.run_folder import naming
 
 BEAT_S = 10.0
 PATIENCE_S = 45.0
@@ -47,13 +49,11 @@ class FolderLock:
         self.done = threading.Event()
 
     def __enter__(self) -> Self:
-        try:
+        with naming(self.path):
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             self.take()
             self.check_other_machines()
             self.beat()
-        except OSError as error:
-            raise not_written(self.path, error) from None
         self.heart = threading.Thread(target=self.keep_beating, daemon=True)
         self.heart.start()
         return self
@@ -81,16 +81,12 @@ class FolderLock:
         if not holder or holder["host"] == socket.gethostname():
             return  # of this machine, and dead: the kernel gave us its lock
         print(
-            f"{self.path.parent} was locked by process {holder['pid']} on {holder['host']}; "
+            f"{self.path.parent} was locked by {described(holder)}; "
             f"waiting {PATIENCE_S:.0f} s for a sign of life",
             flush=True,
         )
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            time.sleep(min(1.0, PATIENCE_S / 10))
-            now = read_holder(self.path)
-            if now and now != holder:
-                raise self.in_use(now)
+        if locked_folders([self.path.parent]):
+            raise self.in_use(read_holder(self.path))
         print(f"none: {holder['host']} left the lock behind; going on", flush=True)
 
     def in_use(self, holder: dict[str, Any]) -> FolderInUse:
@@ -167,23 +163,12 @@ def locked_folders(folders: Iterable[Path]) -> set[Path]:
     end = time.monotonic() + PATIENCE_S
     while unknown and time.monotonic() < end:
         time.sleep(min(0.5, PATIENCE_S / 10))
-        for folder, before in list(unknown.items()):
-            now = read_holder(folder / ".lock")
-            if now != before:
-                del unknown[folder]
-                if now:
-                    alive.add(folder)
+        now = {folder: read_holder(folder / ".lock") for folder in unknown}
+        alive |= {folder for folder in now if now[folder] and now[folder] != unknown[folder]}
+        unknown = {folder: old for folder, old in unknown.items() if now[folder] == old}
     return alive
 
 
 def _dead(holder: dict[str, Any]) -> bool:
     """Whether a holder is certainly gone: its process was on this machine."""
-    if holder["host"] != socket.gethostname():
-        return False
-    try:
-        os.kill(holder["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    return holder["host"] == socket.gethostname() and not psutil.pid_exists(holder["pid"])

@@ -13,16 +13,11 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 PAUSE_S = 0.5  # between two looks for a free GPU
-FAILED = 2  # as of `posmlp train`: the same command fails again
-
-
-class GpuError(ValueError):
-    """This machine cannot give a run its GPUs."""
 
 
 def visible_gpus() -> list[str]:
@@ -61,61 +56,40 @@ def reserve_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Pat
         folder: of these files; one for each user, on this machine.
 
     Raises:
-        GpuError: there are not that many GPUs, or the folder cannot be used.
+        ValueError: there are not that many GPUs.
     """
     if len(names) < gpus:
-        raise GpuError(
+        raise ValueError(
             f"a run of this study takes {gpus} GPUs (gpus in the study file) and this machine "
             f"shows {len(names)}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
+    folder.mkdir(mode=0o700, exist_ok=True)
     waited = False
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        while not (reserved := _try_to_reserve(names, gpus, runs_per_gpu, folder)):
-            if not waited:
-                print("waiting for a GPU: other runs occupy all", file=sys.stderr, flush=True)
-            waited = True
-            time.sleep(PAUSE_S)
-    except OSError as error:
-        raise GpuError(
-            f"{folder}, where runs lock their GPUs, cannot be used: "
-            f"{error.strerror}; set TMPDIR to another folder"
-        ) from None
+    while not (reserved := _try_to_reserve(names, gpus, runs_per_gpu, folder)):
+        if not waited:
+            print("waiting for a GPU: other runs occupy all", file=sys.stderr, flush=True)
+        waited = True
+        time.sleep(PAUSE_S)
     return reserved
 
 
 def _try_to_reserve(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
     """Reserve the GPUs with the most room; none where too few have any."""
-    with _locked(folder / "choosing"):  # what others try out must not look reserved
-        room: dict[str, list[int]] = {}
-        for name in names:
-            files = [folder / f"{name}.{k}" for k in range(runs_per_gpu)]
-            room[name] = [file for path in files if (file := _lock(path)) is not None]
-        chosen = sorted((name for name in names if room[name]), key=lambda name: -len(room[name]))
-        chosen = chosen[:gpus] if len(chosen) >= gpus else []
+    with ExitStack() as stack, (folder / "choosing").open("w") as choosing:
+        fcntl.flock(choosing, fcntl.LOCK_EX)  # what others try out must not look reserved
+        room: dict[str, list[int]] = {name: [] for name in names}
+        for name, k in itertools.product(names, range(runs_per_gpu)):
+            file = os.open(folder / f"{name}.{k}", os.O_RDWR | os.O_CREAT, 0o600)
+            stack.callback(os.close, file)
+            with suppress(BlockingIOError):  # another run's
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                room[name].append(file)
+        chosen = sorted(filter(room.get, names), key=lambda name: -len(room[name]))[:gpus]
+        if len(chosen) < gpus:
+            return []
         for name in chosen:
-            os.set_inheritable(room[name].pop(), True)
-        for file in itertools.chain(*room.values()):
-            os.close(file)
+            os.set_inheritable(os.dup(room[name][0]), True)  # the copy keeps the lock
     return chosen
-
-
-def _lock(path: Path) -> int | None:
-    """Open a file and lock it; None where another process has locked it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return None
-    return file
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def main() -> None:
@@ -128,8 +102,8 @@ def main() -> None:
     folder = Path(tempfile.gettempdir()) / f"posmlp-gpus-{os.getuid()}"
     try:
         reserved = reserve_gpus(visible_gpus(), options.gpus, options.runs_per_gpu, folder)
-    except GpuError as error:
-        parser.exit(FAILED, f"error: {error}\n")
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
     except KeyboardInterrupt:
         sys.exit(os.EX_TEMPFAIL)  # as of a training: run me again
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(reserved)

@@ -67,24 +67,24 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
         ValueError: the file is missing, cut, or holds something else than known metrics.
     """
     text = read_bytes(path).decode(errors="replace")
-    rows = csv.DictReader(text.splitlines())
     if not text.endswith("\n"):
         raise ValueError(f"{path.name}: its last line is cut")
+    rows = csv.DictReader(text.splitlines())
     if unknown := set(rows.fieldnames) - set(EPOCH_COLUMNS):
         raise ValueError(f"{path.name}: unknown metrics: {', '.join(sorted(unknown))}")
-    return [_numbers(row, f"{path.name}, line {line}") for line, row in enumerate(rows, start=2)]
+    history = []
+    for line, row in enumerate(rows, start=2):
+        where = f"{path.name}, line {line}"
+        if None in row or None in row.values():
+            raise ValueError(f"{where}: has another number of columns than line 1")
+        try:
+            values = {name: float(value) if value else None for name, value in row.items()}
+            history.append(values | {"epoch": int(row["epoch"]), "time": float(row["time"])})
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{where}: {error}") from None
+    return history
 
 
 def milliseconds(moment: str) -> int:
     """An ISO time as milliseconds since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-def _numbers(row: dict[str, str], where: str) -> dict[str, float | None]:
-    if None in row or None in row.values():
-        raise ValueError(f"{where}: has another number of columns than line 1")
-    try:
-        values = {name: float(value) if value else None for name, value in row.items()}
-        return values | {"epoch": int(row["epoch"]), "time": float(row["time"])}
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from None

@@ -6,11 +6,10 @@ or the new one, whenever the process dies. `metrics.json` comes last: a run that
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,52 +20,33 @@ from posmlp.metrics import EPOCH_COLUMNS
 if TYPE_CHECKING:
     from torch import Tensor
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-
-class RunFolderError(ValueError):
-    """A file cannot be written; the message says why and what to do."""
-
-
-def not_written(path: Path, error: OSError) -> RunFolderError:
-    """Translate an OSError into advice for whoever runs a study."""
-    what = f"{path} cannot be written ({error.strerror})"
-    if error.errno in DISK_FULL:
-        free = shutil.disk_usage(path.parent).free / 1e9
-        return RunFolderError(
-            f"{what}: the disk is full ({free:.3f} GB free) or a quota or size limit is reached. "
-            "Free some space and start again; the run resumes from its last checkpoint"
-        )
-    return RunFolderError(
-        f"{what}. Name a folder that you may write to (snakemake --config results=...), or make "
-        "this one yours (chown, chmod)"
-    )
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name the file, which errors of writing do not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Replace `path` by what `write` puts into a file object, completely or not at all.
-
-    Raises:
-        RunFolderError: the disk is full or the folder read-only; the old file is unchanged.
-    """
+    """Replace `path` by what `write` puts into a file object, completely or not at all."""
     part = path.with_name(f".{path.name}.part")
-    try:
+    with naming(path):
         try:
             with part.open("wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
-        except BaseException:
+        finally:
             part.unlink(missing_ok=True)
-            raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)  # so that the new name, too, survives a power failure
         finally:
             os.close(folder)
-    except OSError as error:
-        raise not_written(path, error) from None
 
 
 class RunFolder:
@@ -74,25 +54,16 @@ class RunFolder:
 
     Args:
         may_write: called before every write; raises where another process owns the folder by now.
-
-    Raises:
-        RunFolderError: it cannot be created.
     """
 
     def __init__(self, path: Path, may_write: Callable[[], None] = lambda: None) -> None:
         self.path, self.may_write = path, may_write
-        self.history = path / "history.csv"
-        self.metrics = path / "metrics.json"
-        self.error = path / "error.json"
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_written(path, error) from None
+        path.mkdir(parents=True, exist_ok=True)
 
-    def clear(self, pattern: str = "[!.]*") -> None:
-        """Remove the files of an earlier training, or those that match `pattern`."""
+    def clear(self, *patterns: str) -> None:
+        """Remove the files that match a pattern."""
         self.may_write()
-        for path in self.path.glob(pattern):
+        for path in (path for pattern in patterns for path in self.path.glob(pattern)):
             if path.is_file():
                 path.unlink()
 
@@ -113,7 +84,7 @@ class RunFolder:
         lines += [
             ",".join("" if row[c] is None else repr(row[c]) for c in EPOCH_COLUMNS) for row in rows
         ]
-        self.write_text(self.history.name, "\n".join(lines) + "\n")
+        self.write_text("history.csv", "\n".join(lines) + "\n")
 
     def write_weights(self, name: str, weights: dict[str, Tensor]) -> None:
         """Write a state dict as safetensors, which every framework reads and which runs no code."""

@@ -69,12 +69,12 @@ class Session:
 
     def lock(self) -> None:
         folder = self.results / "runs" / self.study.name
+        lock = StudyLock(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lock.__enter__()
         except OSError as error:
-            raise ValueError(f"{folder}: cannot be written: {error.strerror}") from None
-        lock = StudyLock(folder)
-        lock.__enter__()
+            raise ValueError(f"{error.filename}: cannot be written: {error.strerror}") from None
         atexit.register(lock.__exit__, None, None, None)
 
     def prepare(self) -> None:

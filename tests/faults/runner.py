@@ -172,7 +172,7 @@ class Runner:
         """Whether the last start's exit status is one that this fault may lead to."""
         start, sent = self.starts[-1], [-number for number in SENT.get(kind, [])]
         if kind == DISK_FULL:
-            return start.status == FAILED and "the disk is full" in start.log
+            return start.status == FAILED and "disk space" in start.log
         if start.status in sent:  # SIGKILL; or before the run is watched, or after; or twice
             killed = -signal.SIGKILL in sent or len(sent) > 1
             return killed or start.steps == 0 or self.finished

@@ -93,7 +93,10 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
     [
         ("train tiny.yaml --variant qpe_s1", "tiny.tsv: no variant 'qpe_s1'; "),
         ("train tiny.yaml --variant qpe --seed 7", "tiny.yaml: seeds: 7 is not among [0, 1]"),
-        ("train tiny.yaml --variant qpe --results file", "file/runs/tiny/qpe/seed0 "),
+        (
+            "train tiny.yaml --variant qpe --results file",
+            "file/runs/tiny/qpe/seed0: Not a directory",
+        ),
         ("train tiny.yaml --variant qpe --device cuda", "device: cuda "),
         ("calibrate tiny.yaml --results file", "file/tiny: Not a directory; correct the path"),
         ("prepare tiny.yaml --results loop", "loop/tiny: Too many levels of symbolic links"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,14 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.runs.reading import read_json
-from posmlp.tracking.address import brief
+from posmlp.tracking.store import Store, brief
+from posmlp.tracking.study_files import StudyFiles
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
-
-    from posmlp.tracking.store import Store
-    from posmlp.tracking.study_sync import StudyFiles
 
 ALIAS = "best"
 LONGEST_CARD = 5000  # characters that MLflow takes
@@ -45,40 +41,37 @@ def register(
     Returns:
         What the registry holds now, or why it holds nothing, in words.
     """
-    client, folder = store.client, study.choice()
+    from mlflow.exceptions import MlflowException
+
+    client, choice = store.client, study.comparison.get("choice")
     name = store.experiment_name(study.name).replace("/", ".").replace(":", ".")
-    reason = "" if folder in run_ids else _reason(study)
-    if not reason:
-        try:
-            if not ensure_model(folder):
-                reason = "No model is registered: the chosen run has no weights in its folder."
-        except Exception as error:
-            reason = f"No model is registered: {folder} cannot be exported: {brief(error)}"
-    if reason:
-        _remove_alias(client, name)
+    folder = choice and study.run_folder(choice["variant"], choice["seed"])
+    if reason := _reason(study, folder, run_ids):
+        with suppress(MlflowException):  # there was none
+            client.delete_registered_model_alias(name, ALIAS)
         return reason
-    choice = study.comparison["choice"]
     card = (study.folder / "model_card.md").read_text(encoding="utf-8")[:LONGEST_CARD]
     source = _logged_model(client, experiment_id, run_ids[folder], folder, choice["variant"])
-    registered = _version(client, name, source, run_ids[folder], choice, card)
-    number = str(registered.version)
+    number = str(_version(client, name, source, run_ids[folder], choice, card))
     if client.get_registered_model(name).aliases.get(ALIAS) != number:
         client.set_registered_model_alias(name, ALIAS, number)
     chosen = f"{choice['variant']}, seed {choice['seed']}"
     return f"Registered model {name} version {number} ({ALIAS}): {chosen}"
 
 
-def _reason(study: StudyFiles) -> str:
-    if study.choice():
+def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str]) -> str:
+    """Why no model can be registered; empty where the chosen run's is exported."""
+    if not folder:
+        return study.comparison.get("reason") or "No model is registered: there are no results yet."
+    if folder not in run_ids:
         return "No model is registered: the chosen run is not among those shown."
-    return study.comparison.get("reason") or "No model is registered: there are no results yet."
-
-
-def _remove_alias(client: MlflowClient, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    with suppress(MlflowException):  # there was none
-        client.delete_registered_model_alias(name, ALIAS)
+    if not (folder / WEIGHTS).exists():
+        return "No model is registered: the chosen run has no weights in its folder."
+    try:
+        ensure_model(folder)
+    except Exception as error:
+        return f"No model is registered: {folder} cannot be exported: {brief(error)}"
+    return ""
 
 
 def _logged_model(
@@ -95,9 +88,7 @@ def _logged_model(
         if model.status != "READY":  # sent in part
             client.delete_logged_model(model.model_id)
     tags = {"weights": digest, "variant": variant}
-    model = client.create_logged_model(
-        experiment_id, NAME, run_id, tags=tags, model_type="classifier"
-    )
+    model = client.create_logged_model(experiment_id, NAME, run_id, tags, model_type="classifier")
     client.log_model_artifacts(model.model_id, str(folder / NAME))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, "READY")
@@ -111,28 +102,24 @@ def _version(
     run_id: str,
     choice: Mapping[str, Any],
     card: str,
-) -> ModelVersion:
-    """The registered version of a model, with its card.
+) -> str:
+    """The number of a model's registered version, which gets the card.
 
     Its source is a location and not models:/<id>, which MLflow would look up in the store of the
     environment instead of the client's.
     """
     from mlflow.exceptions import MlflowException
 
-    try:
-        model = client.create_registered_model(name)
-    except MlflowException:
-        model = client.get_registered_model(name)  # raises unless it is there
-    if model.description != card:
-        client.update_registered_model(name, description=card)
+    with suppress(MlflowException):  # it is there
+        client.create_registered_model(name)
     found = [v for v in client.search_model_versions(f"name = '{name}'") if v.source == source]
     if not found:
         tags = {"variant": choice["variant"], "seed": str(choice["seed"])}
         tags |= {"run_key": choice["key"], "chosen_by": "validation top-1, see the description"}
-        return client.create_model_version(name, source, run_id, tags, description=card)
+        found = [client.create_model_version(name, source, run_id, tags, description=card)]
     if found[0].description != card:
         client.update_model_version(name, found[0].version, description=card)
-    return found[0]
+    return found[0].version
 
 
 def weights_digest(run_folder: Path) -> str:
@@ -140,23 +127,14 @@ def weights_digest(run_folder: Path) -> str:
     return hashlib.sha256((run_folder / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
-def ensure_model(run_folder: Path) -> Path | None:
-    """Export a run's network to `model/` in its folder, unless it is there already.
-
-    None where the folder has no weights (a run whose large files were removed).
-    """
-    if not (run_folder / WEIGHTS).exists():
-        return None
+def ensure_model(run_folder: Path) -> Path:
+    """Export a run's network to `model/` in its folder, unless it is there already."""
     folder, digest = run_folder / NAME, weights_digest(run_folder)
-    mark = folder / "weights.sha256"
-    if mark.exists() and mark.read_text() == digest:
-        return folder
-    with tempfile.TemporaryDirectory(dir=run_folder, prefix=".model") as parent:
-        made = Path(parent) / NAME
-        _export(run_folder, made)
-        (made / mark.name).write_text(digest)
+    mark = folder / "weights.sha256"  # written last
+    if not mark.exists() or mark.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        _export(run_folder, folder)
+        mark.write_text(digest)
     return folder
 
 

@@ -9,17 +9,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from posmlp.code_version import PACKAGE, code_digest
 from posmlp.markup import escaped, printable
 from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS, SPEED
 from posmlp.runs.reading import milliseconds, read_bytes, read_history, read_json, read_metrics
 from posmlp.study.run_config import recorded_values
-from posmlp.tracking.address import masked
+from posmlp.tracking.store import masked
+from posmlp.tracking.study_files import StudyFiles
 
 # test_top1 and the like are series by epoch, whose last point is the final value. These are not;
 # the last point of the speed's series is its median over epochs, as in the tables.
@@ -30,52 +31,15 @@ FIRST_COLUMN, LAST_COLUMN = "test_top1", EPOCH_COLUMNS[-1]
 _ORDER = (FIRST_COLUMN, *(n for n in EPOCH_COLUMNS if n not in ("epoch", "time", FIRST_COLUMN)))
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
 DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with
-TAGS = (
-    *("posmlp.run", DIGEST_TAG, "run_key", "current", "study", "variant", "seed", "gate", "groups"),
-    *("backbone", "data", "claim", "host", "command", "error", *FACTS),
-    *("mlflow.source.git.commit", "mlflow.note.content"),
-)
 FILES = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "error.json")
 FILES += ("requirements.txt", "figures/*.png")
 SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
 LONGEST_TAG = 8000
-
-
-class Mark(NamedTuple):
-    """Identifies a row of history.csv: an epoch may be done twice, after an interruption."""
-
-    epoch: int
-    time_ms: int
-
-
-class Line(NamedTuple):
-    """Metrics of one moment: a row of history.csv, or those of the finished run.
-
-    MLflow stores an equal name, value, time and epoch once: sending a line again adds nothing.
-    """
-
-    mark: Mark
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class StudyFacts:
-    """What a study's file says that its run folders do not: order of the sheet, claims, seeds."""
-
-    name: str
-    claims: dict[str, str] = field(default_factory=dict)
-    seeds: tuple[int, ...] = ()
-
-    def variant_name(self, variant: str) -> str:
-        """Number a variant by its row of the sheet, so that names sort by it: "07 gqpe_s4"."""
-        rows = list(self.claims)
-        if variant not in rows:
-            return variant
-        return f"{rows.index(variant) + 1:0{len(str(len(rows)))}} {variant}"
-
-    def run_name(self, variant: str, seed: int) -> str:
-        width = len(str(max((seed, *self.seeds))))
-        return f"{self.variant_name(variant)} seed {seed:0{width}}"
+# Epoch and time in milliseconds: an epoch may be done twice, after an interruption.
+Mark = tuple[int, int]
+# Metrics of a row of history.csv, or of the finished run, by their moment. MLflow stores an equal
+# name, value, time and epoch once: sending a line again adds nothing.
+Lines = dict[Mark, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -85,8 +49,7 @@ class RunPayload:
     Args:
         identity: "study/variant/seed0/key".
         status: MLflow's; end_ms is None while it is RUNNING.
-        history: a line an epoch.
-        final: metrics of the finished run, else None.
+        lines: one an epoch, and one of the finished run.
         datasets: split, digest and number of images of the data, once the run has finished.
     """
 
@@ -97,8 +60,7 @@ class RunPayload:
     end_ms: int | None
     params: dict[str, str]
     tags: dict[str, str]
-    history: list[Line]
-    final: Line | None
+    lines: Lines
     datasets: list[tuple[str, str, int]]
     data: dict[str, Any]
 
@@ -108,15 +70,16 @@ def cell_of(folder: Path) -> str:
     return "/".join(folder.absolute().parts[-3:]) + "/"
 
 
-def files_digest(folder: Path, study: StudyFacts, *, alive: bool) -> str:
+def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
     """Digest everything that `read_run` and the artifacts depend on, without parsing it.
 
     Raises:
         ValueError: a file cannot be read.
     """
     variant = folder.parent.name
-    facts = study.variant_name(variant), study.claims.get(variant), study.seeds, alive
-    digest = hashlib.sha256(f"{_code()} {cell_of(folder)} {facts}".encode())
+    seeds = study.comparison.get("seeds")
+    facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code()
+    digest = hashlib.sha256(f"{cell_of(folder)} {facts}".encode())
     for path in run_files(folder):
         digest.update(f"\n{path.relative_to(folder)} ".encode())
         digest.update(hashlib.sha256(read_bytes(path)).digest())
@@ -132,7 +95,7 @@ def run_files(folder: Path) -> Iterator[Path]:
             yield folder / name
 
 
-def read_run(folder: Path, study: StudyFacts, *, alive: bool) -> RunPayload:
+def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
     """Read a run folder.
 
     Args:
@@ -143,9 +106,8 @@ def read_run(folder: Path, study: StudyFacts, *, alive: bool) -> RunPayload:
     """
     config = read_config(folder)
     provenance, error = (read_json(folder / f"{name}.json") for name in ("provenance", "error"))
-    history = read_lines(folder / "history.csv")
-    metrics = read_finished(folder, config["key"], history)
-    variant, seed, cell = config["variant"], config["seed"], cell_of(folder)
+    lines = read_lines(folder / "history.csv")
+    metrics = read_finished(folder, config["key"], len(lines))
     started_at = provenance.get("first_started_at") or provenance.get("started_at")
     if metrics:
         status, end_ms = "FINISHED", milliseconds(metrics["finished_at"])
@@ -155,20 +117,22 @@ def read_run(folder: Path, study: StudyFacts, *, alive: bool) -> RunPayload:
         status, end_ms = "FAILED", milliseconds(error["time"])
     else:
         last = provenance.get("started_at")
-        stopped = history[-1].mark.time_ms if history else last and milliseconds(last)
-        status, end_ms = "KILLED", stopped
-    claim = study.claims.get(variant)
+        status = "KILLED"
+        end_ms = max(lines)[1] if lines else last and milliseconds(last)
+    if metrics:
+        values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
+        lines[metrics["epochs"], end_ms] = values
+    digests = metrics.get("digests", {})
     return RunPayload(
-        identity=f"{cell}{config['key']}",
-        name=study.run_name(variant, seed),
+        identity=f"{cell_of(folder)}{config['key']}",
+        name=study.run_name(config["variant"], config["seed"]),
         status=status,
         start_ms=milliseconds(started_at) if started_at else None,
         end_ms=end_ms,
         params=run_params(config),
-        tags=run_tags(cell, config, provenance, claim, error.get("error")),
-        history=history,
-        final=_final_line(metrics) if metrics else None,
-        datasets=_datasets(metrics),
+        tags=run_tags(folder, config, provenance, study, error.get("error")),
+        lines=lines,
+        datasets=[(split, digest, metrics[f"num_{split}"]) for split, digest in digests.items()],
         data=config["data"],
     )
 
@@ -189,7 +153,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_finished(folder: Path, key: str, history: list[Line]) -> dict[str, Any]:
+def read_finished(folder: Path, key: str, num_epochs: int) -> dict[str, Any]:
     """The metrics of a finished run; empty while it is unfinished.
 
     Raises:
@@ -200,20 +164,19 @@ def read_finished(folder: Path, key: str, history: list[Line]) -> dict[str, Any]
     metrics = read_metrics(folder / "metrics.json")
     if metrics["key"] != key:
         raise ValueError(f"metrics.json: its key is {metrics['key']}, that of config.yaml {key}")
-    if metrics["epochs"] != len(history):
-        raise ValueError(f"history.csv: has {len(history)} of {metrics['epochs']} epochs")
+    if metrics["epochs"] != num_epochs:
+        raise ValueError(f"history.csv: has {num_epochs} of {metrics['epochs']} epochs")
     return metrics
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_lines(path: Path) -> Lines:
     """The rows of a history.csv; none where there is no file yet."""
-    return [
-        Line(
-            Mark(int(row["epoch"]), round(row["time"] * 1000)),
-            {name: row[name] for name in _ORDER if row.get(name) is not None},
-        )
+    return {
+        (int(row["epoch"]), round(row["time"] * 1000)): {
+            name: row[name] for name in _ORDER if row.get(name) is not None
+        }
         for row in (read_history(path) if os.path.lexists(path) else [])
-    ]
+    }
 
 
 def run_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -233,16 +196,16 @@ def run_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def run_tags(
-    cell: str,
+    folder: Path,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    claim: str | None,
+    study: StudyFiles,
     error: str | None,
 ) -> dict[str, str]:
     """What runs are filtered and grouped by, and their note; an unknown fact has no tag."""
-    model = config["model"]
+    model, claim = config["model"], study.claims.get(config["variant"])
     tags = {
-        "posmlp.run": f"{cell}{config['key']}",
+        "posmlp.run": f"{cell_of(folder)}{config['key']}",
         "run_key": config["key"],
         "current": "true",
         **{name: config[name] for name in ("study", "variant", "seed")},
@@ -265,15 +228,12 @@ def run_note(
     config: Mapping[str, Any], provenance: Mapping[str, Any], claim: str | None, error: str | None
 ) -> str:
     """A run's page in Markdown: what it tests and how to repeat it."""
-    parts = [f"{config['variant']}, seed {config['seed']}, of the study {config['study']}."]
-    if claim:
-        parts.append(escaped(claim))
-    if error:
-        parts.append(f"Failed: {escaped(error)}")
+    parts = ["{variant}, seed {seed}, of the study {study}.".format(**config)]
+    parts += [escaped(claim)] if claim else []
+    parts += [f"Failed: {escaped(error)}"] if error else []
     commit = provenance.get("git_commit")
-    lines = [f"git checkout {commit}"] if commit else []
-    parts.append("To repeat this run:")
-    parts.append("\n".join(f"    {line}" for line in [*lines, repeat_command(config)]))
+    checkout = f"    git checkout {commit}\n" if commit else ""
+    parts.append(f"To repeat this run:\n\n{checkout}    {repeat_command(config)}")
     if not commit:
         parts.append("The commit is unknown: the code was not in a git repository.")
     elif provenance.get("git_dirty"):
@@ -281,22 +241,11 @@ def run_note(
             "The tree had uncommitted changes, so that commit alone may not repeat the run. "
             f"Digest of the training code: {provenance.get('code_version')}."
         )
-    parts.append("Versions: requirements.txt. Machine and start: provenance.json. See Artifacts.")
     return "\n\n".join(parts)
 
 
 def repeat_command(config: Mapping[str, Any]) -> str:
     return "posmlp train {study} --variant {variant} --seed {seed}".format(**config)
-
-
-def _final_line(metrics: Mapping[str, Any]) -> Line:
-    values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
-    return Line(Mark(metrics["epochs"], milliseconds(metrics["finished_at"])), values)
-
-
-def _datasets(metrics: Mapping[str, Any]) -> list[tuple[str, str, int]]:
-    digests = metrics.get("digests", {})
-    return [(split, digest, metrics[f"num_{split}"]) for split, digest in digests.items()]
 
 
 def _text(value: Any) -> str:

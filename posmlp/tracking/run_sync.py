@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posmlp.runs.folder_lock import locked_folders
 from posmlp.tracking import run_payload
-from posmlp.tracking.address import brief
-from posmlp.tracking.run_payload import DIGEST_TAG, Line, Mark, RunPayload, StudyFacts
+from posmlp.tracking.run_payload import DIGEST_TAG, Mark, RunPayload, cell_of
+from posmlp.tracking.store import Store, brief
+from posmlp.tracking.study_files import StudyFiles
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from posmlp.tracking.store import Store
+MOST_RUNS = 50_000  # that MLflow lists
+PASSING = {DIGEST_TAG, "error", "claim"}  # tags that a run may lose
 
 
 @dataclass
@@ -38,29 +40,36 @@ class SyncedRuns:
     problems: dict[Path, str] = field(default_factory=dict)
 
 
-def sync_runs(
-    store: Store, experiment_id: str, folders: Sequence[Path], study: StudyFacts
-) -> SyncedRuns:
+def sync_runs(store: Store, experiment_id: str, study: StudyFiles) -> SyncedRuns:
     """Send every folder that has changed; one that cannot be shown does not stop the others.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    done = SyncedRuns()
-    listed = list(all_runs(store.client, experiment_id))
+    done, identities = SyncedRuns(), set()
+    client, folders = store.client, study.run_folders()
+    listed = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
     by_digest = {run.data.tags.get(DIGEST_TAG): run for run in listed}
     alive = locked_folders([f for f in folders if not os.path.lexists(f / "metrics.json")])
     for folder in folders:
         try:
             digest = run_payload.files_digest(folder, study, alive=folder in alive)
-            run = by_digest.get(digest)
-            if run:
+            if run := by_digest.get(digest):
                 run_id, status = run.info.run_id, run.info.status
-                _set_current(store.client, run)
+                identity = run.data.tags["posmlp.run"]
+                if run.data.tags.get("current") != "true":  # the folder returned to it
+                    client.set_tag(run_id, "current", "true")
             else:
                 payload = run_payload.read_run(folder, study, alive=folder in alive)
-                sender = RunSender(store.client, experiment_id, payload)
-                run_id, status = sender.send(folder, digest, listed), payload.status
+                run, stored = find_run(client, payload, listed) or (
+                    create_run(client, experiment_id, payload),
+                    set(),
+                )
+                run_id, status, identity = run.info.run_id, payload.status, payload.identity
+                send(client, run, payload, stored)
+                if status != "RUNNING":
+                    send_files(client, run_id, folder)
+                client.set_tag(run_id, DIGEST_TAG, digest)  # last: what was cut is sent again
                 done.num_sent += 1
         except Exception as error:
             store.check()  # raises if it is the store
@@ -68,149 +77,99 @@ def sync_runs(
         else:
             done.ids[folder] = run_id
             done.statuses.append(status)
-    _retire(store.client, listed, done)
+            identities.add(identity)
+    _retire(client, listed, done, identities)
     return done
 
 
-def all_runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
-    token = None
-    while token is None or token:
-        page = client.search_runs([experiment_id], max_results=5000, page_token=token)
-        yield from page
-        token = page.token or ""
+def find_run(
+    client: MlflowClient, payload: RunPayload, listed: Iterable[Run]
+) -> tuple[Run, Set[Mark]] | None:
+    """The run of this very training with the most epochs, and the epochs that it has.
 
-
-class RunSender:
-    """Sends one run."""
-
-    def __init__(self, client: MlflowClient, experiment_id: str, payload: RunPayload) -> None:
-        self.client, self.experiment_id, self.payload = client, experiment_id, payload
-
-    def send(self, folder: Path, digest: str, listed: Iterable[Run]) -> str:
-        """Add what MLflow lacks, in the run of this training or a new one; gives the run's id.
-
-        The digest goes last: a run that was sent in part is sent again.
-        """
-        run, stored = self.find(listed) or (self.create(), set())
-        self.run_id = run.info.run_id
-        self.send_head(run)
-        lines = [line for line in self.payload.history if line.mark not in stored]
-        self.send_lines([*lines, *([self.payload.final] if self.payload.final else [])])
-        self.send_datasets()
-        self.send_status(run)
-        if self.payload.status != "RUNNING":
-            self.send_files(folder)
-        self.client.set_tag(self.run_id, DIGEST_TAG, digest)
-        return self.run_id
-
-    def find(self, listed: Iterable[Run]) -> tuple[Run, Set[Mark]] | None:
-        """The run of this very training with the most epochs, and the epochs that it has.
-
-        A training that resumes keeps its rows and so its run. One that starts again writes epochs
-        at other times; MLflow cannot forget a point, so it gets a run of its own.
-        """
-        same = [run for run in listed if run.data.tags.get("posmlp.run") == self.payload.identity]
-        found = [(run, stored_epochs(self.client, run)) for run in same]
-        found = [(run, stored) for run, stored in found if stored <= marks(self.payload.history)]
-        return max(found, key=lambda entry: len(entry[1])) if found else None
-
-    def create(self) -> Run:
-        return self.client.create_run(
-            self.experiment_id,
-            start_time=self.payload.start_ms,
-            tags={"posmlp.run": self.payload.identity},
-            run_name=self.payload.name,
-        )
-
-    def send_head(self, run: Run) -> None:
-        """Send name, params and tags, and remove tags that no longer hold, the digest above all."""
-        from mlflow.entities import Param, RunTag
-
-        for stale in (set(run.data.tags) & set(run_payload.TAGS)) - set(self.payload.tags):
-            self.client.delete_tag(self.run_id, stale)
-        self.client.log_batch(
-            self.run_id,
-            params=[Param(name, value) for name, value in self.payload.params.items()],
-            tags=[RunTag(name, value) for name, value in self.payload.tags.items()],
-        )
-        if run.info.run_name != self.payload.name:
-            self.client.update_run(self.run_id, name=self.payload.name)
-
-    def send_lines(self, lines: Iterable[Line]) -> None:
-        from mlflow.entities import Metric
-
-        metrics = [
-            Metric(name, value, line.mark.time_ms, line.mark.epoch)
-            for line in lines
-            for name, value in line.values.items()
-        ]
-        if metrics:
-            self.client.log_batch(self.run_id, metrics=metrics)  # in batches of MLflow's limits
-
-    def send_datasets(self) -> None:
-        """Name the images of each split, with their digests."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        inputs, name = [], self.payload.data["name"]
-        for split, digest, num_images in self.payload.datasets:
-            source = json.dumps({"data_set": name, "split": split, **self.payload.data})
-            profile = json.dumps({"num_images": num_images})
-            dataset = Dataset(f"{name} {split}", digest, "code", source, profile=profile)
-            tags = [InputTag("mlflow.data.context", run_payload.SPLITS[split])]
-            inputs.append(DatasetInput(dataset, tags))
-        if inputs:
-            self.client.log_inputs(self.run_id, inputs)
-
-    def send_status(self, run: Run) -> None:
-        status, end_ms = self.payload.status, self.payload.end_ms
-        if (status, end_ms) == (run.info.status, run.info.end_time):
-            return
-        if status == "RUNNING":
-            self.client.update_run(self.run_id, status=status)
-        else:
-            self.client.set_terminated(self.run_id, status, end_ms)
-
-    def send_files(self, folder: Path) -> None:
-        for path in run_payload.run_files(folder):
-            inside = path.relative_to(folder).parent.as_posix()
-            self.client.log_artifact(self.run_id, str(path), None if inside == "." else inside)
-
-
-def stored_epochs(client: MlflowClient, run: Run) -> Set[Mark]:
-    """The complete epochs that MLflow has of a run."""
-    points = client.get_metric_history(run.info.run_id, run_payload.LAST_COLUMN)
-    return {Mark(point.step, point.timestamp) for point in points}
-
-
-def marks(history: Iterable[Line]) -> Set[Mark]:
-    return {line.mark for line in history}
-
-
-def _set_current(client: MlflowClient, run: Run) -> None:
-    if run.data.tags.get("current") != "true":
-        client.set_tag(run.info.run_id, "current", "true")
-
-
-def _retire(client: MlflowClient, listed: Iterable[Run], done: SyncedRuns) -> None:
-    """Mark runs whose folder is gone or holds another training; delete doubles.
-
-    Two machines that sync at the same time may both create a run for one folder.
+    A training that resumes keeps its rows and so its run. One that starts again writes epochs at
+    other times; MLflow cannot forget a point, so it gets a run of its own.
     """
-    folder_of = {run_payload.cell_of(folder): folder for folder in done.ids}
-    damaged = {run_payload.cell_of(folder) for folder in done.problems}
-    shown = set(done.ids.values())
-    identities = {r.data.tags.get("posmlp.run") for r in listed if r.info.run_id in shown}
+    found = []
     for run in listed:
-        identity = run.data.tags.get("posmlp.run", "")
-        cell = identity.rpartition("/")[0] + "/"
-        current = run.data.tags.get("current") != "false"
-        if run.info.run_id in shown or not identity or cell in damaged or not current:
+        if run.data.tags.get("posmlp.run") == payload.identity:
+            points = client.get_metric_history(run.info.run_id, run_payload.LAST_COLUMN)
+            found.append((run, {(point.step, point.timestamp) for point in points}))
+    fitting = [(run, stored) for run, stored in found if stored <= payload.lines.keys()]
+    return max(fitting, key=lambda entry: len(entry[1]), default=None)
+
+
+def create_run(client: MlflowClient, experiment_id: str, payload: RunPayload) -> Run:
+    tags = {"posmlp.run": payload.identity}
+    return client.create_run(experiment_id, payload.start_ms, tags, payload.name)
+
+
+def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark]) -> None:
+    """Add what MLflow lacks, and remove tags that no longer hold, the digest above all."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    run_id = run.info.run_id
+    for stale in (set(run.data.tags) & PASSING) - set(payload.tags):
+        client.delete_tag(run_id, stale)
+    client.log_batch(
+        run_id,
+        params=[Param(name, value) for name, value in payload.params.items()],
+        tags=[RunTag(name, value) for name, value in payload.tags.items()],
+    )
+    if run.info.run_name != payload.name:
+        client.update_run(run_id, name=payload.name)
+    metrics = [
+        Metric(name, value, time_ms, epoch)
+        for (epoch, time_ms), values in payload.lines.items()
+        if (epoch, time_ms) not in stored
+        for name, value in values.items()
+    ]
+    client.log_batch(run_id, metrics=metrics)  # in batches of MLflow's limits
+    send_datasets(client, run_id, payload)
+    if payload.status == "RUNNING":
+        client.update_run(run_id, status=payload.status)
+    else:
+        client.set_terminated(run_id, payload.status, payload.end_ms)
+
+
+def send_datasets(client: MlflowClient, run_id: str, payload: RunPayload) -> None:
+    """Name the images of each split, with their digests."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs, name = [], payload.data["name"]
+    for split, digest, num_images in payload.datasets:
+        source = json.dumps({"data_set": name, "split": split, **payload.data})
+        profile = json.dumps({"num_images": num_images})
+        dataset = Dataset(f"{name} {split}", digest, "code", source, profile=profile)
+        tags = [InputTag("mlflow.data.context", run_payload.SPLITS[split])]
+        inputs.append(DatasetInput(dataset, tags))
+    if inputs:
+        client.log_inputs(run_id, inputs)
+
+
+def send_files(client: MlflowClient, run_id: str, folder: Path) -> None:
+    for path in run_payload.run_files(folder):
+        inside = path.relative_to(folder).parent.as_posix()
+        client.log_artifact(run_id, str(path), None if inside == "." else inside)
+
+
+def _retire(
+    client: MlflowClient, listed: Iterable[Run], done: SyncedRuns, identities: Set[str]
+) -> None:
+    """Mark runs whose folder is gone or holds another training, and delete doubles of one.
+
+    A double comes from two machines that sync at once, or a training that began anew.
+    """
+    shown = set(done.ids.values())
+    damaged = {cell_of(folder) for folder in done.problems}
+    for run in listed:
+        run_id, tags = run.info.run_id, run.data.tags
+        identity = tags.get("posmlp.run", "")
+        if run_id in shown or not identity or identity.rpartition("/")[0] + "/" in damaged:
             continue
         if identity in identities:
-            history = run_payload.read_lines(folder_of[cell] / "history.csv")
-            if stored_epochs(client, run) <= marks(history):
-                client.delete_run(run.info.run_id)
-                continue
-        client.set_tag(run.info.run_id, "current", "false")
-        if run.info.status == "RUNNING":
-            client.set_terminated(run.info.run_id, "KILLED")
+            client.delete_run(run_id)
+        elif tags.get("current") != "false":
+            client.set_tag(run_id, "current", "false")
+            if run.info.status == "RUNNING":
+                client.set_terminated(run_id, "KILLED")

@@ -25,7 +25,15 @@ OF_A_TRAINING = ("test_top1", "val_top1", "train_loss", "params", "images_per_s"
 
 def of_variants(*, validation: bool) -> dict[str, str]:
     """The views of the variants' experiment as its tags: a point, bar and row for each."""
-    charts = [_scatter("params", "test_top1"), _scatter("groups", "test_top1"), _bar("test_top1")]
+    charts = [
+        {
+            "type": "SCATTER",
+            "xaxis": {"key": cost, "type": "METRIC"},
+            "yaxis": {"key": "test_top1", "type": "METRIC"},
+        }
+        for cost in ("params", "groups")
+    ]
+    charts.append({"type": "BAR", "metricKey": "test_top1"})
     return _tags({}, OF_A_VARIANT, charts, "Means over seeds", validation=validation)
 
 
@@ -39,7 +47,19 @@ def of_trainings(variants: Iterable[str], *, validation: bool) -> dict[str, str]
         "groupsExpanded": {f"tag.variant.{variant}": False for variant in variants},
         "useGroupedValuesInCharts": True,
     }
-    charts = [_line(name) for name in ("test_top1", "train_loss")]
+    charts = [
+        {
+            "type": "LINE",
+            "metricKey": metric,
+            "selectedMetricKeys": [metric],
+            "xAxisKey": "step",
+            "xAxisScaleType": "linear",
+            "scaleType": "linear",
+            "lineSmoothness": 0,
+            "range": {},
+        }
+        for metric in ("test_top1", "train_loss")
+    ]
     return _tags(group, OF_A_TRAINING, charts, "Curves by variant", validation=validation)
 
 
@@ -52,6 +72,9 @@ def _tags(
     validation: bool,
 ) -> dict[str, str]:
     names = [name for name in metrics if validation or not name.startswith("val_")]
+    kept = {"deleted": False, "isGenerated": False}
+    # MLflow makes a chart's title from the names of its metrics.
+    in_section = {"metricSectionId": SECTION, "runsCountToCompare": MOST_TRACES}
     state = {
         "searchFilter": "tags.current != 'false'" if group else "",  # not those trained anew since
         "orderByKey": "tags.`mlflow.runName`",
@@ -67,16 +90,11 @@ def _tags(
         "runsPinned": [],
         "runsVisibilityMap": {},
         "runsExpanded": {},
-        "compareRunCharts": [_numbered(chart, i) for i, chart in enumerate(charts)],
+        "compareRunCharts": [
+            kept | chart | in_section | {"uuid": f"chart{i}"} for i, chart in enumerate(charts)
+        ],
         "compareRunSections": [
-            {
-                "uuid": SECTION,
-                "name": title,
-                "display": True,
-                "isReordered": False,
-                "deleted": False,
-                "isGenerated": False,
-            }
+            kept | {"uuid": SECTION, "name": title, "display": True, "isReordered": False}
         ],
         "isAccordionReordered": False,
         "autoRefreshEnabled": True,
@@ -92,40 +110,6 @@ def _tags(
     }
 
 
-def _scatter(x: str, y: str) -> dict[str, Any]:
-    axes = {"xaxis": {"key": x, "type": "METRIC"}, "yaxis": {"key": y, "type": "METRIC"}}
-    return {"type": "SCATTER", **axes}
-
-
-def _bar(metric: str) -> dict[str, Any]:
-    return {"type": "BAR", "metricKey": metric}
-
-
-def _line(metric: str) -> dict[str, Any]:
-    return {
-        "type": "LINE",
-        "metricKey": metric,
-        "selectedMetricKeys": [metric],
-        "xAxisKey": "step",
-        "xAxisScaleType": "linear",
-        "scaleType": "linear",
-        "lineSmoothness": 0,
-        "range": {},
-    }
-
-
-def _numbered(chart: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """A chart of SECTION; MLflow makes its title from the names of the metrics."""
-    return {
-        **chart,
-        "uuid": f"chart{number}",
-        "isGenerated": False,
-        "deleted": False,
-        "metricSectionId": SECTION,
-        "runsCountToCompare": MOST_TRACES,
-    }
-
-
 def view_path(experiment_id: str, key: str) -> str:
     """The page of an experiment with a saved view, after the server's address."""
     query = {"viewStateShareKey": key, "compareRunsMode": MODES[key], **WORKFLOW}
@@ -134,9 +118,8 @@ def view_path(experiment_id: str, key: str) -> str:
 
 def compare_path(experiment_id: str, run_ids: Sequence[str]) -> str:
     """The page that sets runs side by side, after the server's address."""
-    query = {"runs": _json(run_ids), "experiments": _json([experiment_id]), **WORKFLOW}
+    runs, experiments = (
+        json.dumps(ids, separators=(",", ":")) for ids in (run_ids, [experiment_id])
+    )
+    query = {"runs": runs, "experiments": experiments, **WORKFLOW}
     return f"#/compare-runs?{urlencode(query, quote_via=quote)}"
-
-
-def _json(values: Sequence[str]) -> str:
-    return json.dumps(list(values), separators=(",", ":"))

@@ -6,19 +6,16 @@ seeds. Both have a description, saved views and links; the chosen variant is in 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.markup import escaped, printable
-from posmlp.runs.reading import milliseconds, read_json
+from posmlp.runs.reading import milliseconds
 from posmlp.tracking import chosen_model, saved_views
-from posmlp.tracking.address import masked
-from posmlp.tracking.run_payload import StudyFacts, cell_of
-from posmlp.tracking.run_sync import SyncedRuns, all_runs, sync_runs
-from posmlp.tracking.store import Store, unavailable
+from posmlp.tracking.run_sync import MOST_RUNS, SyncedRuns, sync_runs
+from posmlp.tracking.store import Store, masked, unavailable
+from posmlp.tracking.study_files import StudyFiles
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,9 +51,9 @@ class Report:
 
     def lines(self) -> list[str]:
         count = self.counts()
-        rest = [f"{count['running']} running"] if count["running"] else []
-        rest += [f"{count['failed']} not synced"] if count["failed"] else []
-        shown = ", ".join([f"{count['runs']} runs, {count['finished']} finished", *rest])
+        shown = f"{count['runs']} runs, {count['finished']} finished"
+        shown += f", {count['running']} running" if count["running"] else ""
+        shown += f", {count['failed']} not synced" if count["failed"] else ""
         problems = [f"{folder}: not synced: {why}" for folder, why in self.runs.problems.items()]
         return [*problems, *self.problems, f"{self.study}: {shown}. {self.registry}"]
 
@@ -72,7 +69,7 @@ def sync(name: str, store: Store) -> Report:
     study = StudyFiles(name, store.results)
     try:
         trainings = store.experiment_id(name)
-        runs = sync_runs(store, trainings, study.run_folders(), study.facts())
+        runs = sync_runs(store, trainings, study)
         variants = store.experiment_id(f"{name} variants")
         sync_variants(store.client, variants, study)
         links = publish(store.client, trainings, variants, study, runs)
@@ -82,65 +79,15 @@ def sync(name: str, store: Store) -> Report:
     return Report(name, runs, study.problems, registry, links)
 
 
-class StudyFiles:
-    """The files of a study: runs/<study>/ and <study>/ in a results folder."""
-
-    def __init__(self, name: str, results: Path) -> None:
-        self.name, self.results, self.folder = name, results, results / name
-        self.problems: list[str] = []
-        self.comparison: dict[str, Any] = {}
-        try:
-            self.comparison = self.read_comparison()
-        except ValueError as error:
-            self.problems.append(f"{self.folder}: not shown: {error}")
-
-    def read_comparison(self) -> dict[str, Any]:
-        """comparison.json, which the workflow writes when all runs have finished; else empty."""
-        comparison = read_json(self.folder / "comparison.json")
-        if not all("metrics" in entry for entry in comparison.get("variants", [])):
-            raise ValueError(
-                f"comparison.json: is of an earlier version; renew it: make reproduce "
-                f"STUDY={self.name}"
-            )
-        return comparison
-
-    def facts(self) -> StudyFacts:
-        claims = {entry["variant"]: entry["claim"] for entry in self.comparison.get("variants", [])}
-        return StudyFacts(self.name, claims, tuple(self.comparison.get("seeds", [])))
-
-    def run_folders(self) -> list[Path]:
-        found = sorted((self.results / "runs" / self.name).glob("*/seed*"))
-        files = ("config.yaml", "metrics.json")
-        return [f for f in found if any(os.path.lexists(f / name) for name in files)]
-
-    def choice(self) -> Path | None:
-        """The folder of the chosen run."""
-        choice = self.comparison.get("choice")
-        return choice and self.run_folder(choice["variant"], choice["seed"])
-
-    def run_folder(self, variant: str, seed: int) -> Path:
-        return self.results / "runs" / self.name / variant / f"seed{seed}"
-
-    def words(self, name: str) -> str:
-        """Title or question, escaped."""
-        return escaped(self.comparison.get(name, ""))
-
-    def table(self) -> str:
-        """The main table in Markdown, without its title."""
-        path = self.folder / "tables/main.md"
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        return text[text.find("\n|") + 1 :]
-
-
 def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -> None:
     """A run for every variant with its statistics; one that has changed is replaced."""
     from mlflow.entities import Metric
 
-    old = list(all_runs(client, experiment_id))
-    for entry in study.comparison.get("variants", []):
-        name, metrics = study.facts().variant_name(entry["variant"]), variant_metrics(entry)
+    old = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
+    for entry in study.variants:
+        name, metrics = study.variant_name(entry["variant"]), variant_metrics(entry)
         tags = variant_tags(entry, study)
-        kept = [run for run in old if _is_same(run, name, metrics, tags)][:1]
+        kept = [run for run in old if _is_same(run, name, metrics, tags)]
         if kept:
             old.remove(kept[0])
         elif metrics and entry["finished_at"]:
@@ -158,7 +105,7 @@ def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
     values = {name: entry[name] for name in ("n", *COSTS)}
     values["groups"] = int(entry["groups"]) if str(entry["groups"]).isdigit() else None
     for name, metric in entry["metrics"].items():
-        values |= {name: metric["mean"]}
+        values[name] = metric["mean"]
         values |= {f"{name}_{statistic}": metric[statistic] for statistic in ("std", "low", "high")}
     return {name: round(float(v), 4) for name, v in values.items() if v is not None}
 
@@ -194,22 +141,21 @@ def publish(
     Returns:
         The study's pages by title, after the server's address.
     """
-    entries = study.comparison.get("variants", [])
-    best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in entries]
-    ids = [runs.ids[folder] for folder in best if folder in runs.ids]
     links = {}
-    if entries:
+    if study.variants:
         for key in saved_views.MODES:
             links[f"Variants, {key}"] = saved_views.view_path(variants, key)
     links["Trainings, charts"] = saved_views.view_path(trainings, "charts")
-    if ids:
+    best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in study.variants]
+    if ids := [runs.ids[folder] for folder in best if folder in runs.ids]:
         links["Best seed of each variant, compared"] = saved_views.compare_path(trainings, ids)
-    names = sorted({cell_of(folder).split("/")[1] for folder in runs.ids})
-    validation = any("val_top1" in entry["metrics"] for entry in entries)
+    pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
     common = {
-        "mlflow.note.content": masked(study_note(study, links)),
+        "mlflow.note.content": masked(study.note(pages, LONGEST_NOTE)),
         "mlflow.experimentKind": "custom_model_development",
     }
+    names = sorted({folder.parent.name for folder in runs.ids})
+    validation = any("val_top1" in entry["metrics"] for entry in study.variants)
     for experiment_id, views in (
         (trainings, saved_views.of_trainings(names, validation=validation)),
         (variants, saved_views.of_variants(validation=validation)),
@@ -219,14 +165,3 @@ def publish(
             if before.get(key) != value:
                 client.set_experiment_tag(experiment_id, key, value)
     return links
-
-
-def study_note(study: StudyFiles, links: Mapping[str, str]) -> str:
-    """What both experiments say of the study, in Markdown."""
-    pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
-    table = study.table() or "The main table follows when all runs have finished."
-    head = [f"## {study.words('title') or study.name}", study.words("question"), pages]
-    note = "\n\n".join([*head, table, study.comparison.get("reason", "")])
-    if len(note) > LONGEST_NOTE:
-        note = "\n\n".join([*head, f"The main table is long: see {study.folder}/tables/main.md"])
-    return note[:LONGEST_NOTE]

@@ -8,8 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
-from posmlp.tracking.store import StoreUnavailable, open_store
+from posmlp.tracking.store import (
+    StoreError,
+    StoreUnavailable,
+    masked,
+    open_store,
+    resolve_uri,
+    sqlite_path,
+)
 from posmlp.tracking.study_sync import Report, sync
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -15,11 +14,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import IO, NoReturn
+from typing import IO
 
-from posmlp.tracking.address import StoreError, masked, resolve_uri, sqlite_path
-from posmlp.tracking.store import StoreUnavailable, open_store
+from posmlp.tracking.store import (
+    StoreError,
+    StoreUnavailable,
+    masked,
+    open_store,
+    resolve_uri,
+    sqlite_path,
+)
 from posmlp.tracking.study_sync import Report
 from posmlp.tracking.sync import sync_results
 
@@ -47,7 +51,7 @@ def serve(results: Path, port: int | None = None, host: str | None = None) -> No
         host: name or address of this machine by which others reach it; None: this machine alone.
 
     Raises:
-        StoreError: the port is taken, or the host is unknown.
+        StoreError: the port or the host cannot be used.
         StoreUnavailable: the server does not start.
     """
     uri = resolve_uri(results)
@@ -61,13 +65,16 @@ def serve(results: Path, port: int | None = None, host: str | None = None) -> No
     address = host or HOST
     port = _free_port(port, address)
     print(f"Starting MLflow on {masked(uri)} ...", flush=True)
-    with _stopped_by_signals(), tempfile.TemporaryFile("w+") as output:
-        with open_store(results):  # made or upgraded before the server looks for it
-            pass
-        server = _start(uri, results, address, port, output)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with open_store(results):  # made before the server looks for it
+        pass
+    with tempfile.TemporaryFile("w+") as output:
+        artifacts = results.absolute() / "mlartifacts"
+        server = start_server(uri, artifacts, address, port, output)
         try:
             root = f"http://{address}:{port}"
-            _wait_until_up(server, root, output)
+            wait_until_up(server, root, output)
             print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
             with _kept_in_sync(results, root):
                 server.wait()
@@ -75,7 +82,7 @@ def serve(results: Path, port: int | None = None, host: str | None = None) -> No
         except KeyboardInterrupt:
             print("Stopped.", flush=True)
         finally:
-            _stop(server)
+            stop_server(server)
 
 
 @contextmanager
@@ -110,19 +117,20 @@ def _free_port(port: int | None, host: str = HOST) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, candidate))
-            except socket.gaierror:
-                raise StoreError(f"--host {host}: no such name or address") from None
             except OSError as error:
-                if error.errno == errno.EADDRNOTAVAIL:
-                    raise StoreError(f"--host {host}: not an address of this machine") from None
+                reason = error.strerror
                 continue
             return candidate
-    taken = f"port {port} is" if port is not None else f"ports from {FIRST_PORT} on are"
-    raise StoreError(f"{taken} taken on {host}: name another one with --port")
+    raise StoreError(
+        f"cannot listen on {host}:{candidates[-1]}: {reason}. Name a free port with --port; --host "
+        "takes a name or address of this machine"
+    )
 
 
-def server_command(uri: str, host: str, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command of MLflow's server and what it needs in its environment, the store apart.
+def start_server(
+    uri: str, artifacts: Path, host: str, port: int, output: IO[str]
+) -> subprocess.Popen[str]:
+    """MLflow's server, with its workers in a session of their own, so that they end together.
 
     Only requests to this very host, and to loopback, are answered (no DNS rebinding).
     """
@@ -132,26 +140,22 @@ def server_command(uri: str, host: str, port: int) -> tuple[list[str], dict[str,
     command += ["--workers", str(workers)]
     command += ["--allowed-hosts", ",".join(f"{name}:*" for name in names)]
     command += ["--cors-allowed-origins", ",".join(f"http://{name}:{port}" for name in names)]
-    return command, SERVER_ENV | {"MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(overflow)}
-
-
-def _start(uri: str, results: Path, host: str, port: int, output: IO[str]) -> subprocess.Popen[str]:
-    command, settings = server_command(uri, host, port)
-    addresses = {
+    settings = SERVER_ENV | {
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(overflow),
         "MLFLOW_BACKEND_STORE_URI": uri,  # in the environment: it may hold a password
-        "MLFLOW_ARTIFACTS_DESTINATION": str(results.absolute() / "mlartifacts"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(artifacts),
     }
     return subprocess.Popen(
         command,
-        env=os.environ | settings | addresses,
+        env=os.environ | settings,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        start_new_session=True,  # so that its workers can be stopped with it
+        start_new_session=True,
     )
 
 
-def _wait_until_up(server: subprocess.Popen[str], root: str, output: IO[str]) -> None:
+def wait_until_up(server: subprocess.Popen[str], root: str, output: IO[str]) -> None:
     """Wait until a real call to the server succeeds."""
     request = urllib.request.Request(
         f"{root}{PROBE}", b'{"max_results": 1}', {"Content-Type": "application/json"}
@@ -171,23 +175,7 @@ def _tail(output: IO[str], num_lines: int = 15) -> str:
     return masked("\n".join(output.read().splitlines()[-num_lines:]))
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Turn the signals that end a program into KeyboardInterrupt, so that the server is stopped."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _stop(server: subprocess.Popen[str]) -> None:
+def stop_server(server: subprocess.Popen[str]) -> None:
     """Stop the server and its workers; those that hang after STOP_S are killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

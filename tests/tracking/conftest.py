@@ -2,12 +2,14 @@
 
 import shutil
 import socket
+from contextlib import ExitStack
 
 import pytest
 from samples import RunFolder, Shown
 
 from posmlp.tracking.store import open_store
 from posmlp.tracking.sync import sync_once
+from posmlp.tracking.ui import HOST, start_server, stop_server, wait_until_up
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +129,20 @@ def unused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start tracking servers on a store and a port, as `posmlp ui` does; they end with the test."""
+    servers = []
+
+    def start_one(uri, port):
+        log = stack.enter_context((tmp_path / f"{port}.log").open("w+"))
+        servers.append(start_server(uri, tmp_path / "served", HOST, port, log))
+        wait_until_up(servers[-1], f"http://{HOST}:{port}", log)
+        return tmp_path / f"{port}.log"
+
+    with ExitStack() as stack:
+        yield start_one
+        for server in servers:
+            stop_server(server)

@@ -1,12 +1,10 @@
-"""Several syncs at once, and a store that nobody has opened before: nothing lost or doubled."""
+"""Several syncs at once: nothing is lost or doubled."""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from samples import RunFolder, Shown
 
 import posmlp
-from posmlp.tracking.ui import HOST, server_command
+from posmlp.tracking.ui import HOST
 
 ROOT = Path(posmlp.__file__).parents[1]
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -86,31 +84,6 @@ def postgres(needs):
             run(*control, "-m", "immediate", "stop")
 
 
-@pytest.fixture
-def server(postgres, tmp_path, unused_port):
-    """A tracking server on PostgreSQL with the settings of `posmlp ui`."""
-    command, settings = server_command(postgres, HOST, unused_port)
-    variables = settings | {"MLFLOW_BACKEND_STORE_URI": postgres}
-    variables |= {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "served")}
-    with (tmp_path / "server.log").open("w+") as log:
-        process = subprocess.Popen(
-            command, env=os.environ | variables, stdout=log, stderr=log, start_new_session=True
-        )
-        address = f"http://{HOST}:{unused_port}"
-        deadline = time.monotonic() + 180
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.3)
-        yield address, tmp_path / "server.log"
-        os.killpg(process.pid, 15)
-        process.wait(60)
-
-
 def test_processes_that_sync_one_folder_to_a_new_sqlite_store_at_once(tmp_path):
     results = make_runs(tmp_path / "results")
     sync_at_once([results] * 4)
@@ -118,15 +91,10 @@ def test_processes_that_sync_one_folder_to_a_new_sqlite_store_at_once(tmp_path):
     assert {path.name for path in results.iterdir()} == {"mlflow.db", "mlartifacts", "runs"}
 
 
-def test_machines_that_sync_to_a_new_postgresql_store_at_once(postgres, tmp_path):
-    folders = [make_runs(tmp_path / f"{i}/results", f"study{i}", 1) for i in range(3)]
-    sync_at_once(folders, postgres)
-    names = {e.name for e in Shown(None, "anna/study0", postgres).client.search_experiments()}
-    assert names >= {f"anna/study{i}" for i in range(3)}
-
-
-def test_users_that_sync_the_same_study_through_a_server_on_postgresql(server, tmp_path):
-    address, log = server
+def test_users_that_sync_the_same_study_through_a_server_on_postgresql(
+    start, postgres, tmp_path, unused_port
+):
+    log, address = start(postgres, unused_port), f"http://{HOST}:{unused_port}"
     folders = [make_runs(tmp_path / user / "results") for user in ("anna", "bert")]
     output = sync_at_once(folders, address, users=("anna", "bert"))
     assert output.count("digits: 4 runs, 4 finished.") == 2

@@ -81,13 +81,9 @@ def check_that_other_hosts_are_refused(address, experiment_id):
         urllib.request.urlopen(request)
 
 
-def test_a_taken_port_is_named(results, taken_port, capsys):
-    arguments = ["ui", "--results", str(results), "--port", str(taken_port)]
-    assert main(arguments) == FAILED
-    assert re.search(f"port {taken_port} is taken .* --port", capsys.readouterr().err)
-
-
-def test_the_next_free_port_is_taken(taken_port, monkeypatch):
+def test_a_taken_port_is_named_or_passed_over(results, taken_port, capsys, monkeypatch):
+    assert main(["ui", "--results", str(results), "--port", str(taken_port)]) == FAILED
+    assert re.search(f":{taken_port}: Address already .* --port", capsys.readouterr().err)
     monkeypatch.setattr(ui, "FIRST_PORT", taken_port)
     assert taken_port < ui._free_port(None) < taken_port + ui.NUM_PORTS
 

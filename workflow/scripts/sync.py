@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from posmlp.tracking.address import StoreError
+from posmlp.tracking.store import StoreError
 from posmlp.tracking.sync import sync_once
 from posmlp.workflow import job_log, warn
 

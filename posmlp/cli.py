@@ -57,7 +57,7 @@ OPTIONS = {
     "--so-far": dict(action="store_true", help="of the runs finished until now"),
     "--sample": dict(type=COUNT, default=2, metavar="RUNS", help="to retrain per study (2)"),
     "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
-    "--port": dict(type=from_to(int, 1, 65535), help="default: the first free one from 5000 on"),
+    "--port": dict(type=from_to(int, 1, 65535), default=5000, help="default: 5000"),
     "--host": dict(help="an address of this machine that others may use; no password is asked for"),
     "--tolerance": dict(type=float, default=1e-9, help="largest difference (1e-9)"),
     "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),

@@ -28,7 +28,6 @@ from posmlp.tracking.study_sync import Report
 from posmlp.tracking.sync import sync_results
 
 HOST = "127.0.0.1"
-FIRST_PORT, NUM_PORTS = 5000, 20
 START_S, ANSWER_S, STOP_S = 120, 10, 10
 SYNC_S = 30  # between syncs
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
@@ -43,11 +42,10 @@ SERVER_ENV = {
 SQLITE, DATABASE = (1, 80), (2, 25)
 
 
-def serve(results: Path, port: int | None = None, host: str | None = None) -> None:
+def serve(results: Path, port: int, host: str | None = None) -> None:
     """Show the store of `results`, kept in sync with the run folders, until interrupted.
 
     Args:
-        port: None takes the next free one.
         host: name or address of this machine by which others reach it; None: this machine alone.
 
     Raises:
@@ -63,7 +61,13 @@ def serve(results: Path, port: int | None = None, host: str | None = None) -> No
         )
         return
     address = host or HOST
-    port = _free_port(port, address)
+    try:
+        socket.create_server((address, port)).close()
+    except OSError as error:
+        raise StoreError(
+            f"cannot listen on {address}:{port}: {error.strerror}. Name a free port with --port; "
+            "--host takes a name or address of this machine"
+        ) from None
     print(f"Starting MLflow on {masked(uri)} ...", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -107,24 +111,6 @@ def _kept_in_sync(results: Path, root: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(STOP_S)
-
-
-def _free_port(port: int | None, host: str = HOST) -> int:
-    """`port` if it is free; None: the first free one from FIRST_PORT on."""
-    candidates = [port] if port is not None else range(FIRST_PORT, FIRST_PORT + NUM_PORTS)
-    for candidate in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, candidate))
-            except OSError as error:
-                reason = error.strerror
-                continue
-            return candidate
-    raise StoreError(
-        f"cannot listen on {host}:{candidates[-1]}: {reason}. Name a free port with --port; --host "
-        "takes a name or address of this machine"
-    )
 
 
 def start_server(

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,22 +52,18 @@ def test_the_registered_network_repeats_the_accuracy_of_its_run(study_shown, ver
     assert 100 * right.mean() == pytest.approx(choice["val_top1"])
 
 
-def test_the_chosen_run_alone_has_a_model_with_signature_and_example(study_shown, choice):
+def test_the_chosen_run_alone_has_a_model_with_signature(study_shown, choice):
     from mlflow.models import Model
 
     shown = Shown(study_shown, "small")
     (model,) = shown.client.search_logged_models([shown.id])
     (run,) = [run for run in shown.runs if run.outputs.model_outputs]
-    assert (run.data.tags["variant"], run.data.tags["seed"]) == (
-        choice["variant"],
-        str(choice["seed"]),
-    )
+    tags = run.data.tags
+    assert (tags["variant"], tags["seed"]) == (choice["variant"], str(choice["seed"]))
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     assert len(list(study_shown.glob("runs/small/*/seed*/model"))) == 1
     described = Model.load(model.artifact_location)
     assert described.signature.inputs.inputs[0].shape == (-1, 1, 8, 8)
-    assert described.signature.outputs.inputs[0].shape == (-1, 10)
-    assert described.saved_input_example_info
 
 
 def test_a_model_is_exported_once_for_its_weights(trained, tmp_path):
@@ -109,9 +106,9 @@ def test_the_registered_network_is_served(version, tmp_path, unused_port):
     pixels = images.transpose(0, 3, 1, 2).astype(np.float32)
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", version.source]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(unused_port)]
-    with (tmp_path / "log").open("w+") as log:
-        # As in an environment that is activated: MLflow starts uvicorn by its name.
-        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    # As in an environment that is activated: MLflow starts uvicorn by its name.
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(
             command,
             cwd=tmp_path,
@@ -120,30 +117,28 @@ def test_the_registered_network_is_served(version, tmp_path, unused_port):
             stderr=log,
             start_new_session=True,
         )
-        try:
-            answer = ask(server, unused_port, {"inputs": pixels.tolist()}, log)
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+    try:
+        answer = ask(server, unused_port, {"inputs": pixels.tolist()})
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
     with torch.no_grad():
         expected = mlflow.pytorch.load_model(version.source)(torch.from_numpy(pixels)).numpy()
     np.testing.assert_allclose(np.array(answer["predictions"]), expected, rtol=1e-4, atol=1e-4)
 
 
-def ask(server, port, question, log):
+def ask(server, port, question):
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         data=json.dumps(question).encode(),
         headers={"Content-Type": "application/json"},
     )
     deadline = time.monotonic() + 180
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
-        except (ConnectionError, urllib.error.URLError) as error:
-            log.seek(0)
-            gone = server.poll() is not None or time.monotonic() > deadline
-            if gone or isinstance(error, urllib.error.HTTPError):
-                raise RuntimeError(log.read()) from error
-            time.sleep(0.5)
+    while server.poll() is None and time.monotonic() < deadline:
+        with (
+            suppress(ConnectionError, urllib.error.URLError),
+            urllib.request.urlopen(request, timeout=30) as answer,
+        ):
+            return json.load(answer)
+        time.sleep(0.5)
+    raise AssertionError("no answer")

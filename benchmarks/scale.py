@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from posmlp.analysis.checks.curves import rate_bounds
-from posmlp.analysis.checks.networks import expected_params
+from posmlp.analysis.checks import expected_params, rate_bounds
 from posmlp.analysis.collect import CURVE_COLUMNS
 from posmlp.study import Study, load_study
 

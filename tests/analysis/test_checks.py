@@ -1,0 +1,239 @@
+"""Results that are sound pass every check; spoilt in one way they fail the one about it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from timm.scheduler import create_scheduler_v2
+
+from posmlp.analysis import checks
+from posmlp.analysis.checks import CHECKED_CURVES, Check, Results, run_checks
+from posmlp.analysis.collect import ResultsError, find_runs, read_frame, runs_frame, write_curves
+from posmlp.study import Recipe, Study, load_study
+from posmlp.training.cost import token_mixing_parameters
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ("digits", "digits_switches", "fashion", "fashion_tuning")
+MIXING = {"sgu": [4160] * 3, "gqpe": [88] * 3}  # N^2 + N and 6 s + N of 64 tokens, 4 groups
+
+
+@pytest.fixture
+def results(study, finish_run, tmp_path) -> Results:
+    for run in study.runs():
+        layers = MIXING[run.model["gate"]]
+        sizes = {"token_mixing_params_per_layer": layers, "token_mixing_params": sum(layers)}
+        finish_run(run, **sizes)
+    finished = find_runs(study, tmp_path / "results")
+    write_curves(finished, tmp_path / "curves.csv")
+    curves = read_frame(tmp_path / "curves.csv", CHECKED_CURVES)
+    return Results(study, runs_frame(study, finished), curves)
+
+
+@pytest.fixture
+def problems(results: Results) -> Callable[..., list[str]]:
+    """What a check finds; before anything is spoilt that is nothing."""
+
+    def find(check: Check, spoilt: Results) -> list[str]:
+        assert list(check.find(results)) == []
+        return list(check.find(spoilt))
+
+    return find
+
+
+def spoil(results: Results, row: int | slice, **values) -> Results:
+    """Change a row of runs: three seeds of sgu come first, then three of gqpe_s4."""
+    runs = results.runs.copy()
+    for column, value in values.items():
+        runs.loc[row, column] = value
+    return replace(results, runs=runs)
+
+
+def spoil_curve(results: Results, row: int, column: str, value: float) -> Results:
+    """Change a row of the curves: 0 and 1 are the epochs of sgu seed 0, 2 and 3 those of seed 1."""
+    curves = results.curves.copy()
+    curves.loc[row, column] = value
+    return replace(results, curves=curves)
+
+
+def with_section(study: Study, section: str, **values) -> Study:
+    """Change settings of sgu."""
+    config = study.configs["sgu"]
+    changed = getattr(config, section).model_copy(update=values)
+    config = config.model_copy(update={section: changed})
+    return replace(study, configs=study.configs | {"sgu": config})
+
+
+def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
+    spoilt = spoil(spoil(results, 2, code_version="ffff"), 1, test_top1=5.0)
+    with pytest.raises(ResultsError) as error:
+        run_checks(spoilt)
+    text = str(error.value)
+    assert text.startswith("study three is not finished: 3 of 9 checks of its results failed.\n")
+    assert f"  Not true: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
+    assert "    version ffff: sgu seed 2\n    To do: train these runs again" in text
+
+
+def test_the_report_names_exceptions(results, study):
+    lax = replace(study, may_not_learn=("sgu",))
+    report = run_checks(replace(results, study=lax))
+    assert "Exceptions:\n\n- May learn nothing: sgu.\n" in report
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_results_pass(name):
+    here = ROOT / "results" / name
+    runs = read_frame(here / "runs.csv")
+    curves = read_frame(here / "curves.csv", CHECKED_CURVES)
+    study = load_study(name, ROOT / "config/studies")
+    assert run_checks(Results(study, runs, curves)) == (here / "checks.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [("abcd", "version abcd: sgu seed 0"), ("", "no version: sgu seed 0")]
+)
+def test_two_code_versions_are_named_with_their_runs(results, problems, version, said):
+    found = problems(checks.one_code_version, spoil(results, 0, code_version=version))
+    assert said in found
+    others = "sgu seed 1, sgu seed 2, gqpe_s4 seed 0, gqpe_s4 seed 1, gqpe_s4 seed 2 and 3 more"
+    assert any(line.startswith("version 12e4") and line.endswith(others) for line in found)
+
+
+def test_equal_data_settings_need_equal_images(results, problems, study):
+    spoilt = spoil(results, slice(0, 2), data_digest="ffff")
+    found = problems(checks.equal_data, spoilt)
+    assert "digest ffff: sgu seed 0, sgu seed 1, sgu seed 2" in found
+    fraction = with_section(study, "data", train_fraction=0.5)
+    assert problems(checks.equal_data, replace(spoilt, study=fraction)) == []
+
+
+def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems, study):
+    check = checks.better_than_guessing
+    lucky = spoil(results, 0, test_top1=13.9)  # ten classes, 500 images: 10 + 3 * 1.34
+    assert problems(check, lucky) == [
+        "sgu seed 0: top-1 13.90 %; guessing reaches 10 %, by luck 14.02 %"
+    ]
+    assert problems(check, spoil(results, 0, test_top1=14.1)) == []
+    for allowed in (("sgu",), tuple(study.configs)):
+        lax = replace(study, may_not_learn=allowed)
+        assert problems(check, replace(lucky, study=lax)) == []
+
+
+def test_parameters_that_differ_from_the_formula_are_named(results, problems):
+    spoilt = spoil(results, slice(3, 4), token_mixing_params_per_layer="[88, 88, 89]")
+    spoilt = spoil(spoilt, 8, token_mixing_params=265)
+    assert problems(checks.params_follow_the_formula, spoilt) == [
+        "gqpe_s4 seed 0, gqpe_s4 seed 1: [88, 88, 89], in all 264; by formula [88, 88, 88], "
+        "in all 264",
+        "gqpe_s4_nosoftmax seed 2: [88, 88, 88], in all 265; by formula [88, 88, 88], in all 264",
+    ]
+
+
+@pytest.mark.parametrize("cost", checks.COSTS)
+def test_costs_that_depend_on_the_seed_are_named(results, problems, cost):
+    was = results.runs.loc[1, cost]
+    now = "[1]" if isinstance(was, str) else 1
+    found = problems(checks.costs_do_not_depend_on_the_seed, spoil(results, 1, **{cost: now}))
+    assert found == [f"sgu: {cost} is {was} or {now}"]
+
+
+@pytest.mark.parametrize("name", ["digits_switches", "imagenet_posmlp"])
+def test_formulas_and_layers_agree_on_the_shipped_studies(name):
+    for config in load_study(name, ROOT / "config/studies").configs.values():
+        with torch.device("meta"):
+            model = timm.create_model(**config.model_arguments())
+        assert checks.expected_params(config) == token_mixing_parameters(model)
+
+
+def test_networks_of_other_origin_mix_no_tokens(study):
+    config = with_section(study, "data", image_size=224).configs["sgu"]
+    assert (
+        checks.expected_params(config.model_copy(update={"model": {"name": "mixer_s32_224"}})) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("train_loss", np.nan, "nan"),
+        ("lr", np.inf, "inf"),
+        ("test_top1", 100.5, "100.5"),
+        ("ema_test_top1", 50.0, "50"),  # no average is asked for
+        ("val_top1", 50.0, "50"),  # no validation either
+    ],
+)
+def test_curves_must_be_numbers_in_range(results, problems, column, value, said):
+    assert problems(checks.curves_are_numbers, spoil_curve(results, 2, column, value)) == [
+        f"sgu seed 1: {column} is {said} in epoch 0"
+    ]
+
+
+def test_averages_must_be_there_where_the_recipe_asks_for_them(results, problems, study):
+    asked = replace(results, study=with_section(study, "recipe", ema_decay=0.9))
+    found = problems(checks.curves_are_numbers, asked)
+    assert len(found) == 3
+    assert found[0] == "sgu seed 0, sgu seed 1, sgu seed 2: ema_test_loss is nan in epoch 0"
+
+
+@pytest.mark.parametrize("column", ["train_loss", "test_top1", "ema_test_top1"])
+def test_the_last_epoch_must_be_the_result(results, problems, column):
+    was = results.runs[column].iloc[0]
+    spoilt = spoil_curve(results, 1, column, 96.5)
+    assert problems(checks.last_epoch_is_the_result, spoilt) == [
+        f"sgu seed 0: {column} is {was:.9g}, its curve ends at 96.5"
+    ]
+
+
+def test_the_rate_must_follow_the_recipe(results, problems):
+    assert problems(checks.rate_follows_the_schedule, spoil_curve(results, 3, "lr", 6e-4)) == [
+        "sgu seed 1: in epoch 1 lr is 0.0006; the recipe has 0 to 0.0005"
+    ]
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 3])
+@pytest.mark.parametrize("cooldown_epochs", [0, 2])
+def test_bounds_hold_the_rates_of_timms_scheduler(warmup_epochs, cooldown_epochs):
+    """Step by step as the engine sets them; an epoch's row has the rate of its last step."""
+    recipe = Recipe(
+        epochs=8,
+        cooldown_epochs=cooldown_epochs,
+        warmup_epochs=warmup_epochs,
+        batch_size=32,
+        lr=1e-2,
+        warmup_lr=1e-5,
+        min_lr=1e-4,
+        weight_decay=0.05,
+    )
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], recipe.lr)
+    scheduler, num_epochs = create_scheduler_v2(
+        optimizer,
+        "cosine",
+        num_epochs=recipe.epochs,
+        warmup_epochs=recipe.warmup_epochs,
+        warmup_lr=recipe.warmup_lr,
+        min_lr=recipe.min_lr,
+        cooldown_epochs=recipe.cooldown_epochs,
+        step_on_epochs=False,
+        updates_per_epoch=10,
+    )
+    rates = []
+    for step in range(10 * num_epochs):
+        scheduler.step_update(step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    last_E = np.array(rates[9::10])
+    low_E, high_E = checks.rate_bounds(recipe, np.arange(float(num_epochs)))
+    assert (low_E <= last_E + 1e-12).all()
+    assert (last_E <= high_E + 1e-12).all()
+    assert (high_E - low_E).max() < 0.4 * recipe.lr  # so that the bounds say something
+
+
+def test_the_loss_must_fall_unless_the_variant_may_learn_nothing(results, problems, study):
+    rising = spoil_curve(results, 1, "train_loss", 2.5)
+    assert problems(checks.loss_fell, rising) == ["sgu seed 0: from 2.25 to 2.5"]
+    allowed = replace(study, may_not_learn=("sgu",))
+    assert problems(checks.loss_fell, replace(rising, study=allowed)) == []
+    one_epoch = replace(results, curves=rising.curves[rising.curves["epoch"] == 1])
+    assert problems(checks.loss_fell, one_epoch) == []

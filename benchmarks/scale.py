@@ -126,8 +126,8 @@ def checks(study: Study, results: Path, here: Path) -> None:
 
 def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.figures.catalogue import draw_figures
     from posmlp.analysis.figures.curves import DRAWN_COLUMNS
-    from posmlp.analysis.figures.draw import draw_figures
     from posmlp.analysis.statistics import summarise
 
     inputs = {

@@ -15,6 +15,7 @@ import pyarrow
 from pyarrow import csv
 
 from posmlp import metrics
+from posmlp.analysis import granularity
 from posmlp.runs.reading import read_bytes, read_history, read_metrics
 from posmlp.study import RunConfig, Study
 
@@ -39,7 +40,11 @@ _COLUMN_TYPES = {name: pyarrow.float64() for name in CURVE_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.string() for name in TEXT_COLUMNS}
 _COLUMN_TYPES |= {name: pyarrow.int64() for name in ("seed", "epoch")}
 # The columns of files that another version may have written.
-_COLUMNS = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS}
+_COLUMNS = {
+    "runs.csv": RUN_COLUMNS,
+    "curves.csv": CURVE_COLUMNS,
+    "granularity.csv": granularity.COLUMNS,
+}
 
 _KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.to_yaml has it
 
@@ -56,10 +61,6 @@ class FinishedRun:
     folder: Path
     metrics: dict[str, Any]
 
-    @property
-    def name(self) -> str:
-        return f"{self.config.variant} seed {self.config.seed}"
-
 
 def find_runs(
     study: Study, results_dir: str | Path, *, allow_missing: bool = False
@@ -74,23 +75,58 @@ def find_runs(
         ResultsError: runs are missing, were trained with other settings or code, or left damaged
             files; every one is named.
     """
-    finished, damaged = [], []
+    finished, damaged, missing = [], [], defaultdict(list)
     for run in study.runs():
         folder = run.folder(results_dir)
         if not os.path.lexists(folder / "metrics.json"):
+            missing[run.variant].append(str(run.seed))
             continue
         try:
             values = read_metrics(folder / "metrics.json")
-            _refuse_infinite(values)
+            for name in metrics.RUN_COLUMNS:
+                if values.get(name) is not None and not math.isfinite(values[name]):
+                    raise ValueError(f"metrics.json: {name} is {values[name]}")
             finished.append(FinishedRun(run, folder, values))
         except ValueError as error:
-            damaged.append(f"  {folder}/{error}")
+            damaged.append(f"{folder}/{error}")
     if damaged:
-        raise ResultsError(_again(study.name, damaged))
-    if not finished or (len(finished) < len(study.runs()) and not allow_missing):
-        raise _missing_runs(study.name, study.runs(), finished)
-    _check_keys(study.name, finished)
+        raise _damaged(study.name, damaged)
+    if missing and not (allow_missing and finished):
+        raise ResultsError(
+            f"study {study.name}: {len(study.runs()) - len(finished)} of {len(study.runs())} runs "
+            "are not finished (they have no metrics.json):\n  "
+            + "\n  ".join(f"{variant}: seed {', '.join(s)}" for variant, s in missing.items())
+            + f"\n`snakemake --config study={study.name}` trains them."
+        )
+    if stale := [problem for run in finished if (problem := _other_key(run))]:
+        raise ResultsError(
+            f"study {study.name}: runs were trained with other settings or code than the study now "
+            "asks for (their keys differ):\n  " + "\n  ".join(stale) + "\n"
+            f"`snakemake --config study={study.name}` trains them again; or restore the settings "
+            "and code."
+        )
     return finished
+
+
+def _other_key(run: FinishedRun) -> str:
+    """Say where a folder's config or final metrics have another run key; "" where none has."""
+    try:
+        config = read_bytes(run.folder / "config.yaml").decode("utf-8", "replace")
+    except ValueError as error:
+        return f"{run.folder}/{error}"
+    line = _KEY_LINE.search(config)
+    keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
+    other = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
+    found = " and ".join(other)
+    return f"{run.config.name}: {found}, the study asks for {run.config.key}" if other else ""
+
+
+def _damaged(study: str, lines: list[str]) -> ResultsError:
+    """Name damaged files, and the way to train these runs alone again."""
+    return ResultsError(
+        f"study {study}: damaged results:\n  " + "\n  ".join(lines) + "\nDelete the metrics.json "
+        f"of these runs, then `snakemake --config study={study}`: it trains them alone again."
+    )
 
 
 def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
@@ -110,7 +146,8 @@ def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
             values = found.get((variant.name, seed))
             if values is None:
                 values = {"key": study.run(variant.name, seed).key}
-            rows.append(_metric_cells(values) | cells | {"seed": seed})
+            values = {k: json.dumps(v) if isinstance(v, list) else v for k, v in values.items()}
+            rows.append(values | cells | {"seed": seed})
     return _typed(pd.DataFrame(rows, columns=RUN_COLUMNS))
 
 
@@ -128,9 +165,9 @@ def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
         try:
             texts += [f"{prefix}{line}\n" for line in _history_lines(run)]
         except ValueError as error:
-            damaged.append(f"  {run.folder}/{error}")
+            damaged.append(f"{run.folder}/{error}")
     if damaged:
-        raise ResultsError(_again(run.config.study, damaged))
+        raise _damaged(run.config.study, damaged)
     Path(path).write_text("".join(texts), encoding="utf-8")
 
 
@@ -157,7 +194,7 @@ def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read runs.csv or curves.csv; names, keys and groups stay text though they look like numbers.
+    """Read one of a study's tables; names, keys and groups stay text though they look like numbers.
 
     An empty cell is "" in a column of text and NaN in a column of numbers.
 
@@ -214,65 +251,3 @@ def _sheet_cells(run: RunConfig, reference: dict[str, Any]) -> dict[str, Any]:
         "groups": ",".join(map(str, groups)) if isinstance(groups, list) else str(groups),
         "other_settings": "; ".join(f"{name}={json.dumps(settings.get(name))}" for name in changed),
     }
-
-
-def _metric_cells(values: dict[str, Any]) -> dict[str, Any]:
-    """Metrics as cells of a table: a list is JSON text."""
-    return {name: json.dumps(v) if isinstance(v, list) else v for name, v in values.items()}
-
-
-def _refuse_infinite(values: dict[str, Any]) -> None:
-    for name in metrics.RUN_COLUMNS:
-        if values.get(name) is not None and not math.isfinite(values[name]):
-            raise ValueError(f"metrics.json: {name} is {values[name]}, not a finite number")
-
-
-def _again(study: str, lines: list[str]) -> str:
-    """Name damaged files, and the way to train these runs alone again."""
-    return (
-        f"study {study}: damaged results:\n" + "\n".join(lines) + "\n"
-        f"Delete the metrics.json of these runs, then {_command(study)}: it trains them alone "
-        "again."
-    )
-
-
-def _command(study: str) -> str:
-    return f"`snakemake --config study={study}`"
-
-
-def _missing_runs(study: str, runs: list[RunConfig], finished: list[FinishedRun]) -> ResultsError:
-    done = {run.name for run in finished}
-    seeds = defaultdict(list)
-    for run in runs:
-        if f"{run.variant} seed {run.seed}" not in done:
-            seeds[run.variant].append(str(run.seed))
-    lines = [f"  {variant}: seed {', '.join(numbers)}" for variant, numbers in seeds.items()]
-    return ResultsError(
-        f"study {study}: {len(runs) - len(finished)} of {len(runs)} runs are not finished "
-        "(they have no metrics.json):\n" + "\n".join(lines) + f"\n{_command(study)} trains them."
-    )
-
-
-def _check_keys(study: str, finished: list[FinishedRun]) -> None:
-    """Refuse folders whose config or final metrics have another run key."""
-    stale = []
-    for run in finished:
-        try:
-            line = _KEY_LINE.search(
-                read_bytes(run.folder / "config.yaml").decode("utf-8", "replace")
-            )
-        except ValueError as error:
-            stale.append(f"  {run.folder}/{error}")
-            continue
-        keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
-        asked = run.config.key
-        found = [f"{file} has {key}" for file, key in keys.items() if key != asked]
-        if found:
-            found = " and ".join(found)
-            stale.append(f"  {run.name}: {found}, the study asks for {asked}")
-    if stale:
-        raise ResultsError(
-            f"study {study}: runs were trained with other settings or code than the study now "
-            "asks for (their keys differ):\n" + "\n".join(stale) + "\n"
-            f"{_command(study)} trains them again; or restore the settings and code."
-        )

@@ -13,7 +13,7 @@ import pandas as pd
 
 from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.collect import find_runs, read_frame, runs_frame
-from posmlp.analysis.contexts import contexts_table
+from posmlp.analysis.granularity import contexts_table
 from posmlp.analysis.main_table import answers_table, main_table
 from posmlp.analysis.statistics import answer
 from posmlp.analysis.tables import Table

@@ -16,8 +16,6 @@ from posmlp.layers import TokenMixing
 from posmlp.runs.reading import read_history
 from posmlp.study import RunConfig
 
-Layers = dict[str, TokenMixing]  # by path in the network, in network order
-
 
 @dataclass(frozen=True)
 class LearnedRun:
@@ -35,8 +33,8 @@ class LearnedRun:
     variant: str
     seed: int
     folder: Path
-    layers: Layers
-    initial: Layers
+    layers: dict[str, TokenMixing]  # by path in the network, in network order
+    initial: dict[str, TokenMixing]
     trajectory: dict[str, np.ndarray]
     history: list[dict[str, float | None]] = field(default_factory=list)
 
@@ -48,6 +46,10 @@ class LearnedRun:
     def maps(self) -> dict[str, np.ndarray]:
         """The window_map of each layer, by its path."""
         return {name: window_map(layer) for name, layer in self.layers.items()}
+
+    @property
+    def initial_maps(self) -> dict[str, np.ndarray]:
+        return {name: window_map(layer) for name, layer in self.initial.items()}
 
 
 def load_learned(run_folder: str | Path) -> LearnedRun:
@@ -75,7 +77,7 @@ def load_weights(run_folder: Path) -> dict[str, Tensor]:
     return load_file(run_folder / "model.safetensors")
 
 
-def token_mixers(model: torch.nn.Module) -> Layers:
+def token_mixers(model: torch.nn.Module) -> dict[str, TokenMixing]:
     """The layers that mix tokens, frozen."""
     layers = {n: m for n, m in model.named_modules() if isinstance(m, TokenMixing)}
     for layer in layers.values():

@@ -1,7 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from posmlp.analysis.granularity import COLUMNS, granularities, granularity
+from posmlp.analysis.granularity import (
+    COLUMNS,
+    contexts,
+    contexts_table,
+    granularities,
+    granularity,
+)
 from posmlp.layers import TokenMixing
 
 
@@ -49,3 +56,38 @@ def test_rows_are_layers_and_groups(learned_run):
     assert frame["initial"].tolist()[:2] == pytest.approx([1, 1], abs=0.1)
     assert frame["initial"][0] != frame["initial"][1]
     assert granularities(learned_run([])).columns.tolist() == COLUMNS
+
+
+ROWS = [
+    # variant, seed, layer, group, granularity, initial, uniform
+    *[("sgu", seed, 1, 1, 3.0, 3.0, 4.0) for seed in (0, 1)],
+    *[("gqpe", 0, 1, 1, 1.0, 2.0, 4.0), ("gqpe", 0, 1, 2, 4.0, 2.5, 4.0)],
+    *[("gqpe", 0, 2, 1, 1.5, 2.0, 4.0), ("gqpe", 0, 2, 2, 1.5, 2.0, 4.0)],
+    *[("gqpe", 1, 1, 1, 3.0, 2.0, 4.0), ("gqpe", 1, 1, 2, 1.0, 2.0, 4.0)],
+    *[("gqpe", 1, 2, 1, 3.0, 2.0, 4.0), ("gqpe", 1, 2, 2, 1.0, 2.0, 4.0)],
+]
+
+
+def test_ratios_are_geometric_means_over_layers_then_means_over_seeds():
+    found = contexts(pd.DataFrame(ROWS, columns=COLUMNS))
+    assert found["variant"].tolist() == ["gqpe"]  # one group has nothing to differ from
+    row = found.iloc[0]
+    assert row["n"] == 2
+    assert row["narrowest"] == pytest.approx((1.25 + 1) / 2)
+    assert row["widest"] == pytest.approx((2.75 + 3) / 2)
+    assert row["ratio"] == pytest.approx((2 + 3) / 2)
+    assert row["ratio_std"] == pytest.approx(np.std([2, 3], ddof=1))
+    assert row["initial_ratio"] == pytest.approx((1.25**0.5 + 1) / 2)
+
+
+def test_the_table_shows_them():
+    table = contexts_table(pd.DataFrame(ROWS, columns=COLUMNS))
+    (row,) = table.cells()
+    assert dict(zip(table.headers, row, strict=True)) == {
+        "Variant": "gqpe",
+        "n": "2",
+        "Narrowest": "1.12",
+        "Widest": "2.88",
+        "Ratio": "2.50 ± 0.71",
+        "At the start": "1.06 ± 0.08",
+    }

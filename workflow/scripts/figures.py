@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from posmlp.analysis.collect import read_frame
+from posmlp.analysis.figures.catalogue import draw_figures
 from posmlp.analysis.figures.curves import DRAWN_COLUMNS
-from posmlp.analysis.figures.draw import draw_figures
 from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.statistics import summarise
 from posmlp.workflow import job_log

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.collect import write_frame
-from posmlp.analysis.figures.draw import draw_network
+from posmlp.analysis.figures.catalogue import draw_network
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from posmlp.analysis.figures.draw import draw_figures
+from posmlp.analysis.figures.catalogue import draw_figures
 from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.workflow import job_log
 

@@ -1,1 +1,1 @@
-"""Figures of a study: registry.py lists them, draw.py draws them, style.py says how they look."""
+"""Figures of a study: catalogue.py lists and draws them, style.py says how they look."""

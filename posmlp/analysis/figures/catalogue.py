@@ -1,12 +1,24 @@
-"""The catalogue of figures: name, function, place in the report.
+"""The catalogue of figures: name, function, position in the report; and how they are drawn.
 
 A new figure is a function that returns a matplotlib Figure, an entry here, and a caption in
 workflow/report/<name>.rst. Rules, the final target and the report read this list. It imports
 nothing large, so that the workflow starts without matplotlib.
 """
 
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from posmlp.analysis.learned import LearnedRun
 
 Source = Literal["project", "study", "network"]
 
@@ -51,3 +63,34 @@ FIGURES = (
 def figures_from(source: Source) -> list[Entry]:
     """The figures of a source, in the order of the report."""
     return [entry for entry in FIGURES if entry.source == source]
+
+
+def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
+    """Draw a figure from those inputs that its function's parameters name."""
+    function = getattr(import_module(f"posmlp.analysis.figures.{entry.module}"), entry.name)
+    return function(**{name: inputs[name] for name in inspect.signature(function).parameters})
+
+
+def draw_figures(source: Source, inputs: Mapping[str, Any], folder: str | Path) -> None:
+    """Draw the figures of a study or of the project as folder/<figure>.png and .pdf."""
+    from posmlp.analysis.figures.style import save
+
+    for entry in figures_from(source):
+        save(draw(entry, inputs), folder, entry.name, ("png", "pdf"))
+
+
+def draw_network(run: LearnedRun, folder: str | Path) -> None:
+    """Draw a network's figures as folder/<figure>/<variant>.png.
+
+    Copies go into the run's own folder, from where MLflow shows them.
+    """
+    from posmlp.analysis.figures.style import save
+
+    for entry in figures_from("network"):
+        into = Path(folder) / entry.name
+        into.mkdir(parents=True, exist_ok=True)  # also where there is nothing to show
+        if figure := draw(entry, {"run": run}):
+            save(figure, into, run.variant, ("png",))
+            own = run.folder / "figures" / f"{entry.name}.png"
+            own.parent.mkdir(exist_ok=True)
+            shutil.copy(into / f"{run.variant}.png", own)

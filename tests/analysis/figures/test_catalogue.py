@@ -9,8 +9,7 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from posmlp.analysis.figures.catalogue import FIGURES, figures_from
-from posmlp.analysis.figures.draw import draw_figures, draw_network
+from posmlp.analysis.figures.catalogue import FIGURES, draw_figures, draw_network, figures_from
 from posmlp.analysis.learned import load_learned
 
 ROOT = Path(__file__).parents[3]

@@ -9,8 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
-from posmlp.analysis.figures.catalogue import FIGURES, figures_from
-from posmlp.analysis.figures.draw import draw
+from posmlp.analysis.figures.catalogue import FIGURES, draw, figures_from
 from posmlp.analysis.figures.style import FONT_SIZE, ONE_COLUMN, TWO_COLUMNS, figure_style
 
 SHAPES = ("ordinary", "small", "one", "long_names", "sixty")

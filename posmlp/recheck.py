@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,7 @@ import pandas as pd
 
 from posmlp import metrics
 from posmlp.analysis.collect import (
-    CURVE_COLUMNS,
     METRIC_COLUMNS,
-    RUN_COLUMNS,
     SHEET_COLUMNS,
     ResultsError,
     find_runs,
@@ -38,7 +37,7 @@ from posmlp.runs.execute import SAME_MACHINE
 from posmlp.study import RunConfig, Study, load_study
 from posmlp.workflow.allocation import launch
 
-TABLES = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS, "granularity.csv": COLUMNS}
+TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
@@ -48,7 +47,6 @@ SHOWN = 60  # characters of a line that differs
 DEVIATIONS = 3  # of the difference between two seeds, allowed on another machine
 RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in metrics.TIMES]
 CURVE_NUMBERS = [c for c in metrics.EPOCH_COLUMNS if c not in ("epoch", *metrics.TIMES)]
-MACHINE = [name for name in SAME_MACHINE if name in RUN_COLUMNS]
 
 Tables = dict[str, pd.DataFrame]  # by name of file
 
@@ -69,21 +67,27 @@ def check_results(
     Raises:
         ValueError: there is no such study, or its tables are missing or of another version.
     """
-    studies = {name: load_study(name) for name in names or committed_studies(results)}
-    tables = {study.name: read_tables(results / study.name) for study in studies.values()}
+    committed = sorted(path.parent.name for path in results.glob("*/runs.csv"))
+    if not names and not committed:
+        raise ResultsError(
+            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
+            "names another folder"
+        )
+    studies = [load_study(name) for name in names or committed]
+    tables = {study.name: read_tables(results / study.name) for study in studies}
     work = Path(tempfile.mkdtemp(prefix="posmlp-check-results-"))
     copy_tables(results, work)
     differences = []
-    for name, study in studies.items():
+    for study in studies:
         say(f"{study.name}: making tables, figures and texts from its runs")
-        logs = make_files(name, study, work, project=not names)
+        logs = make_files(study, work, project=not names)
         folders = results / study.name, work / "results" / study.name
         found = list(compare_files(*folders, STUDY_FILES))
         differences += found + ([f"{study.name}: {logs}"] if found and logs else [])
     if not names:
         differences += compare_files(results, work / "results", PROJECT_FILES)
         differences += stale_documents(results)
-    for study in studies.values():
+    for study in studies:
         runs = draw_runs(study, tables[study.name]["runs.csv"], sample, seed)
         if reason := "no run was drawn" if not runs else stale(study, tables[study.name]):
             say(f"{study.name}: not retrained: {reason}")
@@ -101,27 +105,8 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def committed_studies(results: Path) -> list[str]:
-    """Names of the studies that have a runs.csv."""
-    names = sorted(path.parent.name for path in results.glob("*/runs.csv"))
-    if not names:
-        raise ResultsError(
-            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
-            "names another folder"
-        )
-    return names
-
-
 def read_tables(folder: Path) -> Tables:
-    """Read a study's three tables; ResultsError where one is missing or lacks columns."""
-    tables = {name: read_frame(folder / name) for name in TABLES}
-    for name, columns in TABLES.items():
-        if missing := [column for column in columns if column not in tables[name]]:
-            raise ResultsError(
-                f"{folder / name}: lacks {', '.join(missing)}, so another version wrote it; "
-                "`snakemake` writes it again"
-            )
-    return tables
+    return {name: read_frame(folder / name) for name in TABLES}
 
 
 def copy_tables(results: Path, work: Path) -> None:
@@ -135,18 +120,23 @@ def copy_tables(results: Path, work: Path) -> None:
         shutil.copy(path, copy)
 
 
-def make_files(name: str, study: Study, work: Path, *, project: bool) -> str:
+def make_files(study: Study, work: Path, *, project: bool) -> str:
     """Make a study's files, and the project's; what Snakemake printed, where a rule failed."""
     runs = work / "results/runs"
     runs.mkdir(exist_ok=True)
     (runs / f".{study.name}.collected").touch()  # stands for the run folders
     targets = RULES if project else [rule for rule in RULES if rule != "audit"]
-    where = str(Path(name).absolute()) if Path(name).suffix == ".yaml" else name
     command = [sys.executable, "-m", "snakemake", *targets, "--allowed-rules", *RULES]
     command += ["--snakefile", str(Path("Snakefile").absolute()), "--directory", str(work)]
     command += ["--cores", "2", "--keep-going", "--workflow-profile", "none"]
     command += ["--quiet", "host", "reason", "rules", "progress"]
-    command += ["--config", f"study={where}", "results=results", "tracking=false", "device=cpu"]
+    command += [
+        "--config",
+        f"study={study.files[0].absolute()}",
+        "results=results",
+        "tracking=false",
+        "device=cpu",
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout.strip() if done.returncode else ""
 
@@ -179,21 +169,16 @@ def difference(committed: Path, made: Path) -> str:
         return ""
     if committed.suffix in TEXTS:
         lines = zip_longest(*(text.decode(errors="replace").split("\n") for text in (old, new)))
-        for number, (line, other) in enumerate(lines, start=1):
-            if line != other:
-                return (
-                    f"line {number}: committed {excerpt(line, other)}, now {excerpt(other, line)}"
+        for number, pair in enumerate(lines, start=1):
+            if pair[0] != pair[1]:
+                same = commonprefix([line or "" for line in pair])  # noqa: RUF071
+                start = max(0, len(same) - SHOWN // 3)
+                old, new = (
+                    "nothing" if line is None else repr(line[start : start + SHOWN])
+                    for line in pair
                 )
+                return f"line {number}: committed {old}, now {new}"
     return f"bytes differ from {made}"
-
-
-def excerpt(line: str | None, other: str | None) -> str:
-    """Quote a line from shortly before the place where it leaves the other."""
-    if line is None:
-        return "nothing"
-    pairs = enumerate(zip(line, other or "", strict=False))
-    start = max(0, next((i for i, (a, b) in pairs if a != b), len(line)) - SHOWN // 3)
-    return repr(line[start : start + SHOWN])
 
 
 def stale_documents(results: Path) -> list[str]:
@@ -248,9 +233,9 @@ def retrain(
         command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
         if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
             differences.append(f"{run.name}: its training ended with status {status}")
-    finished = {done.config.name for done in find_runs(study, results, allow_missing=True)}
-    again = tables_of(study, results) if finished else {}
-    for run in (run for run in runs if run.name in finished):
+    trained = [run for run in runs if (run.folder(results) / "metrics.json").exists()]
+    again = tables_of(study, results) if trained else {}
+    for run in trained:
         differences += compare_run(run, committed, again)
     return differences
 
@@ -274,7 +259,8 @@ def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str
     losses may differ as two seeds do, and granularities are not compared.
     """
     old, new = (rows_of(tables["runs.csv"], config).iloc[0] for tables in (committed, again))
-    reasons = [f"{name} {old[name]}, now {new[name]}" for name in MACHINE if old[name] != new[name]]
+    machine = [name for name in SAME_MACHINE if name in old and old[name] != new[name]]
+    reasons = [f"{name} {old[name]}, now {new[name]}" for name in machine]
     if new["device"] != new["cpu"] and not config.recipe.deterministic:
         reasons.append("a GPU without recipe.deterministic")
     if reasons:
@@ -310,8 +296,7 @@ def compare_rows(
             same |= (old[column] - new[column]).abs() <= limit[: len(old)]
         if not same.all():
             row = same.idxmin()
-            values = row if isinstance(row, tuple) else (row,)
-            pairs = zip(old.index.names, values, strict=True)
+            pairs = zip(old.index.names, row if isinstance(row, tuple) else (row,), strict=True)
             where = ", ".join(f"{name} {value}" for name, value in pairs)
             more = f", and {(~same).sum() - 1} more" if (~same).sum() > 1 else ""
             yield f"{column} at {where}: committed {old[column][row]}, now {new[column][row]}{more}"

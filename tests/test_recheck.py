@@ -37,7 +37,7 @@ def trained(tmp_path_factory) -> Path:
         write_frame(frame, results / "tiny" / name)
     (results / "curves.csv").rename(results / "tiny/curves.csv")
     recheck.copy_tables(results, root / "work")
-    assert recheck.make_files(str(root / "tiny.yaml"), study, root / "work", project=False) == ""
+    assert recheck.make_files(study, root / "work", project=False) == ""
     for path in (
         path for glob in recheck.STUDY_FILES for path in (root / "work/results/tiny").glob(glob)
     ):
@@ -134,11 +134,11 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
     assert main(["check-results", "tinny", "--results", str(tmp_path / "results")]) == FAILED
     assert "config/studies/tinny.yaml: no such file" in capsys.readouterr().err
     with pytest.raises(ResultsError, match="no study here has a runs"):
-        recheck.committed_studies(tmp_path / "empty")
+        recheck.check_results([], tmp_path / "empty", tmp_path, 0, 0)
     edit(tiny.parent / "results/tiny/granularity.csv", ",initial,", ",start,")
     status, output = check()
     assert status == FAILED
-    assert "granularity.csv: lacks initial, so another version wrote it" in output
+    assert "granularity.csv: another version wrote it: unknown or missing columns initial" in output
 
 
 @pytest.mark.parametrize(

@@ -125,32 +125,27 @@ def audit(results: Path, resources: Path = RESOURCES) -> list[Line]:
     """
     published, counterparts = read_published(resources)
     numbers = {number.key: number for number in published}
+    counted = {m: costs(c.network, c.arguments) for m, c in counterparts.items() if c.network}
     lines = []
     for source, model, weights in dict.fromkeys(number.key[:3] for number in published):
-        counterpart = counterparts[model]
-        cells = [
-            Cell(
-                quantity,
-                numbers.get((source, model, weights, quantity)),
-                ours(counterpart, quantity, weights, results),
-            )
-            for quantity in QUANTITIES[source]
-        ]
+        counterpart, cells = counterparts[model], []
+        for quantity in QUANTITIES[source]:
+            if quantity in COUNTED:
+                ours = Ours(counted[model][quantity]) if model in counted else None
+            else:
+                ours = trained(counterpart, quantity, weights, results)
+            cells.append(Cell(quantity, numbers.get((source, model, weights, quantity)), ours))
         lines.append(Line(source, model, weights, counterpart, tuple(cells)))
     return lines
 
 
-def ours(counterpart: Counterpart, quantity: str, weights: str, results: Path) -> Ours | None:
-    """Count the model's network, or average its study's runs; None where there are none."""
-    if quantity in COUNTED:
-        if not counterpart.network:
-            return None
-        return Ours(costs(counterpart.network, counterpart.arguments)[quantity])
+def trained(counterpart: Counterpart, quantity: str, weights: str, results: Path) -> Ours | None:
+    """Average the runs of the model's study; None where there are none."""
     values = accuracies(results / counterpart.study, counterpart.variant, quantity, weights)
-    if counterpart.study and len(values):
-        seeds = over_seeds(pd.DataFrame(values[None])).iloc[0]
-        return Ours(seeds["mean"], seeds["half_width"], len(values))
-    return None
+    if not counterpart.study or not len(values):
+        return None
+    seeds = over_seeds(pd.DataFrame(values[None])).iloc[0]
+    return Ours(seeds["mean"], seeds["half_width"], len(values))
 
 
 def accuracies(folder: Path, variant: str, quantity: str, weights: str) -> np.ndarray:

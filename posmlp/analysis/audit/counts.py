@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import timm
@@ -21,23 +20,18 @@ IMAGE = (3, 224, 224)
 
 
 def costs(network: str, arguments: Mapping[str, Any]) -> dict[str, int]:
-    """Return params, macs and fvcore of a timm model for one image of 224 x 224 pixels.
+    """Count params, macs and fvcore of a timm model for one image of 224 x 224 pixels.
 
     macs: multiply-accumulates of matrix products and convolutions, as our runs record them.
     fvcore: fvcore's total of the same network built as released: it counts normalisation too, and
     the released maps come from an einsum over all pairs of tokens (posmlp2D.py:94), where ours
     come from a table over offsets.
     """
-    return dict(_costs(network, tuple(sorted(arguments.items()))))
-
-
-@cache
-def _costs(network: str, arguments: tuple[tuple[str, Any], ...]) -> dict[str, int]:
     with torch.device("meta"):
-        model = timm.create_model(network, **dict(arguments))
+        model = timm.create_model(network, **arguments)
     with norm_operations(model) as counted:
         macs = multiply_accumulates(model, IMAGE)
-    fvcore = macs + sum(counted) + released_map_macs(model) - map_macs(model)
+    fvcore = macs + sum(counted) + extra_map_macs(model)
     return {"params": num_parameters(model), "macs": macs, "fvcore": fvcore}
 
 
@@ -57,25 +51,14 @@ def norm_operations(model: nn.Module) -> Iterator[list[int]]:
         hook.remove()
 
 
-def quadratic_mixers(model: nn.Module) -> list[TokenMixing]:
-    """Return the layers whose map comes from a quadratic form."""
-    mixers = [m for m in model.modules() if isinstance(m, TokenMixing)]
-    return [mixer for mixer in mixers if isinstance(mixer.position, Quadratic)]
-
-
-def released_map_macs(model: nn.Module) -> int:
-    """Return the multiply-accumulates of the released `mnd,bd->bmn`: features of all pairs."""
-    total = 0
-    for mixer in quadratic_mixers(model):
-        num_pairs, num_dims = num_tokens(mixer.window) ** 2, len(mixer.window)
-        squares = num_dims * (num_dims + 1) // 2 if mixer.position.spread.ndim > 1 else 1
-        total += num_pairs * mixer.groups * (num_dims + squares)
-    return total
-
-
-def map_macs(model: nn.Module) -> int:
-    """Return the multiply-accumulates of our maps: the same features, of all offsets."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        for mixer in quadratic_mixers(model):
-            mixer.position.scores()
-    return counter.get_total_flops() // 2
+def extra_map_macs(model: nn.Module) -> int:
+    """Multiply-accumulates of the released `mnd,bd->bmn` over all pairs, less those of our maps."""
+    extra = 0
+    for mixer in model.modules():
+        if isinstance(mixer, TokenMixing) and isinstance(mixer.position, Quadratic):
+            num_pairs, num_dims = num_tokens(mixer.window) ** 2, len(mixer.window)
+            squares = num_dims * (num_dims + 1) // 2 if mixer.position.spread.ndim > 1 else 1
+            with torch.no_grad(), FlopCounterMode(display=False) as ours:
+                mixer.position.scores()
+            extra += num_pairs * mixer.groups * (num_dims + squares) - ours.get_total_flops() // 2
+    return extra

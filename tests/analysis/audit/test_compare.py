@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from posmlp.analysis.audit import Cell, Ours
-from posmlp.analysis.audit.compare import ours
+from posmlp.analysis.audit.compare import trained
 from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, write_frame
 from posmlp.published import Counterpart, Published
 
@@ -116,15 +116,15 @@ TINY = Counterpart(
     ],
 )
 def test_accuracies_come_from_the_same_point_of_training(results, quantity, weights, mean):
-    found = ours(TINY, quantity, weights, results)
+    found = trained(TINY, quantity, weights, results)
     assert (found.number, found.num_runs) == (pytest.approx(mean), 2)
     assert found.half_width == pytest.approx(12.706 * 0.5, rel=1e-3)  # t of one degree of freedom
 
 
 def test_without_runs_there_is_no_accuracy(results, tmp_path):
-    assert ours(TINY, "top1", "", tmp_path / "elsewhere") is None
+    assert trained(TINY, "top1", "", tmp_path / "elsewhere") is None
     base = TINY.model_copy(update={"variant": "base"})
-    assert ours(base, "top1", "", results) is None
-    assert ours(base, "top1", "best ema", results) is None
+    assert trained(base, "top1", "", results) is None
+    assert trained(base, "top1", "best ema", results) is None
     no_study = TINY.model_copy(update={"study": "", "variant": ""})
-    assert ours(no_study, "top1", "", results / "imagenet_posmlp") is None
+    assert trained(no_study, "top1", "", results / "imagenet_posmlp") is None

@@ -45,15 +45,7 @@ def summarise(runs: pd.DataFrame, reference: str, level: float = 0.05) -> pd.Dat
         that it has and this variant has not;
         of each of OUTCOMES <metric>_difference, _difference_half_width, _p_value, _variances (see
         contrasts.compare); reference. What is not known is NaN or "".
-
-    Raises:
-        ValueError: columns are missing.
     """
-    needed = {*IDENTITY_COLUMNS, *SIZE_COLUMNS, *OUTCOMES, "seed", "against", "num_test"}
-    if missing := sorted(needed - set(runs)):
-        raise ValueError(
-            f"the runs lack {', '.join(missing)}: another version collected them; run `snakemake`"
-        )
     named = runs.drop_duplicates("variant").set_index("variant", drop=False)
     against = named["against"].replace({"": reference, NOTHING: ""})
     against = against.where(named["variant"] != reference, "")

@@ -6,7 +6,6 @@ import re
 import pytest
 
 from posmlp.analysis.bench import bench_tables, study_tables
-from posmlp.analysis.documents import BENCH, renew
 
 ROW = dict(name="a step", device="CPU", dtype="bf16", target=1.6)
 
@@ -43,15 +42,6 @@ def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
     ]
 
 
-def test_the_page_is_renewed_and_refuses_unknown_parts(results):
-    text = "".join(f"<!-- results:bench:{part} -->old<!-- /results -->" for part in BENCH)
-    new = renew(text, results, results)
-    assert "old" not in new
-    assert "A machine" in new
-    with pytest.raises(ValueError, match="allowed: tables, study"):
-        renew("<!-- results:bench:table --><!-- /results -->", results, results)
-
-
 def test_a_study_is_slower_than_its_training_by_so_much(tmp_path):
     times = dict(low=1.9, high=2.1, ours_s=100.04, other_s=50)
     rows = [
@@ -72,8 +62,3 @@ def test_a_study_is_slower_than_its_training_by_so_much(tmp_path):
         "| a dry run | 2.00 | 1.90 to 2.10 | 2.50 | met | 100.0 | 50.0 |",
     ]
     assert "Nothing has been measured" in bench_tables(tmp_path)  # of the other benchmark
-
-
-def test_without_a_measurement_it_says_so(tmp_path):
-    assert "Nothing has been measured" in bench_tables(tmp_path)
-    assert "Nothing has been measured" in study_tables(tmp_path)

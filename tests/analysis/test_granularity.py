@@ -25,12 +25,6 @@ def test_a_unit_gaussian_has_one_token():
     np.testing.assert_allclose(found, [1, 2], rtol=0.01)
 
 
-def test_one_token_has_none_wherever_it_lies():
-    weights = np.zeros((5, 6))
-    weights[0, 5] = 0.3
-    assert granularity(map_of(weights)) == pytest.approx(0)
-
-
 def test_equal_weights_have_that_of_the_window():
     expected = np.sqrt(((5**2 - 1) / 12 + (8**2 - 1) / 12) / 2)
     assert granularity(map_of(np.full((5, 8), -0.1))) == pytest.approx(expected)  # |weight| counts
@@ -40,10 +34,6 @@ def test_axes_of_a_window_are_told_apart():
     weights = np.zeros((3, 9))
     weights[1, [0, 8]] = 1  # 4 tokens from their mean along one axis, none along the other
     assert granularity(map_of(weights)) == pytest.approx(np.sqrt(16 / 2))
-
-
-def test_a_map_of_zeros_has_no_granularity():
-    assert np.isnan(granularity(map_of(np.zeros((3, 3))))).all()
 
 
 def test_rows_are_layers_and_groups(learned_run):

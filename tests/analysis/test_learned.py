@@ -52,16 +52,6 @@ def test_the_start_is_the_same_every_time_and_draws_nothing_from_others(run_fold
         assert (layer.position.spread - torch.eye(2)).abs().max() < 0.1
 
 
-def test_trajectory_is_read_as_it_was_written(tmp_path):
-    path = tmp_path / "trajectory.npz"
-    assert read_trajectory(path) == {}
-    values = np.arange(12.0).reshape(3, 2, 2)
-    np.savez(path, **{"blocks.0.proj.position.center": values})
-    (name, found), *_ = read_trajectory(path).items()
-    assert name == "blocks.0.proj.position.center"
-    np.testing.assert_array_equal(found, values)
-
-
 @pytest.mark.parametrize("damage", [lambda data: data[:40], lambda data: b"", lambda data: b"text"])
 def test_a_damaged_trajectory_is_named(tmp_path, damage):
     path = tmp_path / "trajectory.npz"

@@ -54,23 +54,6 @@ def test_rows_are_compared_with_what_the_sheet_says(runs_of):
     assert summary.loc["c", "test_top1_difference_half_width"] == expected["half_width"]
 
 
-def test_missing_runs_and_variants_are_counted(runs_of):
-    runs = runs_of(
-        {"ref": [90.0, 91.0, 92.0], "up": [np.nan, 92.5, 93.0], "none_yet": [np.nan] * 3}
-    )
-    runs.loc[runs["test_top1"].isna(), "test_loss"] = np.nan
-    summary = summarise(runs, "ref").set_index("variant")
-    assert summary["n"].tolist() == [3, 2, 0]
-    assert summary.loc["up", "test_top1_difference_half_width"] > 0
-    unknown = ["params", "test_top1_mean", "test_top1_difference", "test_top1_p_value"]
-    assert summary.loc["none_yet", unknown].isna().all()
-
-
-def test_runs_of_another_version_are_refused(runs_of):
-    with pytest.raises(ValueError, match=r"lack against.*run `snakemake`"):
-        summarise(runs_of({"ref": [90.0]}).drop(columns="against"), "ref")
-
-
 def test_a_question_and_the_table_give_one_contrast_one_p_value(runs_of, study):
     runs = runs_of(TOP1)
     summary = summarise(runs, "a").set_index("variant")

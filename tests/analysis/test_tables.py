@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 
 import pandas as pd
 import pytest
@@ -57,16 +55,3 @@ def test_a_narrow_terminal_spares_columns_with_their_meaning_then_shortens_names
     assert max(map(len, lines)) <= 100
     assert "Twice" not in text
     assert re.match(r"a_ra\w*…\w*_s4 ", lines[2])
-
-
-def test_latex_compiles_as_it_is(table, tmp_path, needs):
-    needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
-    signs = table.frame.assign(name=["± × − < > ≤ †", "\\ & % $ # _ { } ~ ^"])
-    Table("A & B, {braces} ~ ^ \\", signs, table.columns).write(tmp_path, "main")
-    document = (
-        r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{main}\end{document}"
-    )
-    (tmp_path / "paper.tex").write_text(document)
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-2000:]

@@ -14,7 +14,7 @@ from posmlp.analysis.figures.marks import (
     legend_handles,
     num_groups,
     on_same_data,
-    short_names,
+    shorten,
 )
 from posmlp.analysis.figures.scales import format_accuracy_axis, format_count_axis
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
@@ -38,6 +38,7 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     below = [
         f"{row['variant']} ({row['test_top1_mean']:.1f}%)" for _, row in summary[far].iterrows()
     ]
+    more = f" and {len(below) - 3} more" if len(below) > 3 else ""
     summary = summary[~far]
     wide = len(summary) > MOST_IN_ONE_COLUMN
     size = (TWO_COLUMNS, 4.2) if wide else (ONE_COLUMN, 3.6)
@@ -53,7 +54,7 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     caption = [
         f"{bar_caption(summary)} Larger marks: more groups (s). Grey: Pareto front of the means.",
         " Names where there is room.",
-        f" Below the axis: {shortlist(below)}." if below else "",
+        f" Below the axis: {', '.join(below[:3])}{more}." if below else "",
     ]
     add_caption(figure, "".join(caption) + left_out)
     name_variants(axes, summary, front)
@@ -64,12 +65,6 @@ def is_far_below(means: pd.Series) -> pd.Series:
     """Which means lie FAR interquartile ranges below the lower quartile."""
     low, high = means.quantile([0.25, 0.75])
     return means < low - FAR * (high - low)
-
-
-def shortlist(entries: list[str]) -> str:
-    """The first three of a list, and how many more there are."""
-    more = f" and {len(entries) - 3} more" if len(entries) > 3 else ""
-    return ", ".join(entries[:3]) + more
 
 
 def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
@@ -128,10 +123,9 @@ def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:
     sizes = summary["groups"].map(mark_size) * looks.map(lambda look: look.scale)
     points_L2 = summary[["params", "test_top1_mean"]].to_numpy(float)
     colours = [look.colour for look in looks]
-    names = short_names(summary, LONGEST_NAME)
-    means_L1, half_widths_L1 = (
-        summary[["test_top1_mean"]].to_numpy(),
-        summary[["test_top1_half_width"]].to_numpy(),
-    )
-    bars_L2 = means_L1 + half_widths_L1 * [-1, 1]
+    # Colour and mark show the gating unit.
+    pairs = zip(summary["variant"], summary["gate"], strict=True)
+    names = shorten((name.removeprefix(f"{gate}_") for name, gate in pairs), LONGEST_NAME)
+    half_widths_L1 = summary[["test_top1_half_width"]].to_numpy()
+    bars_L2 = points_L2[:, 1:] + half_widths_L1 * [-1, 1]
     name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front], bars_L2)

@@ -47,7 +47,13 @@ def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     for axes in grid.flat[max(0, len(shown) - num_columns) : len(shown)]:
         axes.set_xlabel("layer")
     figure.supylabel("granularity (tokens)")
-    add_caption(figure, granularity_caption(len(plain) - len(shown)))
+    num_others = len(plain) - len(shown)
+    caption = (
+        "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
+        "that the central query attends to, keys weighted by normalised |weight|; one seed. Grey: "
+        "at the start; dashed: equal weights on all keys."
+    )
+    add_caption(figure, caption + (f" Not shown: {num_others} more." if num_others else ""))
     return figure
 
 
@@ -61,13 +67,3 @@ def draw_variant(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     axes.stairs(rows.groupby("layer")["initial"].mean(), edges, color="#999999", baseline=None)
     axes.plot(rows["layer"] + aside, rows["granularity"], "o", color=colour, markersize=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-
-
-def granularity_caption(num_left_out: int) -> str:
-    """The definition, and how many variants are not shown."""
-    left_out = f" Not shown: {num_left_out} more." if num_left_out else ""
-    return (
-        "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
-        "that the central query attends to, keys weighted by normalised |weight|; one seed. Grey: "
-        f"at the start; dashed: equal weights on all keys.{left_out}"
-    )

@@ -60,7 +60,11 @@ def training_curves(
     gates = in_gate_order(summary["gate"])
     overlay = overlay if "gqpe" in gates else {}
     looks = line_looks(summary)
-    handles = legend_lines(summary, looks, overlay)
+    black = {"color": "black", "linewidth": 0.7}
+    dashes = zip(overlay, DASHES, strict=False)
+    overlay_looks = {name: black | {"linestyle": dash} for name, dash in dashes}
+    handles = legend_lines(summary, looks)
+    handles += [Line2D([], [], label=f"{n} (log)", **look) for n, look in overlay_looks.items()]
     width = TWO_COLUMNS if len(gates) > 2 else ONE_COLUMN
     columns = 4 if width == TWO_COLUMNS else 2
     height = 3.8 + LINE * 1.2 * -(-len(handles) // columns)
@@ -71,7 +75,8 @@ def training_curves(
         for axes, metric in zip(panels, PANELS, strict=True):
             draw_spans(axes, spans[metric], summary[summary["gate"] == gate], looks)
             if gate == "gqpe":
-                draw_overlay(axes, metric, overlay)
+                for name, log in overlay.items():
+                    axes.plot(log["epoch"] + 1, log[metric], label=name, **overlay_looks[name])
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         panels[0].set_title(gate_label(gate))
         panels[1].set_xlabel("epoch")
@@ -83,7 +88,7 @@ def training_curves(
     num_unnamed = max(0, len(summary) - MOST_NAMES)
     caption = [
         "Lines: means over seeds. Bands: lowest to highest seed.",
-        f" Grey: {reference_of(summary)}." if len(gates) > 1 else "",
+        f" Grey: {summary['reference'].iloc[0]}." if len(gates) > 1 else "",
         " Black: logs released with the paper's code (raw weights)." if overlay else "",
         " Vertical axes: range of the second half of training.",
         f" Not named: {num_unnamed} more." if num_unnamed else "",
@@ -127,7 +132,7 @@ def draw_spans(
     axes: Axes, spans: pd.DataFrame, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]
 ) -> None:
     """Draw the variants in `rows` and, for comparison, the reference without its band."""
-    reference = reference_of(rows)
+    reference = rows["reference"].iloc[0]
     variants = spans.index.unique("variant")
     if reference in variants and reference not in set(rows["variant"]):
         axes.plot(spans.loc[reference, "mean"], color=REFERENCE_COLOUR, label="_reference")
@@ -138,33 +143,15 @@ def draw_spans(
         axes.fill_between(span.index, span["min"], span["max"], **band)
 
 
-def draw_overlay(axes: Axes, metric: str, overlay: Mapping[str, pd.DataFrame]) -> None:
-    """Draw released trainings for comparison."""
-    for (name, log), dashes in zip(overlay.items(), DASHES, strict=False):
-        axes.plot(log["epoch"] + 1, log[metric], label=name, **overlay_look(dashes))
-
-
-def overlay_look(dashes: Any) -> dict[str, Any]:
-    return {"color": "black", "linestyle": dashes, "linewidth": 0.7}
-
-
-def legend_lines(
-    summary: pd.DataFrame, looks: dict[str, dict[str, Any]], overlay: Mapping[str, pd.DataFrame]
-) -> list[Line2D]:
-    """Keys of MOST_NAMES variants, first those without other settings, and of the overlay."""
+def legend_lines(summary: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> list[Line2D]:
+    """Keys of MOST_NAMES variants, first those without other settings."""
     changed = summary["other_settings"] != ""
     named = summary.loc[changed.sort_values(kind="stable").index[:MOST_NAMES]].sort_index()
     gates = in_gate_order(summary["gate"])
     variants = [v for gate in gates for v in named["variant"][named["gate"] == gate]]
     names = shorten(variants, LONGEST_NAME)
-    lines = [
-        Line2D([], [], label=name, **looks[variant])
-        for variant, name in zip(variants, names, strict=True)
-    ]
-    return lines + [
-        Line2D([], [], label=f"{name} (log)", **overlay_look(dashes))
-        for name, dashes in zip(overlay, DASHES, strict=False)
-    ]
+    pairs = zip(variants, names, strict=True)
+    return [Line2D([], [], label=name, **looks[variant]) for variant, name in pairs]
 
 
 def line_looks(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -195,8 +182,3 @@ def late_range(
     late += [log[metric][log["epoch"] >= log["epoch"].max() / 2] for log in overlay.values()]
     values = pd.concat(late)
     return values.min(), values.max()
-
-
-def reference_of(summary: pd.DataFrame) -> str:
-    """The variant that the others are compared with."""
-    return summary["reference"].iloc[0]

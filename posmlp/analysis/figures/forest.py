@@ -44,7 +44,17 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
         side.grid(False, axis="y")
         side.tick_params(axis="y", length=0)
         side.spines["left"].set_visible(False)
-    add_caption(figure, forest_caption(shown, margin, len(rows) - len(shown)))
+    num_others = len(rows) - len(shown)
+    caption = [
+        f"Differences from {shown['reference'].iloc[0]} unless another variant is named.",
+        f" Bars: {CONFIDENCE:.0%} intervals." if shown["n"].max() > 1 else " One seed each.",
+        f" Band: margin of ±{margin:g} points." if margin is not None else "",
+        " Parameters removed against the same variant; +: added.",
+        f" Not shown: {len(rows) - MOST_ROWS} more (see the table)."
+        if len(rows) > MOST_ROWS
+        else "",
+    ]
+    add_caption(figure, "".join(caption))
     return figure
 
 
@@ -82,15 +92,3 @@ def percentage(fraction: float) -> str:
     """Format a fraction removed, with a plus sign where it is added."""
     sign = "+" if fraction < -0.005 else ""
     return "" if np.isnan(fraction) else f"{sign}{abs(100 * fraction):.0f}%"
-
-
-def forest_caption(rows: pd.DataFrame, margin: float | None, num_left_out: int) -> str:
-    """Say what bars and band mean, and how many variants are not shown."""
-    parts = [
-        f"Differences from {rows['reference'].iloc[0]} unless another variant is named.",
-        f" Bars: {CONFIDENCE:.0%} intervals." if rows["n"].max() > 1 else " One seed each.",
-        f" Band: margin of ±{margin:g} points." if margin is not None else "",
-        " Parameters removed against the same variant; +: added.",
-        f" Not shown: {num_left_out} more (see the table)." if num_left_out else "",
-    ]
-    return "".join(parts)

@@ -39,12 +39,6 @@ def shorten(names: Iterable[str], longest: int) -> list[str]:
     return [short[name] for name in names]
 
 
-def short_names(summary: pd.DataFrame, longest: int) -> list[str]:
-    """Variant names without the gating unit in front, which colour and mark show."""
-    pairs = zip(summary["variant"], summary["gate"], strict=True)
-    return shorten((variant.removeprefix(f"{gate}_") for variant, gate in pairs), longest)
-
-
 def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
     """Ends of all error bars, at least 0 and at most halfway from the best mean to 100.
 

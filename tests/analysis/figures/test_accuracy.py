@@ -10,9 +10,7 @@ from posmlp.analysis.figures.accuracy import accuracy_vs_params, on_front
 from posmlp.analysis.figures.marks import bar_caption, bar_range, shorten
 from posmlp.analysis.figures.style import (
     GATE_LOOKS,
-    ONE_COLUMN,
     gate_look,
-    in_gate_order,
     save,
 )
 from posmlp.analysis.statistics import summarise
@@ -55,12 +53,6 @@ def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
     assert "and 1 more" in caption
 
 
-def test_more_groups_are_larger_marks(params_figure):
-    marks = containers(params_figure.axes[0])
-    sizes = [marks[f"gqpe_s{s}"].lines[0].get_markersize() for s in (1, 4, 16)]
-    assert sizes == sorted(set(sizes))
-
-
 def test_caption_says_what_the_bars_are(params_figure, digits_summary):
     assert "Student-t 95% interval of the mean over 3 seeds" in params_figure.get_supxlabel()
     assert "no intervals" in bar_caption(digits_summary.assign(n=1))
@@ -75,25 +67,10 @@ def test_long_names_are_cut_and_stay_different():
     assert max(map(len, short)) <= 12
 
 
-def test_few_variants_take_one_column(digits_summary, large_summary):
-    assert accuracy_vs_params(digits_summary[:12]).get_size_inches()[0] == ONE_COLUMN
-    assert accuracy_vs_params(large_summary).get_size_inches()[0] > ONE_COLUMN
-
-
 def test_front_has_whom_no_other_beats():
     params = pd.Series([10, 20, 20, 30, 40, 40])
     accuracies = pd.Series([80.0, 90.0, 85.0, 90.0, 95.0, 95.0])
     assert on_front(params, accuracies).tolist() == [True, True, False, False, True, True]
-
-
-def test_front_is_drawn_through_its_variants_to_the_largest(params_figure, digits_summary):
-    (line,) = [line for line in params_figure.axes[0].lines if line.get_label() == "_front"]
-    front = digits_summary[on_front(digits_summary["params"], digits_summary["test_top1_mean"])]
-    expected = front.sort_values("params")[["params", "test_top1_mean"]].to_numpy().tolist()
-    corners = line.get_xydata()
-    assert corners[:-1:2].tolist() == expected
-    assert corners[-1].tolist() == [digits_summary["params"].max(), expected[-1][1]]
-    assert ((corners[1:] == corners[:-1]).sum(axis=1) >= 1).all()  # steps
 
 
 def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
@@ -127,10 +104,6 @@ def test_every_gating_unit_has_its_own_look():
     assert set(GATE_LOOKS) <= set(GATES)  # others have OTHER_LOOK
     assert len({look.colour for look in GATE_LOOKS.values()}) == len(GATE_LOOKS)
     assert len({look.mark for look in GATE_LOOKS.values()}) == len(GATE_LOOKS)
-
-
-def test_units_of_other_origin_come_last():
-    assert in_gate_order(["new", "gqpe", "", "sgu", "gqpe"]) == ["sgu", "gqpe", "new", ""]
 
 
 def saved(figure, folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,6 @@ from matplotlib.colors import to_rgb
 
 from posmlp.analysis.figures.curves import (
     MOST_NAMES,
-    REFERENCE_COLOUR,
     line_looks,
     run_curves,
     training_curves,
@@ -46,15 +45,6 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed(figure, digits_summary)
     assert (last.min(), last.max()) == (pytest.approx(mean - 1), pytest.approx(mean + 1))
 
 
-def test_reference_is_in_every_other_panel(figure, digits_summary):
-    assert "_reference" not in lines_of(figure.axes[0])
-    for axes in figure.axes[1:6]:
-        line = lines_of(axes)["_reference"]
-        assert line.get_color() == REFERENCE_COLOUR
-        assert line.get_ydata()[-1] == pytest.approx(digits_summary["test_top1_mean"].iloc[0])
-    assert "Grey: sgu" in figure.get_supxlabel()
-
-
 def names_of(figure) -> list[str]:
     (legend,) = figure.legends
     return [text.get_text() for text in legend.get_texts()]
@@ -73,27 +63,6 @@ def words(figure) -> str:
     return " ".join(figure.get_supxlabel().split())
 
 
-def test_variants_on_other_data_are_left_out_and_counted(digits_summary, curves_of):
-    other = digits_summary["other_settings"].mask(
-        digits_summary["variant"] == "gqpe_s1", "data.train_fraction=0.05; model.psd=false"
-    )
-    summary = digits_summary.assign(other_settings=other)
-    curves = curves_of(summary)
-    curves.loc[curves["variant"] == "gqpe_s1", "test_top1"] = 20.0
-    drawn = training_curves(curves, summary, {})
-    assert "gqpe_s1" not in lines_of(drawn.axes[3])
-    assert drawn.axes[0].get_ylim()[0] > 50
-    assert "Not shown: 1 on other data" in words(drawn)
-
-
-def test_axes_show_the_second_half_of_training(figure, digits_summary):
-    low, high = figure.axes[0].get_ylim()
-    lowest = digits_summary["test_top1_mean"].min() - 5.0 * 3  # epoch 4 of 0 to 7
-    assert lowest - 5 < low < lowest
-    assert high > digits_summary["test_top1_mean"].max()
-    assert "second half" in words(figure)
-
-
 def test_looks_tell_groups_and_settings_apart(large_summary):
     looks = line_looks(large_summary)
     shades = [looks[f"gqpe_s{s}"]["color"] for s in (1, 2, 4, 8, 16, 32, 64)]
@@ -104,14 +73,6 @@ def test_looks_tell_groups_and_settings_apart(large_summary):
     switches = [looks[f"gqpe_s4_{s}"]["linestyle"] for s in ("softmax", "psd", "bias", "norm")]
     assert len(set(switches) | {"-"}) == 5
     assert looks["lrpe_s2_psd"]["linestyle"] == looks["gqpe_s4_psd"]["linestyle"]
-
-
-def test_a_single_constant_curve_still_has_an_axis(digits_summary, curves_of):
-    summary = digits_summary.iloc[:1]
-    curves = curves_of(summary).assign(test_top1=10.0, train_loss=2.3)
-    figure = training_curves(curves, summary, {})
-    assert figure.axes[0].get_ylim() == (9.0, 11.0)
-    assert "Grey" not in figure.get_supxlabel()  # the reference is alone
 
 
 def test_released_logs_are_drawn_over_gqpe_and_widen_the_axes(digits_summary, curves_of):

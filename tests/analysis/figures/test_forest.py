@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from posmlp.analysis.figures.forest import MOST_ROWS, contrast_names, forest, percentage
+from posmlp.analysis.figures.forest import contrast_names, forest, percentage
 
 
 def words(figure) -> str:
@@ -46,9 +46,3 @@ def test_a_study_without_margin_or_comparison_says_so(digits_summary):
     assert "margin" not in words(figure)
     (text,) = forest(digits_summary[:1], None).texts
     assert "No variant here has been compared" in " ".join(text.get_text().split())
-
-
-def test_rows_are_limited_and_the_others_counted(digits_summary):
-    many = digits_summary.loc[[1] * (MOST_ROWS + 3)]
-    many = many.assign(variant=[f"v{i}" for i in range(len(many))])
-    assert "Not shown: 3 more" in words(forest(many, None))

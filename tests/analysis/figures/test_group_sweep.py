@@ -1,11 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
 from posmlp.analysis.figures.group_sweep import accuracy_vs_groups, spaced_ticks
 from posmlp.analysis.figures.marks import num_groups
-from posmlp.analysis.figures.style import gate_look
 from posmlp.analysis.statistics import summarise
 
 
@@ -38,26 +36,7 @@ def test_groups_by_stage_are_ticked_in_full(runs_of):
     assert num_groups("8,16,32,64") == pytest.approx(2**4.5)
 
 
-def test_a_study_without_a_sweep_has_nothing_to_show(runs_of):
-    summary = summarise(runs_of({"a": [90.0, 91.0]}, gate="sgu", groups=""), "a")
-    assert "several group counts" in " ".join(
-        accuracy_vs_groups(summary).texts[0].get_text().split()
-    )
-
-
 def test_ticks_that_would_overlap_are_left_out():
     groups = ["1,2,4,8", "1,2,4,16", "64,64,64,64"]
     ticks = pd.DataFrame({"groups": groups, "position": [2.83, 3.36, 64.0]})
     assert spaced_ticks(ticks, 1, 100)["groups"].tolist() == [groups[0], groups[2]]
-
-
-def test_parameters_stand_under_their_accuracies(digits_summary):
-    accuracy, size = accuracy_vs_groups(digits_summary).axes
-    marks = {to_hex(line.get_color()): line for line in size.lines if line.get_marker() != "None"}
-    by_variant = digits_summary.set_index("variant")
-    for gate in ("lrpe", "qpe", "gqpe"):
-        line = marks[gate_look(gate).colour.lower()]
-        names = [f"{gate}_s{s}" for s in (1, 4, 16)]
-        assert line.get_ydata().tolist() == by_variant.loc[names, "params"].tolist()
-        above = containers(accuracy)[gate].lines[0]
-        assert line.get_xdata().tolist() == above.get_xdata().tolist()

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from posmlp.analysis.figures.grid import MAX_COLUMNS, evenly_spaced
 from posmlp.analysis.figures.maps import (
-    MAX_GROUPS,
     learned_maps,
     position_bias,
     query_token,
@@ -50,15 +48,6 @@ def test_a_layer_has_one_scale_and_negative_weights_a_diverging_one(gate, colour
     assert {image.get_cmap().name for image in images} == {colours}
 
 
-def test_large_networks_are_sampled_from_first_to_last(learned_run):
-    run = learned_run([{"window": (2, 2), "gate": "lrpe", "groups": 32}] * 30)
-    panels = panels_of(learned_maps(run), MAX_GROUPS, MAX_COLUMNS)
-    titles = [axes.get_title() for axes in panels[0]]
-    assert (titles[0], titles[-1]) == ("layer 1", "layer 30")
-    groups = [axes.get_ylabel() for axes in panels[:, 0]]
-    assert (groups[0], groups[-1]) == ("group 1", "group 32")
-
-
 def test_of_24_layers_the_released_choice_is_drawn(learned_run):
     run = learned_run([{"window": (2, 2), "gate": "gqpe"}] * 24)
     titles = [axes.get_title() for axes in learned_maps(run).axes[:7]]
@@ -91,11 +80,6 @@ def test_parts_add_up_and_one_row_is_plotted(learned_run):
         np.testing.assert_array_equal(line.get_ydata(), image.get_array()[6])
 
 
-@pytest.mark.parametrize("gate", ["sgu", "lrpe", "gqpe"])
-def test_units_of_one_part_have_no_parts_to_draw(gate, learned_run):
-    assert token_maps(learned_run([{"window": (3, 3), "gate": gate}])) is None
-
-
 @pytest.mark.parametrize(("gate", "start"), [("sgu", 1.0), ("gqpe", 0.0)])
 def test_bias_is_drawn_of_all_layers_around_its_start(gate, start, learned_run):
     run = learned_run([{"window": (3, 4), "gate": gate}] * 8)
@@ -107,14 +91,3 @@ def test_bias_is_drawn_of_all_layers_around_its_start(gate, start, learned_run):
         np.testing.assert_array_equal(axes.images[0].get_array(), bias.reshape(3, 4))
         low, high = axes.images[0].get_clim()
         assert (low + high) / 2 == pytest.approx(start)
-
-
-def test_networks_without_bias_or_layers_have_nothing_to_draw(learned_run):
-    assert position_bias(learned_run([{"window": (3, 3), "gate": "gqpe", "bias": False}])) is None
-    assert learned_maps(learned_run([])) is None
-
-
-def test_evenly_spaced():
-    assert evenly_spaced(30, 7) == [0, 5, 10, 14, 19, 24, 29]
-    assert evenly_spaced(3, 7) == [0, 1, 2]
-    assert evenly_spaced(1, 7) == [0]

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 
 from posmlp.analysis.figures.quadratic_forms import read_trajectories, trajectories, trajectory_of
@@ -52,12 +51,3 @@ def test_lines_are_the_trajectories_of_every_group(learned_run):
     low, high = centres[0].get_ylim()
     assert low > high  # rows count downwards
     assert "gqpe_s4, seed 1" in " ".join(figure.get_supxlabel().split())
-
-
-@pytest.mark.parametrize("gate", ["sgu", "lrpe"])
-def test_units_without_a_quadratic_form_have_nothing_to_draw(gate, learned_run):
-    assert trajectories(learned_run([{"window": (4, 4), "gate": gate}], num_epochs=5)) is None
-
-
-def test_a_run_that_wrote_nothing_down_has_nothing_to_draw(learned_run):
-    assert trajectories(learned_run([{"window": (4, 4), "gate": "gqpe"}])) is None

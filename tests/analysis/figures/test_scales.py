@@ -1,14 +1,10 @@
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from posmlp.analysis.figures.scales import (
-    LEAST_ERROR,
-    accuracy,
     format_accuracy_axis,
     format_count_axis,
-    log_error,
 )
 
 
@@ -49,21 +45,3 @@ def test_a_failed_variant_leaves_room_for_the_others(axes):
     assert axes.get_ylim()[0] == 0
     ticks = [tick.get_text() for tick in axes.get_yticklabels()]
     assert ticks == ["0", "50", "80", "90", "95", "98", "99"]
-
-
-def test_log_error_and_accuracy_are_inverse_below_the_least_error():
-    accuracies = np.array([0.0, 50.0, 99.0, 99.9])
-    np.testing.assert_allclose(accuracy(log_error(accuracies)), accuracies)
-    assert accuracy(log_error(np.array([100.0, 101.0]))) == pytest.approx(100 - LEAST_ERROR)
-
-
-def test_perfect_accuracy_has_an_axis(axes):
-    format_accuracy_axis(axes, 10.0, 100.0, "top-1 (%)")
-    bottom, top = axes.get_ylim()
-    assert bottom < 10
-    assert 99.9 < top < 100
-
-
-def test_a_single_accuracy_has_an_axis(axes):
-    format_accuracy_axis(axes, 90.0, 90.0, "top-1 (%)")
-    assert axes.get_ylim() == (89.0, 91.0)

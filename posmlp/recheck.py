@@ -67,13 +67,7 @@ def check_results(
     Raises:
         ValueError: there is no such study, or its tables are missing or of another version.
     """
-    committed = sorted(path.parent.name for path in results.glob("*/runs.csv"))
-    if not names and not committed:
-        raise ResultsError(
-            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
-            "names another folder"
-        )
-    studies = [load_study(name) for name in names or committed]
+    studies = [load_study(name) for name in names or committed_studies(results)]
     tables = {study.name: read_tables(results / study.name) for study in studies}
     work = Path(tempfile.mkdtemp(prefix="posmlp-check-results-"))
     copy_tables(results, work)
@@ -103,6 +97,17 @@ def check_results(
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def committed_studies(results: Path) -> list[str]:
+    """Names of the studies that have a runs.csv."""
+    names = sorted(path.parent.name for path in results.glob("*/runs.csv"))
+    if not names:
+        raise ResultsError(
+            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
+            "names another folder"
+        )
+    return names
 
 
 def read_tables(folder: Path) -> Tables:

@@ -92,12 +92,7 @@ def find_runs(
     if damaged:
         raise _damaged(study.name, damaged)
     if missing and not (allow_missing and finished):
-        raise ResultsError(
-            f"study {study.name}: {len(study.runs()) - len(finished)} of {len(study.runs())} runs "
-            "are not finished (they have no metrics.json):\n  "
-            + "\n  ".join(f"{variant}: seed {', '.join(s)}" for variant, s in missing.items())
-            + f"\n`snakemake --config study={study.name}` trains them."
-        )
+        raise _unfinished(study, missing)
     if stale := [problem for run in finished if (problem := _other_key(run))]:
         raise ResultsError(
             f"study {study.name}: runs were trained with other settings or code than the study now "
@@ -106,6 +101,16 @@ def find_runs(
             "and code."
         )
     return finished
+
+
+def _unfinished(study: Study, missing: dict[str, list[str]]) -> ResultsError:
+    num_missing = sum(map(len, missing.values()))
+    lines = [f"  {variant}: seed {', '.join(seeds)}" for variant, seeds in missing.items()]
+    return ResultsError(
+        f"study {study.name}: {num_missing} of {len(study.runs())} runs are not finished (they "
+        "have no metrics.json):\n" + "\n".join(lines) + "\n"
+        f"`snakemake --config study={study.name}` trains them."
+    )
 
 
 def _other_key(run: FinishedRun) -> str:

@@ -86,20 +86,13 @@ def token_mixers(model: torch.nn.Module) -> dict[str, TokenMixing]:
 
 
 def window_map(layer: TokenMixing) -> np.ndarray:
-    """A layer's map (groups, h, w, h, w): the query's row and column, then the key's.
-
-    Of a layer with shifted windows it is the map of the first window.
-    """
-    return _by_window(layer, layer.token_map())
+    """A layer's map (groups, h, w, h, w): the query's row and column, then the key's."""
+    return by_window(layer, layer.token_map())
 
 
-def position_map(layer: TokenMixing) -> np.ndarray:
-    """The positional part of a layer's map, in the same shape."""
-    return _by_window(layer, layer.position_map())
-
-
-def _by_window(layer: TokenMixing, map_SNN: Tensor) -> np.ndarray:
-    if map_SNN.ndim == 4:  # one map per window
+def by_window(layer: TokenMixing, map_SNN: Tensor) -> np.ndarray:
+    """A map (groups, h, w, h, w) on the CPU; of one map per window the first."""
+    if map_SNN.ndim == 4:
         map_SNN = map_SNN[0]
     return map_SNN.reshape(-1, *layer.window, *layer.window).float().numpy()
 

@@ -85,16 +85,21 @@ def training_curves(
     set_range(grid[1, 0], *ranges[1])
     grid[1, 0].set_ylabel("training loss")
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+    add_caption(figure, curves_caption(summary, overlay) + left_out)
+    return figure
+
+
+def curves_caption(summary: pd.DataFrame, overlay: Mapping[str, pd.DataFrame]) -> str:
+    """Say what lines, bands and colours mean, and how many variants are not named."""
     num_unnamed = max(0, len(summary) - MOST_NAMES)
-    caption = [
+    parts = [
         "Lines: means over seeds. Bands: lowest to highest seed.",
-        f" Grey: {summary['reference'].iloc[0]}." if len(gates) > 1 else "",
+        f" Grey: {summary['reference'].iloc[0]}." if summary["gate"].nunique() > 1 else "",
         " Black: logs released with the paper's code (raw weights)." if overlay else "",
         " Vertical axes: range of the second half of training.",
         f" Not named: {num_unnamed} more." if num_unnamed else "",
     ]
-    add_caption(figure, "".join(caption) + left_out)
-    return figure
+    return "".join(parts)
 
 
 @figure_style()

@@ -50,9 +50,7 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
         f" Bars: {CONFIDENCE:.0%} intervals." if shown["n"].max() > 1 else " One seed each.",
         f" Band: margin of ±{margin:g} points." if margin is not None else "",
         " Parameters removed against the same variant; +: added.",
-        f" Not shown: {len(rows) - MOST_ROWS} more (see the table)."
-        if len(rows) > MOST_ROWS
-        else "",
+        f" Not shown: {num_others} more (see the table)." if num_others else "",
     ]
     add_caption(figure, "".join(caption))
     return figure

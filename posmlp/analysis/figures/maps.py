@@ -18,7 +18,7 @@ from posmlp.analysis.figures.grid import (
     evenly_spaced,
 )
 from posmlp.analysis.figures.style import figure_style, gate_look
-from posmlp.analysis.learned import LearnedRun, position_map, window_bias
+from posmlp.analysis.learned import LearnedRun, by_window, window_bias
 
 MAX_GROUPS = 6  # drawn at most
 # The layers, counted from 0, that the released plotting code draws of a network of 24.
@@ -137,7 +137,7 @@ def token_maps(run: LearnedRun) -> Figure | None:
 def map_parts(run: LearnedRun, name: str) -> tuple[dict[str, np.ndarray], int]:
     """The first group's free matrix, positional map and sum (N, N), and the query drawn."""
     layer, whole_ShwHW = run.layers[name], run.maps[name]
-    position_ShwHW = position_map(layer)
+    position_ShwHW = by_window(layer, layer.position_map())
     query = int(np.ravel_multi_index(query_token(whole_ShwHW), layer.window))
     parts = {"matrix": whole_ShwHW - position_ShwHW, "position": position_ShwHW}
     parts |= {"sum": whole_ShwHW}

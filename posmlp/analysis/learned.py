@@ -59,7 +59,7 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same start, and so the same figure, every time
         initial, model = (timm.create_model(**run.model_arguments()) for _ in range(2))
-    model.load_state_dict(load_weights(folder))
+    model.load_state_dict(load_file(folder / "model.safetensors"))
     history = folder / "history.csv"
     return LearnedRun(
         run.variant,
@@ -70,11 +70,6 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
         read_trajectory(folder / "trajectory.npz"),
         read_history(history) if history.exists() else [],
     )
-
-
-def load_weights(run_folder: Path) -> dict[str, Tensor]:
-    """Final weights of a run by their names in the network."""
-    return load_file(run_folder / "model.safetensors")
 
 
 def token_mixers(model: torch.nn.Module) -> dict[str, TokenMixing]:

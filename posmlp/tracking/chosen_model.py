@@ -145,15 +145,15 @@ def _export(run_folder: Path, folder: Path) -> None:
     import torch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
+    from safetensors.torch import load_file
     from torchvision.transforms import Normalize
 
-    from posmlp.analysis.learned import load_weights
     from posmlp.study import RunConfig
 
     metrics = read_json(run_folder / "metrics.json")
     arguments = RunConfig.read(run_folder / "config.yaml").model_arguments()
     network = timm.create_model(**arguments)
-    network.load_state_dict(load_weights(run_folder))
+    network.load_state_dict(load_file(run_folder / "model.safetensors"))
     normalise = Normalize(metrics["pixel_mean"], metrics["pixel_std"])
     model = torch.nn.Sequential(normalise, network).eval()
     shape = (arguments["in_chans"], arguments["img_size"], arguments["img_size"])

@@ -1,7 +1,5 @@
 """What README and docs say of results is what results/ says."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +17,6 @@ def test_generated_parts_are_as_the_results_are(path):
     assert renew(text, ROOT / "results", ROOT / "config/studies") == text, (
         f"{path.name} is stale; renew it: posmlp docs"
     )
-
-
-def test_the_readme_shows_what_the_command_prints():
-    done = subprocess.run(
-        [sys.executable, "-m", "posmlp", "show", "digits"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    table = done.stdout[: done.stdout.index("\n\n")]
-    assert f"```\n{table}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

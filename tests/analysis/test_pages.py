@@ -11,7 +11,6 @@ from posmlp.analysis.pages import (
     provenance_page,
     results_page,
     runs_page,
-    show,
     study_page,
 )
 
@@ -65,21 +64,6 @@ def test_the_middle_of_a_long_log_is_left_out(runs, tmp_path):
     assert "line 0\n" in page
     assert lines[-1] in page
     assert "... 50 lines left out ..." in page
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, "none"),
-        (True, "yes"),
-        (1, "1"),
-        (1.0, "1"),
-        (1e-5, "1e-05"),
-        ([0.75, 4 / 3], "[0.75, 1.333]"),
-    ],
-)
-def test_settings_are_shown_as_a_reader_expects_them(value, text):
-    assert show(value) == text
 
 
 def test_results_are_sentences_then_a_table_then_figures_with_captions(tmp_path):

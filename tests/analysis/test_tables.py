@@ -31,15 +31,6 @@ def test_every_format_holds_the_same_cells(table):
     assert [line.split() for line in table.to_text().splitlines()[2:4]] == cells[1:]
 
 
-def test_title_and_caption(table):
-    lines = table.to_markdown().splitlines()
-    assert lines[0] == "## Half & half: 50 % of #1_a"
-    assert lines[-1] == "Name: what it is called. Twice: of Value."
-    assert r"\begin{tabular}{lrr}" in table.to_latex()
-    caption = next(line for line in table.to_latex().splitlines() if r"\caption" in line)
-    assert caption.startswith(r"\caption{Half \& half: 50 \% of \#1\_a. Name: what")
-
-
 def test_csv_holds_the_numbers_of_all_columns(table):
     assert table.to_csv() == "name,value,hidden\na_1,0.333333333,1e-08\nb|2,2,5\n"
 

@@ -7,14 +7,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from posmlp.analysis.figures.accuracy import accuracy_vs_params, on_front
-from posmlp.analysis.figures.marks import bar_caption, bar_range, shorten
+from posmlp.analysis.figures.marks import bar_range, shorten
 from posmlp.analysis.figures.style import (
-    GATE_LOOKS,
     gate_look,
     save,
 )
 from posmlp.analysis.statistics import summarise
-from posmlp.layers import GATES
 
 
 def containers(axes) -> dict:
@@ -51,12 +49,6 @@ def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
     mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "test_top1_mean"]
     assert f"Below the axis: gqpe_s4_softmax ({mean:.1f}%), " in caption
     assert "and 1 more" in caption
-
-
-def test_caption_says_what_the_bars_are(params_figure, digits_summary):
-    assert "Student-t 95% interval of the mean over 3 seeds" in params_figure.get_supxlabel()
-    assert "no intervals" in bar_caption(digits_summary.assign(n=1))
-    assert "1 to 3 seeds" in bar_caption(digits_summary.assign(n=[1, *digits_summary["n"][1:]]))
 
 
 def test_long_names_are_cut_and_stay_different():
@@ -98,12 +90,6 @@ def test_axis_holds_all_bars_but_ends_at_100(runs_of):
     low, high = accuracy_vs_params(summary).axes[0].get_ylim()
     assert low < 92 - half_width
     assert 99 < high < 100
-
-
-def test_every_gating_unit_has_its_own_look():
-    assert set(GATE_LOOKS) <= set(GATES)  # others have OTHER_LOOK
-    assert len({look.colour for look in GATE_LOOKS.values()}) == len(GATE_LOOKS)
-    assert len({look.mark for look in GATE_LOOKS.values()}) == len(GATE_LOOKS)
 
 
 def saved(figure, folder: Path) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from posmlp.analysis.figures.curves import (
-    MOST_NAMES,
     line_looks,
     run_curves,
     training_curves,
@@ -48,15 +47,6 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed(figure, digits_summary)
 def names_of(figure) -> list[str]:
     (legend,) = figure.legends
     return [text.get_text() for text in legend.get_texts()]
-
-
-def test_legend_names_all_variants_by_unit(figure, digits_summary):
-    names = names_of(figure)
-    assert len(names) == MOST_NAMES < len(digits_summary)
-    assert names[:3] == ["sgu", "lrpe_s1", "lrpe_s4"]
-    plain = digits_summary["variant"][digits_summary["other_settings"] == ""]
-    assert set(plain) < set(names)  # named first
-    assert f"Not named: {len(digits_summary) - MOST_NAMES} more" in words(figure)
 
 
 def words(figure) -> str:

@@ -73,9 +73,7 @@ def test_parts_add_up_and_one_row_is_plotted(learned_run):
     for column, layer in enumerate(run.layers.values()):
         images = [axes.images[0].get_array() for axes in panels[:, column]]
         np.testing.assert_allclose(images[0], layer.weight, atol=1e-6)
-        np.testing.assert_array_equal(
-            images[1], layer.position_map()[0]
-        )
+        np.testing.assert_array_equal(images[1], layer.position_map()[0])
         np.testing.assert_allclose(images[0] + images[1], images[2], atol=1e-6)
     (plot, *_) = [axes for axes in figure.axes if axes.get_title() == "row 6"]  # row 1, column 2
     for line, image in zip(plot.lines, [axes.images[0] for axes in panels[:, 0]], strict=True):

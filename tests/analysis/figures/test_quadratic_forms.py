@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from posmlp.analysis.figures.quadratic_forms import read_trajectories, trajectories, trajectory_of
+from posmlp.analysis.figures.quadratic_forms import read_trajectories, trajectory_of
 from posmlp.layers import GQPE, QPE
 
 
@@ -35,19 +35,3 @@ def test_a_form_that_is_not_positive_has_no_width():
     spread = np.array([[np.diag([1.0, -1.0])]], np.float32)
     found = trajectory_of(GQPE((4, 4), 1, psd=False), np.zeros((1, 1, 2), np.float32), spread)
     assert np.isnan(found.widths).all()
-
-
-def test_lines_are_the_trajectories_of_every_group(learned_run):
-    run = learned_run([{"window": (4, 4), "gate": "qpe", "groups": 3}] * 2, num_epochs=5)
-    figure = trajectories(run)
-    centres, widths = figure.axes[:2], figure.axes[2:4]
-    for number, found in read_trajectories(run).items():
-        drawn = [
-            line.get_xydata() for line in centres[number - 1].lines if len(line.get_xdata()) > 1
-        ]
-        np.testing.assert_array_equal(drawn, found.centres.swapaxes(0, 1)[..., ::-1])  # right, down
-        lines = widths[number - 1].lines[:3]
-        np.testing.assert_array_equal([line.get_ydata() for line in lines], found.widths.T)
-    low, high = centres[0].get_ylim()
-    assert low > high  # rows count downwards
-    assert "gqpe_s4, seed 1" in " ".join(figure.get_supxlabel().split())

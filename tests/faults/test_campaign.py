@@ -62,14 +62,6 @@ def change_loss(folder: Path) -> None:
     path.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
 
 
-def leave_a_part(folder: Path) -> None:
-    (folder / ".model.safetensors.part").touch()
-
-
-def lose_metrics(folder: Path) -> None:
-    (folder / "metrics.json").unlink()
-
-
 def change_metrics(folder: Path) -> None:
     path = folder / "metrics.json"
     path.write_text(path.read_text().replace('"epochs": 3', '"epochs": 4'))
@@ -80,8 +72,8 @@ def change_metrics(folder: Path) -> None:
     [
         (change_weights, "model.safetensors"),
         (change_loss, "history.csv"),
-        (leave_a_part, ".model.safetensors.part"),
-        (lose_metrics, "metrics.json"),
+        (lambda folder: (folder / ".a.part").touch(), ".a.part"),
+        (lambda folder: (folder / "metrics.json").unlink(), "metrics.json"),
         (change_metrics, "metrics.json"),
     ],
 )

@@ -83,15 +83,14 @@ def said(tmp_path):
     return (tmp_path / "out").read_text
 
 
-@pytest.mark.parametrize(("variant", "num", "grad_accum"), [("sgu", 3, 1), ("gqpe", 2, 2)])
-def test_several_processes_train_what_one_does(start, said, variant, num, grad_accum):
+def test_several_processes_train_what_one_does(start, said):
     histories, metrics = [], []
-    for size in (1, num):
-        process, folder = start(size, variant, grad_accum=grad_accum)
+    for size in (1, 3):
+        process, folder = start(size, "gqpe", grad_accum=2)
         assert process.wait(timeout=120) == 0, said()
         histories.append(read_history(folder / "history.csv"))
         metrics.append(json.loads((folder / "metrics.json").read_text()))
-    assert [m["num_processes"] for m in metrics] == [1, num]
+    assert [m["num_processes"] for m in metrics] == [1, 3]
     assert [m["num_test"] for m in metrics] == [250, 250]  # no multiple of 3
     one, several = histories
     for key in ("lr", "train_loss", "test_loss", "ema_test_loss"):
@@ -151,10 +150,3 @@ def test_a_signal_to_one_process_stops_all_and_one_goes_on_alone(start, said, tm
     for key in ("train_loss", "test_loss", "ema_test_loss"):
         expected = [row[key] for row in read_history(folder / "history.csv")]
         assert [row[key] for row in parts] == pytest.approx(expected, rel=REL_LATE), key
-
-
-def test_a_batch_that_cannot_be_split_is_an_error(start, said):
-    process, _ = start(2, batch_size=63)
-    assert process.wait(timeout=60) != 0
-    assert "error: recipe.batch_size: 63 images cannot be split evenly over 2 processes" in said()
-    assert "take a multiple of 2" in said()

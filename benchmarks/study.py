@@ -6,7 +6,7 @@
 The time on the clock is divided by the seconds of all training steps (images over images per
 second, of every epoch in history.csv) over the cores; the goal for the default study is at most
 1.25. The dry run of 2,000 runs is compared as in dry_run.py. Writes
-results/bench/study/<hardware>.json, from which `python -m posmlp docs` makes a table of
+results/bench/study/<hardware>.json, from which `posmlp docs` makes a table of
 docs/performance.md. Other work on the machine counts: run it on a quiet one.
 """
 

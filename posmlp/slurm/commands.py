@@ -163,21 +163,29 @@ def my_jobs() -> list[Job]:
     return [Job(*line.split("|", 3)) for line in lines]
 
 
-def memory_used(jobs: Iterable[str]) -> tuple[float, str] | None:
-    """The largest memory in GB that a process of these jobs has used, and the job's name.
+class MemoryUse(NamedTuple):
+    """Main memory in GB of the job whose process used most."""
+
+    used: float
+    requested: float | None
+    job: str
+
+
+def memory_used(jobs: Iterable[str]) -> MemoryUse | None:
+    """The largest memory that a process of these jobs has used.
 
     None where the cluster keeps no account of it.
     """
-    columns = "--format=JobName,MaxRSS", "--units=M"
+    columns = "--format=JobName,ReqMem,MaxRSS", "--units=M"
     try:
         lines = ask("sacct", "--noheader", "--parsable2", *columns, f"--jobs={','.join(jobs)}")
     except SlurmError:
         return None
-    most, name, found = 0.0, "", ""
+    job, requested, largest = "", None, None
     for line in lines.splitlines():  # a job, then its steps
-        step, _, used = line.rpartition("|")
+        name, asked, used = line.rsplit("|", 2)
         if not used:
-            name = step
-        elif float(used.rstrip("M")) > most:
-            most, found = float(used.rstrip("M")), name
-    return (most / 1000, found) if found else None
+            job, requested = name, float(asked.rstrip("M")) / 1000 if asked else None
+        elif largest is None or float(used.rstrip("M")) / 1000 > largest.used:
+            largest = MemoryUse(float(used.rstrip("M")) / 1000, requested, job)
+    return largest

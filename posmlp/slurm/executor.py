@@ -76,10 +76,11 @@ class StudyExecutor(plugin.Executor):
 
     def memory_line(self) -> str | None:
         """Requested and used main memory, so that the next start can request less or more."""
-        used = memory_used(self.submitted) if self.submitted else None
-        if used is None:
+        memory = memory_used(self.submitted) if self.submitted else None
+        if memory is None:
             return None
-        return f"Memory: at most {used[0]:.1f} GB used, by job {used[1]}"
+        of = f" of {memory.requested:.1f} GB requested" if memory.requested else ""
+        return f"Memory: at most {memory.used:.1f} GB used{of}, by job {memory.job}"
 
 
 def adapt(workflow: Any, study: str, results: Path) -> StudyExecutor:

@@ -74,8 +74,11 @@ def test_a_command_that_fails_hangs_or_is_missing_is_one_line(monkeypatch):
 @pytest.mark.parametrize(
     ("printed", "found"),
     [
-        ("s/a/seed0|\nbatch|80.5M\npython|900.25M\ns/b/seed0|\npython|1100M\n", (1.1, "s/b/seed0")),
-        ("s/a/seed0|\nbatch|\n", None),
+        (
+            "s/a/seed0|2000M|\nbatch||80.5M\npython||900.25M\ns/b/seed0|3000M|\npython||1100M\n",
+            (1.1, 3.0, "s/b/seed0"),
+        ),
+        ("s/a/seed0|2000M|\nbatch||\n", None),
         ("", None),
     ],
 )

@@ -31,7 +31,9 @@ class Published(Section):
     # Epoch and weights that an accuracy belongs to; empty: the source is silent.
     weights: Literal["", "best raw", "best ema", "last raw", "last ema"] = ""
     quantity: Literal["params", "macs", "fvcore", "top1", "top5"]
-    value: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$")]  # digits as printed
+    value: Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)?$")] = Field(
+        description="a plain number, with the digits as printed"
+    )
     unit: Literal["1", "M", "G", "%"]
     # Read in the source, computed with the released code, or concluded.
     confidence: Literal["verbatim", "computed", "inferred"]

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 _PLAINER = {
     "Value error, ": "",
     "Input should": "should",
+    "String should": "should",
     "a valid dictionary": "a mapping",
     "a valid tuple": "a list",
     "a valid boolean": "true or false",

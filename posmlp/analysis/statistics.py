@@ -19,13 +19,13 @@ from posmlp.analysis.contrasts import (
     verdicts,
 )
 from posmlp.study import Study
+from posmlp.study.variant_sheet import NOTHING
 
 CONFIDENCE = 0.95  # of the interval of a mean
 PRIMARY = "test_top1"  # what questions are about
 OUTCOMES = (PRIMARY, "test_loss")  # compared between variants
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
-NOTHING = "none"  # under `against`: the variant is compared with no other
 
 
 def summarise(runs: pd.DataFrame, reference: str, level: float = 0.05) -> pd.DataFrame:

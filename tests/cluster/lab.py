@@ -73,10 +73,17 @@ class Submission:
         return len(re.findall(r"^Slurm job \d+: ", self.output, re.MULTILINE))
 
     def jobs(self) -> dict[str, str]:
-        """Numbers and states of this checkout's jobs that wait or run."""
+        """Numbers and states of this checkout's jobs that wait or run.
+
+        A job that has ended is COMPLETING for a moment, while its node tidies up.
+        """
         lines = command("squeue", "--noheader", "--format=%i|%T|%Z").splitlines()
         jobs = [line.split("|") for line in lines]
-        return {job: state for job, state, folder in jobs if Path(folder) == self.checkout.path}
+        return {
+            job: state
+            for job, state, folder in jobs
+            if Path(folder) == self.checkout.path and state != "COMPLETING"
+        }
 
     def trainer(self, seconds: float = 240) -> psutil.Process:
         """The training process of a run that has taken its first steps."""

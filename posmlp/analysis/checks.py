@@ -227,7 +227,10 @@ def curves_are_numbers(results: Results) -> Iterator[str]:
     for config, rows in results.by_variant(results.epochs):
         for metric in (metrics.metric("lr"), metrics.TRAIN_LOSS, *metrics.EVALUATED):
             values = rows[metric.name]
-            wrong = ~np.isfinite(values) if is_recorded(metric.name, config) else values.notna()
+            due = rows["epoch"].map(config.recipe.evaluates) | (metric not in metrics.EVALUATED)
+            due &= is_recorded(metric.name, config)
+            wrong = values.notna() != due
+            wrong |= due & ~np.isfinite(values)
             if metric.unit == "%":
                 wrong |= (values < 0) | (values > 100)
             if wrong.any():

@@ -240,8 +240,10 @@ def progress(trainer: Trainer, row: dict[str, Any]) -> str:
     """A line for people on an epoch that has ended."""
     config, epoch, num_epochs = trainer.config, row["epoch"] + 1, trainer.config.recipe.num_epochs
     left = datetime.timedelta(seconds=round(row["epoch_s"] * (num_epochs - epoch)))
+    top1 = row["test_top1"]
+    tested = "" if top1 is None else f"top-1 {top1:.2f} %  "
     return (
         f"{config.name:<28} epoch {epoch}/{num_epochs}  "
-        f"loss {row['train_loss']:.3f}  top-1 {row['test_top1']:.2f} %  "
+        f"loss {row['train_loss']:.3f}  {tested}"
         f"{row['images_per_s']:,.0f} images/s  {left} left"
     )

@@ -80,6 +80,12 @@ class Recipe(Section):
     warmup_epochs: int = Field(
         0, ge=0, description="epochs of linear rise to lr, the first of these"
     )
+    eval_every: int = Field(
+        1,
+        ge=1,
+        description="epochs between evaluations on test and validation images; the last epoch is "
+        "always evaluated",
+    )
     batch_size: int = Field(
         ge=1, le=1_048_576, description="images an optimiser step, over all devices"
     )
@@ -147,6 +153,10 @@ class Recipe(Section):
     def num_epochs(self) -> int:
         """Epochs of the whole training, cooldown included."""
         return self.epochs + self.cooldown_epochs
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether an epoch, counted from 0, ends with an evaluation."""
+        return (epoch + 1) % self.eval_every == 0 or epoch + 1 == self.num_epochs
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "Recipe":

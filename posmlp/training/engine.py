@@ -123,16 +123,17 @@ def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
 
 
 def finish_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> Row:
-    """Evaluate, and append the epoch's row to the history."""
+    """Evaluate where the recipe says so, and append the epoch's row to the history."""
     config, world, num_steps = trainer.config, trainer.world, trainer.train.num_steps
+    due, splits = config.recipe.evaluates(trainer.epoch), trainer.splits
     started = time.perf_counter()
     row = dict(
         epoch=trainer.epoch,
         time=time.time(),
         lr=trainer.optimizer.param_groups[0]["lr"],
         train_loss=float(world.all_sum(trainer.loss_sum.clone())) / world.size / num_steps,
-        **evaluate_split(trainer, "test", trainer.splits.test, check_interrupt),
-        **evaluate_split(trainer, "val", trainer.splits.validation, check_interrupt),
+        **evaluate_split(trainer, "test", due and splits.test, check_interrupt),
+        **evaluate_split(trainer, "val", due and splits.validation, check_interrupt),
         images_per_s=num_steps * config.recipe.batch_size / trainer.seconds,
         epoch_s=trainer.seconds + time.perf_counter() - started,
     )
@@ -146,7 +147,7 @@ def finish_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> Row:
 def evaluate_split(
     trainer: Trainer, split: str, batches: Any, check_interrupt: Callable[[], None]
 ) -> Row:
-    """Score the network and its average on a split; None where either does not exist."""
+    """Score the network and its average on a split; None without a split or an average."""
     networks = {"": trainer.model, "ema_": trainer.ema.module if trainer.ema else None}
     # Several processes have unequal numbers of batches, so they cannot agree between two of them.
     hook = {"after_batch": check_interrupt} if trainer.world.size == 1 else {}

@@ -178,6 +178,13 @@ def test_averages_must_be_there_where_the_recipe_asks_for_them(results, problems
     assert found[0] == "sgu seed 0, sgu seed 1, sgu seed 2: ema_test_loss is nan in epoch 0"
 
 
+def test_evaluations_must_be_where_the_recipe_asks_for_them(results, problems, study):
+    sparse = replace(results, study=with_section(study, "recipe", eval_every=2))
+    found = problems(checks.curves_are_numbers, sparse)
+    assert "test_top1 is" in "".join(found)
+    assert all(line.endswith("in epoch 0") for line in found)
+
+
 @pytest.mark.parametrize("column", ["train_loss", "test_top1", "ema_test_top1"])
 def test_the_last_epoch_must_be_the_result(results, problems, column):
     was = results.runs[column].iloc[0]

@@ -19,7 +19,9 @@ from posmlp.runs.reading import read_history
 from posmlp.study import RunConfig
 from posmlp.training.engine import Interrupt, Interrupted
 
-ALL_DRAWS = dict(mixup=0.5, ema_decay=0.9, augment=dict(shift=1, hflip=0.5, reprob=0.3))
+ALL_DRAWS = dict(
+    mixup=0.5, ema_decay=0.9, eval_every=2, augment=dict(shift=1, hflip=0.5, reprob=0.3)
+)
 
 
 def metrics(folder):

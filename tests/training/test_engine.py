@@ -110,6 +110,14 @@ def test_it_learns_and_logs_every_epoch(make_config, trained):
     assert rows[0]["ema_test_top1"] is rows[0]["val_top1"] is None
 
 
+def test_fewer_evaluations_change_nothing_else_and_the_last_epoch_has_one(make_config, trained):
+    recipes = (dict(epochs=4, cooldown_epochs=1, eval_every=every) for every in (1, 2))
+    full, sparse = (trained(make_config(recipe=recipe)).history for recipe in recipes)
+    assert [row["epoch"] for row in sparse if row["test_top1"] is not None] == [1, 3, 4]
+    assert [row["train_loss"] for row in sparse] == [row["train_loss"] for row in full]
+    assert sparse[4]["test_loss"] == full[4]["test_loss"]
+
+
 def test_equal_seeds_give_equal_runs_and_others_differ(make_config, trained):
     first, again, other = (
         trained(make_config(seed=seed, recipe=EVERYTHING, model=DROPPED)) for seed in (0, 0, 1)

@@ -117,7 +117,8 @@ def run_curves(run: LearnedRun) -> Figure | None:
             if values is not None and values.notna().any():
                 label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
                 look = {"color": SPLIT_COLOURS[split], "linestyle": dashes}
-                axes.plot(history["epoch"] + 1, values, label=label, **look)
+                values = values.dropna()  # epochs without an evaluation
+                axes.plot(history["epoch"][values.index] + 1, values, label=label, **look)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         axes.legend()
@@ -140,9 +141,9 @@ def draw_spans(
     reference = rows["reference"].iloc[0]
     variants = spans.index.unique("variant")
     if reference in variants and reference not in set(rows["variant"]):
-        axes.plot(spans.loc[reference, "mean"], color=REFERENCE_COLOUR, label="_reference")
+        axes.plot(spans.loc[reference, "mean"].dropna(), color=REFERENCE_COLOUR, label="_reference")
     for variant in rows["variant"]:
-        span = spans.loc[variant]
+        span = spans.loc[variant].dropna()  # epochs without an evaluation
         axes.plot(span["mean"], label=variant, **looks[variant])
         band = {"color": looks[variant]["color"], "alpha": 0.15, "linewidth": 0}
         axes.fill_between(span.index, span["min"], span["max"], **band)

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from torch import Tensor
+
 from posmlp import code_version
 from posmlp.data.images import dataset_digest
 from posmlp.metrics import EVALUATED
@@ -21,6 +23,7 @@ from posmlp.study import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
 from posmlp.training.distributed import World
 from posmlp.training.engine import Interrupted, train
+from posmlp.training.evaluation import predict
 from posmlp.training.trainer import Trainer, make_trainer
 from posmlp.training.training_error import TrainingError, explained
 
@@ -66,7 +69,8 @@ def execute(
         if state:
             trainer.load_state_dict(state)
         run_to_the_end(trainer, folder, segments, interrupts)
-        return finish(trainer, folder, segments) if world.is_rank0 else {}
+        predictions = predict(trainer.model, trainer.splits.test, world, trainer.autocast)
+        return finish(trainer, folder, segments, predictions) if world.is_rank0 else {}
 
 
 @contextmanager
@@ -171,13 +175,19 @@ def run_to_the_end(
         raise
 
 
-def finish(trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]]) -> dict[str, Any]:
-    """Write the weights, the trajectory and, last, the final metrics."""
+def finish(
+    trainer: Trainer,
+    folder: RunFolder,
+    segments: list[dict[str, Any]],
+    predictions: tuple[Tensor, Tensor],
+) -> dict[str, Any]:
+    """Write the weights, the trajectory, the predictions and, last, the final metrics."""
     folder.write_weights("model.safetensors", trainer.model.state_dict())
     if trainer.ema:
         folder.write_weights("ema.safetensors", trainer.ema.module.state_dict())
     if trainer.trajectory:
         folder.write_trajectory(trainer.trajectory)
+    folder.write_predictions(*predictions)
     metrics = {
         **final_metrics(trainer),
         **segments[-1],

@@ -97,3 +97,10 @@ class RunFolder:
         """Write centres and spreads by epoch, {parameter: (epochs + 1, ...)}, as NumPy's npz."""
         arrays = {name: values.numpy() for name, values in trajectory.items()}
         self.write("trajectory.npz", lambda file: np.savez(file, **arrays))
+
+    def write_predictions(self, classes_N: Tensor, labels_N: Tensor) -> None:
+        """Write predicted and true classes of the test images in the smallest integers."""
+        integers = np.min_scalar_type(int(max(classes_N.max(), labels_N.max())))
+        arrays = {"classes": classes_N.numpy(), "labels": labels_N.numpy()}
+        arrays = {name: values.astype(integers) for name, values in arrays.items()}
+        self.write("predictions.npz", lambda file: np.savez_compressed(file, **arrays))

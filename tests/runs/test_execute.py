@@ -42,6 +42,7 @@ def test_a_finished_folder_explains_itself(make_config, run, tmp_path):
         "history.csv",
         "metrics.json",
         "model.safetensors",
+        "predictions.npz",
         "provenance.json",
         "requirements.txt",
         "trajectory.npz",
@@ -72,6 +73,16 @@ def test_centres_and_spreads_are_kept_from_the_start_to_the_last_epoch(make_conf
             assert values.shape == (3, *weights[name].shape)
             assert np.array_equal(values[-1], weights[name])
             assert not np.array_equal(values[0], values[1])
+
+
+def test_predictions_of_the_test_images_are_those_that_were_scored(make_config, run, tmp_path):
+    config = make_config()
+    metrics = run(config, tmp_path)
+    with np.load(config.folder(tmp_path) / "predictions.npz") as kept:
+        classes_N, labels_N = kept["classes"], kept["labels"]
+    assert classes_N.dtype == labels_N.dtype == np.uint8
+    assert len(set(labels_N)) == 10
+    assert metrics["test_top1"] == 100 * np.mean(classes_N == labels_N)
 
 
 @pytest.mark.parametrize("steps", [0, 5, 8])

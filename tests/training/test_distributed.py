@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -84,12 +85,18 @@ def said(tmp_path):
 
 
 def test_several_processes_train_what_one_does(start, said):
-    histories, metrics = [], []
+    histories, metrics, labels = [], [], []
     for size in (1, 3):
         process, folder = start(size, "gqpe", grad_accum=2)
         assert process.wait(timeout=120) == 0, said()
         histories.append(read_history(folder / "history.csv"))
         metrics.append(json.loads((folder / "metrics.json").read_text()))
+        with np.load(folder / "predictions.npz") as kept:
+            labels.append(kept["labels"].tolist())
+            hits = np.mean(kept["classes"] == kept["labels"])
+            assert 100 * hits == pytest.approx(metrics[-1]["test_top1"])
+    assert len(labels[0]) == 250
+    assert labels[0] == labels[1]  # in one order
     assert [m["num_processes"] for m in metrics] == [1, 3]
     assert [m["num_test"] for m in metrics] == [250, 250]  # no multiple of 3
     one, several = histories

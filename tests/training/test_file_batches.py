@@ -15,7 +15,7 @@ from posmlp.data.images import DataError
 from posmlp.study import Augment, Data
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World
-from posmlp.training.evaluation import evaluate
+from posmlp.training.evaluation import evaluate, predict
 from posmlp.training.file_batches import EpochOrder, file_batches
 
 CPU = torch.device("cpu")
@@ -153,6 +153,8 @@ def test_as_many_as_allowed_are_skipped_counted_and_not_scored(root, damaged):
         always_first[1].bias.copy_(torch.tensor([1.0, 0.0]))
     scores = evaluate(always_first, test, World(CPU))
     assert (scores["top1"], scores["top5"]) == (pytest.approx(100 * 5 / 9), 100)
+    classes_N, labels_N = predict(always_first, test, World(CPU))
+    assert (classes_N.tolist(), labels_N.tolist()) == ([0] * 9, labels.tolist())
 
 
 def test_grey_images_of_your_own_have_one_channel(root):

@@ -1,7 +1,17 @@
-"""`python -m posmlp` is the command `posmlp`."""
+"""The command `posmlp`, also as `python -m posmlp`."""
 
 import sys
 
-from posmlp.cli import main
+from posmlp import STUDY_EXTRA
 
-sys.exit(main())
+
+def main() -> int:
+    try:
+        from posmlp.cli import main as command
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: the command posmlp needs {error.name}; {STUDY_EXTRA}")
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
 """environment.yml is the one list of versions: pyproject and what is installed agree with it."""
 
 import importlib.metadata
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -29,8 +30,8 @@ def test_every_line_is_an_exact_version_and_the_project_itself_is_last():
 
 
 def test_pyproject_asks_for_nothing_else():
-    wanted = PYPROJECT["dependencies"] + PYPROJECT["optional-dependencies"]["dev"]
-    for requirement in map(Requirement, wanted):
+    extras = PYPROJECT["optional-dependencies"].values()
+    for requirement in map(Requirement, itertools.chain(PYPROJECT["dependencies"], *extras)):
         pin = PINS.get(canonicalize_name(requirement.name))
         assert pin, f"environment.yml does not list {requirement.name}"
         version = str(pin.specifier).removeprefix("==")

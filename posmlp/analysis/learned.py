@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-import posmlp.models  # noqa: F401  registers them with timm
 from posmlp.layers import TokenMixing
 from posmlp.runs.reading import read_history
+from posmlp.runs.trained_run import WEIGHT_FILES, load_network
 from posmlp.study import RunConfig
 
 
@@ -58,8 +57,8 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
     run = RunConfig.read(folder / "config.yaml")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same start, and so the same figure, every time
-        initial, model = (timm.create_model(**run.model_arguments()) for _ in range(2))
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+        initial = timm.create_model(**run.model_arguments())
+    model = load_network(run, folder / WEIGHT_FILES["raw"])
     history = folder / "history.csv"
     return LearnedRun(
         run.variant,

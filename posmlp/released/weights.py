@@ -2,16 +2,13 @@
 
 import argparse
 import copy
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
-from safetensors.torch import load_file
 from timm.layers import to_2tuple
 from torch import Tensor, nn
 
@@ -19,11 +16,9 @@ from posmlp.models import PosMlp
 from posmlp.released.architecture import architecture, released_network
 from posmlp.released.convert import ReleasedError
 from posmlp.released.export import export_network, gating_units
-from posmlp.study import RunConfig
+from posmlp.runs.trained_run import WEIGHT_FILES, Weights, load_run
 
-Weights = Literal["ema", "raw"]
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
-WEIGHT_FILES: dict[Weights, str] = {"raw": "model.safetensors", "ema": "ema.safetensors"}
 SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # shapes don't tell these
 
 
@@ -122,19 +117,15 @@ def export_run(folder: Path, target: Path) -> dict[str, Any]:
         What was written, with state_dict, and state_dict_ema if the run averaged its weights.
 
     Raises:
-        ReleasedError: the run is not finished, or the released code cannot build its network.
+        ValueError: the run is not finished, or the released code cannot build its network.
     """
-    for name in ("config.yaml", "metrics.json", WEIGHT_FILES["raw"]):
-        if not (folder / name).is_file():
-            raise ReleasedError(f"{folder}: has no {name}; name the folder of a finished run")
-    arguments = RunConfig.read(folder / "config.yaml").model_arguments()
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    model, size = timm.create_model(**arguments), to_2tuple(arguments["img_size"])
-    content = {"arch": "Create_PosMLP", "epoch": metrics["epochs"] - 1}
+    content: dict[str, Any] = {"arch": "Create_PosMLP"}
     for kind, file in WEIGHT_FILES.items():
-        if (folder / file).is_file():
-            model.load_state_dict(load_file(folder / file))
-            content[STATES[kind]], options = checked_export(model, size)
+        if kind == "raw" or (folder / file).is_file():
+            run = load_run(folder, kind)
+            size = to_2tuple(run.config.data.image_size)
+            content[STATES[kind]], options = checked_export(run.network, size)
+    content["epoch"] = run.metrics["epochs"] - 1
     content["args"] = {"model": content["arch"], "model_hyper": options}
     torch.save(content, target)
     return content

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posmlp.runs.reading import read_json
 from posmlp.tracking.store import Store, brief
 from posmlp.tracking.study_files import StudyFiles
 
@@ -141,21 +140,14 @@ def ensure_model(run_folder: Path) -> Path:
 def _export(run_folder: Path, folder: Path) -> None:
     import mlflow.pytorch
     import numpy as np
-    import timm
     import torch
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
-    from safetensors.torch import load_file
-    from torchvision.transforms import Normalize
 
-    from posmlp.study import RunConfig
+    from posmlp.runs.trained_run import load_run
 
-    metrics = read_json(run_folder / "metrics.json")
-    arguments = RunConfig.read(run_folder / "config.yaml").model_arguments()
-    network = timm.create_model(**arguments)
-    network.load_state_dict(load_file(run_folder / "model.safetensors"))
-    normalise = Normalize(metrics["pixel_mean"], metrics["pixel_std"])
-    model = torch.nn.Sequential(normalise, network).eval()
+    run = load_run(run_folder)
+    arguments = run.config.model_arguments()
     shape = (arguments["in_chans"], arguments["img_size"], arguments["img_size"])
     example = np.linspace(0, 255, EXAMPLE_IMAGES * int(np.prod(shape)), dtype=np.float32)
     signature = ModelSignature(
@@ -166,7 +158,7 @@ def _export(run_folder: Path, folder: Path) -> None:
         warnings.simplefilter("ignore")  # of MLflow and torch about each other
         logging.getLogger("torch.export").setLevel(logging.ERROR)
         mlflow.pytorch.save_model(
-            model,
+            run.classifier,
             str(folder),
             signature=signature,
             input_example=example.reshape(EXAMPLE_IMAGES, *shape),

@@ -1,0 +1,56 @@
+"""Results and load_results: the tables of a study as DataFrames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from posmlp.analysis.collect import ResultsError, read_frame
+from posmlp.runs.reading import read_json
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The tables of a finished study.
+
+    Attributes:
+        runs: runs.csv, one row a run: settings, final metrics, provenance.
+        curves: curves.csv, one row an epoch of a run.
+        comparison: tables/main.csv, one row a variant, its index: mean, standard deviation and half
+            width of the 95% interval of every metric, and the difference from the variant that it
+            is compared with.
+        answers: to the study's questions, one row a contrast; empty where it asks none.
+    """
+
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    comparison: pd.DataFrame
+    answers: pd.DataFrame
+
+
+def load_results(study: str, results: str | Path = "results") -> Results:
+    """Read the tables of a study.
+
+    Args:
+        study: its name; a folder of `results` has the same name.
+
+    Raises:
+        ResultsError: the study has no results there, or they are damaged.
+    """
+    folder = Path(results) / study
+    if not folder.is_dir():
+        found = ", ".join(sorted(path.parent.name for path in Path(results).glob("*/runs.csv")))
+        raise ResultsError(
+            f"{folder}: no such folder; {results} has results of: {found or 'no study'}. "
+            f"`make reproduce STUDY={study}` makes them"
+        )
+    try:
+        answers = read_json(folder / "comparison.json").get("answers", [])
+    except ValueError as error:
+        raise ResultsError(f"{folder}/{error}; delete it, `snakemake` writes it anew") from None
+    return Results(
+        runs=read_frame(folder / "runs.csv"),
+        curves=read_frame(folder / "curves.csv"),
+        comparison=read_frame(folder / "tables/main.csv").set_index("variant"),
+        answers=pd.DataFrame(answers),
+    )

@@ -1,0 +1,27 @@
+"""The committed tables as DataFrames."""
+
+import shutil
+
+import pytest
+from committed import ROOT
+
+import posmlp
+
+
+def test_tables_have_their_types_and_agree_with_each_other():
+    found = posmlp.load_results("fashion", ROOT / "results")
+    mean = found.runs.groupby("variant")["test_top1"].mean()
+    assert found.comparison["test_top1_mean"].to_dict() == pytest.approx(mean.to_dict())
+    last = found.curves.groupby(["variant", "seed"]).last()
+    assert sorted(last["test_top1"]) == sorted(found.runs["test_top1"])
+    assert set(found.comparison["groups"]) >= {"", "4"}  # text, as in the sheet
+    assert set(found.answers["verdict"]) <= {"superior", "non-inferior", "inferior", "inconclusive"}
+
+
+def test_a_study_without_results_is_told_with_those_that_have_some(tmp_path):
+    with pytest.raises(ValueError, match=r"digits, .*make reproduce STUDY=mnist"):
+        posmlp.load_results("mnist", ROOT / "results")
+    shutil.copytree(ROOT / "results/digits", tmp_path / "digits")
+    (tmp_path / "digits/comparison.json").write_text("[")
+    with pytest.raises(ValueError, match=r"digits/comparison.json: is damaged"):
+        posmlp.load_results("digits", tmp_path)

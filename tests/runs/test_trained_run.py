@@ -1,0 +1,63 @@
+"""A trained network comes back from its folder, or the folder's fault is told."""
+
+import shutil
+
+import pytest
+import torch
+
+import posmlp
+from posmlp.data.sources import DATASETS
+
+
+@pytest.fixture(scope="module")
+def finished(make_config, tmp_path_factory):
+    """The folder of a finished run of a second."""
+    from posmlp.runs.execute import execute
+    from posmlp.runs.interrupts import Interrupts
+    from posmlp.training.distributed import World
+
+    config, results = make_config(), tmp_path_factory.mktemp("results")
+    execute(config, results, results, World(torch.device("cpu")), "", Interrupts(10))
+    return config.folder(results)
+
+
+def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(finished):
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    torch.manual_seed(3)
+    run = posmlp.load_run(str(finished))
+    assert torch.equal(torch.rand(1), first)
+    assert not run.network.training
+    images = DATASETS["digits"].load("unused", "test")
+    pixels = torch.from_numpy(images.images_NHWC).float().movedim(-1, 1)
+    with torch.inference_mode():
+        found = run.classifier(pixels).argmax(-1) == torch.from_numpy(images.labels_N)
+    assert 100 * found.float().mean().item() == pytest.approx(run.metrics["test_top1"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (shutil.rmtree, "no such folder.*make reproduce"),
+        (lambda folder: (folder / "config.yaml").unlink(), "no config.yaml"),
+        (lambda folder: (folder / "metrics.json").unlink(), "not finished"),
+        (lambda folder: (folder / "metrics.json").write_text("{"), "metrics.json: is damaged"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no such file"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot be read"),
+    ],
+)
+def test_a_folder_without_a_finished_run_is_told(finished, tmp_path, fault, message):
+    folder = shutil.copytree(finished, tmp_path / "seed0")
+    fault(folder)
+    with pytest.raises(ValueError, match=f"seed0.*{message}"):
+        posmlp.load_run(folder)
+
+
+def test_weights_of_another_network_and_missing_averages_are_told(finished, tmp_path):
+    with pytest.raises(ValueError, match="trained without these weights"):
+        posmlp.load_run(finished, "ema")
+    folder = shutil.copytree(finished, tmp_path / "seed0")
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("groups: 4", "groups: 2"))
+    with pytest.raises(ValueError, match="fits another network than gmlp_posgu_xs1_8"):
+        posmlp.load_run(folder)

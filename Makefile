@@ -21,7 +21,7 @@ LINTS_LEFT_OUT := -e 'Specify a conda env' -e 'Shell command directly' -e 'Param
 
 .DEFAULT_GOAL := help
 .PHONY: help env reproduce plan calibrate report audit check-results evaluate-checkpoint test \
-  test-slurm faults bench bench-full lint docs ui mlflow-rebuild clean
+  test-slurm faults bench bench-full lint docs notebook site ui mlflow-rebuild clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,14 @@ lint: env ## check style, formats and the workflow
 
 docs: env ## renew what README and docs say of results and settings
 	$(BIN)/posmlp docs
+
+notebook: env ## execute docs/results.ipynb anew (after `make reproduce`)
+	cd docs && PYTHONWARNINGS=ignore ../$(BIN)/python -c "import nbclient, nbformat; \
+	  notebook = nbformat.read('results.ipynb', 4); \
+	  nbclient.execute(notebook, record_timing=False); nbformat.write(notebook, 'results.ipynb')"
+
+site: env ## write the documentation as a site that needs no network: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ui: env ## open the MLflow UI on this machine (PORT=...)
 	@$(BIN)/posmlp ui $(if $(PORT),--port $(PORT)) $(ARGS)

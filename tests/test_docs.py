@@ -1,12 +1,26 @@
-"""The documents: links that lead somewhere."""
+"""The documents: links that lead somewhere, the site, and the notebook."""
 
+import os
 import re
+import shutil
 import subprocess
+import sys
+from collections import defaultdict
 from pathlib import Path
 
+import nbformat
 import pytest
+import torch
+from committed import ROOT as COMMITTED
+from nbclient import NotebookClient
+
+from posmlp.runs.execute import execute
+from posmlp.runs.interrupts import Interrupts
+from posmlp.study import load_study
+from posmlp.training.distributed import World
 
 ROOT = Path(__file__).parents[1]
+HERE = os.environ | {"PYTHONPATH": str(ROOT)}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -24,3 +38,42 @@ def test_links_lead_to_committed_files(page, committed):
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
     missing = [link for link in links if (page.parent / link).resolve() not in committed]
     assert not missing
+
+
+def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=HERE)
+    assert done.returncode == 0, done.stderr
+    pages = {path.name: path.read_text() for path in tmp_path.glob("*.html")}
+    loaded = re.compile(r'<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="https?://')
+    assert not [name for name, text in pages.items() if loaded.search(text)]
+    for name in ("analysis.results.load_results", "runs.trained_run.load_run", "layers.GatingUnit"):
+        assert f'id="posmlp.{name}"' in pages["reference.html"]
+    assert (tmp_path / "source/posmlp/layers/position.py").exists()  # linked, so it comes along
+
+
+def test_the_notebook_runs_and_its_committed_table_is_that_of_the_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", HERE["PYTHONPATH"])
+    shutil.copytree(COMMITTED / "results/digits", tmp_path / "results/digits")
+    run = load_study("digits", COMMITTED / "config/studies").run("gqpe_s4", 0)
+    short = run.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
+    results = tmp_path / "results"
+    world, interrupts = World(torch.device("cpu")), Interrupts(checkpoint_minutes=10)
+    execute(run.model_copy(update={"recipe": short}), results, results, world, "", interrupts)
+    (tmp_path / "docs").mkdir()
+    notebook = nbformat.read(COMMITTED / "docs/results.ipynb", as_version=4)
+    before = outputs(notebook)
+    where = {"metadata": {"path": tmp_path / "docs"}}
+    after = outputs(NotebookClient(notebook, resources=where).execute())
+    assert before["text/plain"][0] == after["text/plain"][0], "renew it with `make notebook`"
+    assert len(before["image/png"]) == len(after["image/png"]) == 2  # curves and a learned map
+
+
+def outputs(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
+    """What the cells show, by type."""
+    found = defaultdict(list)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for kind, value in output.get("data", {}).items():
+                found[kind].append(value)
+    return found

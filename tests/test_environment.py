@@ -47,7 +47,17 @@ def test_installed_versions_are_the_listed_ones():
     assert found == listed, "run `make env` after a change of environment.yml"
 
 
-@pytest.mark.parametrize("name", ["environment.yml", "pyproject.toml", "Makefile", ".ci/run"])
+INSTALLING = (
+    "environment.yml",
+    "pyproject.toml",
+    "Makefile",
+    ".ci/run",
+    ".github/workflows/ci.yml",
+)
+INSTALLING += (".pre-commit-config.yaml", "Dockerfile", "apptainer.def")
+
+
+@pytest.mark.parametrize("name", INSTALLING)
 def test_no_registry_is_named(name):
     text = (ROOT / name).read_text()
     assert not re.search(r"index-url|pypi|files\.pythonhosted|find-links", text, re.IGNORECASE)

@@ -32,7 +32,8 @@ def load_results(study: str, results: str | Path = "results") -> Results:
     """Read the tables of a study.
 
     Args:
-        study: its name; a folder of `results` has the same name.
+        study: its name.
+        results: the folder of results, which has one folder per study.
 
     Raises:
         ResultsError: the study has no results there, or they are damaged.

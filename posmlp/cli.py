@@ -180,8 +180,10 @@ def audit(arguments: Namespace) -> None:
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
     from posmlp.config_readme import config_readme
+    from posmlp.config_schemas import SCHEMAS, schema
 
     texts = {Path("config/README.md"): config_readme()}
+    texts |= {path: schema(model) for path, model in SCHEMAS.items()}
     for path in documents(Path()):
         try:
             texts[path] = renew(path.read_text("utf-8"), arguments.results, Path("config/studies"))

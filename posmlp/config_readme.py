@@ -20,7 +20,9 @@ and posmlp/study/*_settings.py. -->
 `config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is trained
 and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: an
 unknown key, a duplicate key or a value out of range is an error that names file and key, and
-nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number).
+nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number). Editors with a
+YAML language server complete and check keys by the JSON schemas in `schemas/`, which the first
+comments of the files name.
 
 A run is one variant with one seed. Its result depends on `data`, `model` and `recipe`, on the seed
 and on the code that trains. Changing a title, a claim, a comparison, a question or a comment

@@ -112,7 +112,7 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
         ("ui --host no.such.host.invalid", "no.such.host.invalid"),
         ("released evaluate no.pth .", "no.pth: No such file"),
         ("released evaluate file .", "file: "),
-        ("released export no out.pth", "has no config.yaml; name the folder of a finished run"),
+        ("released export no out.pth", "no such folder. A run is in results/runs/"),
     ],
 )
 def test_a_mistake_is_one_error(tiny, capsys, words, said):

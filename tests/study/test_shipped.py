@@ -1,14 +1,19 @@
 """The studies that ship: they load, their runs do not collide, and they say what they cost."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from posmlp.config_readme import config_readme
+from posmlp.config_schemas import SCHEMAS, schema
 from posmlp.study import check_models, load_study
 from posmlp.study.yaml_files import read_mapping
 
-CONFIG = Path(__file__).parents[2] / "config"
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config"
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 
 
@@ -32,6 +37,19 @@ def test_a_study_opens_with_command_hardware_hours_and_result(name):
     lines = (CONFIG / "studies" / f"{name}.yaml").read_text().splitlines()[:4]
     labels = ["# Command:", "# Hardware:", "# Hours:", "# Expected:"]
     assert [line[: len(label)] for line, label in zip(lines, labels, strict=True)] == labels
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
+def test_schemas_are_those_of_the_settings(path):
+    assert (ROOT / path).read_text() == schema(SCHEMAS[path]), "update it: posmlp docs"
+
+
+@pytest.mark.parametrize("path", [*CONFIG.glob("**/*.yaml"), ROOT / "slurm/site.yaml"])
+def test_an_editor_finds_the_schema_and_it_refuses_wrong_keys(path):
+    named = re.search(r"^# yaml-language-server: \$schema=(.+)$", path.read_text(), re.MULTILINE)
+    checked = Draft202012Validator(json.loads((path.parent / named[1]).read_text()))
+    checked.validate(read_mapping(path))
+    assert not checked.is_valid({"sead": 1})
 
 
 def test_readme_describes_the_keys_as_they_are():

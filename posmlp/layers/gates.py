@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 
 from torch import nn
 
-from posmlp.layers.position import GQPE, LRPE, QPE, Quadratic
+from posmlp.layers.position import GQPE, LRPE, QPE
 
 Window = tuple[float, ...]  # tokens per axis; closed forms also hold between whole windows
 
@@ -37,6 +38,12 @@ class Gate:
     token_fc: bool = False
     norm: bool = False
     bias_init: float = 0.0
+
+    @property
+    def options(self) -> set[str]:
+        """Settings of the map that have an effect: softmax, and what the encoding takes."""
+        taken = {"softmax", *signature(self.position).parameters} if self.position else set()
+        return taken - {"window", "groups"}
 
     def map_parameters(self, window: Window, groups: int = 1) -> float:
         """Learnable numbers of the map in closed form (paper, section on complexity).
@@ -105,10 +112,24 @@ def check_groups(groups: int, gate_dim: int) -> None:
         )
 
 
-def check_switches(name: str, softmax: bool | None, psd: bool | None) -> None:
-    """Refuse a switch without effect: two variants of a study must never be the same network."""
-    position = find_gate(name).position
-    if softmax is not None and position is None:
-        raise SettingError("softmax", f"softmax has no effect with gate={name!r}: it has no scores")
-    if psd is not None and not (position and issubclass(position, Quadratic)):
-        raise SettingError("psd", f"psd has no effect with gate={name!r}: it has no quadratic form")
+def check_options(name: str, **options: object) -> None:
+    """Refuse what has no effect: two variants of a study must never be the same network.
+
+    Args:
+        options: settings of the map; None: not set.
+    """
+    taken = find_gate(name).options
+    for key, value in options.items():
+        if value is not None and key not in taken:
+            allowed = ", ".join(other for other, gate in GATES.items() if key in gate.options)
+            raise SettingError(
+                key, f"{key} has no effect with gate={name!r}; it has one with: {allowed}"
+            )
+
+
+def check_number(key: str, value: float | None, least: float = -math.inf) -> None:
+    """Refuse what is not a finite number of at least `least`; None is not set."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and least <= value < math.inf):
+        bound = "finite" if least == -math.inf else f"at least {least:g}"
+        raise SettingError(key, f"{key}: found {value!r}; it must be a number, {bound}")

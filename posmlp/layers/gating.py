@@ -7,6 +7,8 @@ free N x N matrix, a function of the relative offset of two tokens, or the sum o
 Shape letters: C gated channels, N tokens of a window, W windows of an image, B batch.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ class GatingUnit(nn.Module):
         dim: channels of the input, both halves together.
         gate_norm: LayerNorm on the half that is mixed; None: yes for sgu, as in gMLP, else no.
         eps: of that LayerNorm.
-        Others: see TokenMixing.
+        mixing: further arguments of TokenMixing.
 
     Raises:
         SettingError: groups do not divide the gated channels, or as TokenMixing.
@@ -47,19 +49,16 @@ class GatingUnit(nn.Module):
         window: tuple[int, ...],
         gate: str = "gqpe",
         groups: int = 1,
-        softmax: bool | None = None,
-        psd: bool | None = None,
-        bias: bool = True,
         gate_norm: bool | None = None,
         eps: float = 1e-5,
-        mask_WNN: Tensor | None = None,
+        **mixing: Any,
     ) -> None:
         super().__init__()
         spec, gate_dim = find_gate(gate), dim // 2
         check_groups(groups, gate_dim)
         use_norm = spec.norm if gate_norm is None else gate_norm
         self.norm = ChannelNorm(gate_dim, eps=eps) if use_norm else nn.Identity()
-        self.proj = TokenMixing(window, gate, groups, softmax, psd, bias, mask_WNN)
+        self.proj = TokenMixing(window, gate, groups, **mixing)
 
     def forward(self, u: Tensor, v: Tensor) -> Tensor:
         return u * self.proj(self.norm(v))

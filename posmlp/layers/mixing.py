@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from posmlp.layers.convolution import convolve
-from posmlp.layers.gates import check_switches, find_gate
-from posmlp.layers.position import Quadratic, grid, num_tokens, over_pairs
+from posmlp.layers.gates import SettingError, check_number, check_options, find_gate
+from posmlp.layers.position import grid, num_tokens, over_pairs
 
 # Scores are raised to this distance from the row's best, 1e-26 of its weight: float32 denormals in
 # the tails of the maps make CPU products several times slower.
@@ -65,11 +65,13 @@ class TokenMixing(nn.Module):
         groups: S.
         softmax: normalise the positional scores over keys; None: as the encoding is defined.
         psd: keep the quadratic form positive semi-definite; None: yes for quadratic encodings.
+        center_init, spread_init: start of the quadratic form, see Quadratic; None: as released.
         bias: learn b, one number per token, shared by all channels.
+        bias_init: b at the start; None: 1 for sgu, as in gMLP, else 0.
         mask_WNN: True where a query of window w may see a key (shifted windows).
 
     Raises:
-        SettingError: unknown gate, or a switch that has no effect on it.
+        SettingError: unknown gate, or a setting out of range or without effect on it.
     """
 
     def __init__(
@@ -80,12 +82,22 @@ class TokenMixing(nn.Module):
         softmax: bool | None = None,
         psd: bool | None = None,
         bias: bool = True,
+        center_init: float | None = None,
+        spread_init: float | None = None,
+        bias_init: float | None = None,
         mask_WNN: Tensor | None = None,
     ) -> None:
         super().__init__()
         spec, n = find_gate(gate), num_tokens(window)
-        check_switches(gate, softmax, psd)
-        self.window, self.groups, self.bias_init = window, groups, spec.bias_init
+        options = dict(psd=psd, center_init=center_init, spread_init=spread_init)
+        check_options(gate, softmax=softmax, **options)
+        check_number("center_init", center_init, least=0)
+        check_number("spread_init", spread_init, least=0)
+        check_number("bias_init", bias_init)
+        if bias_init is not None and not bias:
+            raise SettingError("bias_init", "bias_init has no effect without a bias; delete one")
+        self.window, self.groups = window, groups
+        self.bias_init = spec.bias_init if bias_init is None else bias_init
         self.grid = grid(window)
         self.weight = self.bias = self.position = self.position_bias = None
         self.softmax = False
@@ -93,8 +105,8 @@ class TokenMixing(nn.Module):
         if spec.token_fc:
             self.weight = nn.Parameter(torch.empty((n, n) if self.shared else (groups, n, n)))
         if spec.position is not None:
-            switches = {"psd": psd is not False} if issubclass(spec.position, Quadratic) else {}
-            self.position = spec.position(window, groups, **switches)
+            given = {key: value for key, value in options.items() if value is not None}
+            self.position = spec.position(window, groups, **given)
             self.softmax = spec.position.softmax if softmax is None else softmax
         if bias and spec.position is None:
             self.bias = nn.Parameter(torch.empty(n))

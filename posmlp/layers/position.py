@@ -85,24 +85,37 @@ class Quadratic(nn.Module):
     score(d) = d' P (centre - d/2), which is -1/2 (d - centre)' P (d - centre) up to a constant
     that the softmax over keys removes (paper's figure (c), released posmlp2D.py:67-102). A
     subclass owns `spread` and says what precision matrix P (S, D, D) it stands for.
-    `psd` makes P positive semi-definite by construction; without it `spread` is used raw.
+
+    Args:
+        psd: make P positive semi-definite by construction; without it `spread` is used raw.
+        center_init: standard deviation of the centres at the start, in tokens. As released all
+            groups start around the query.
+        spread_init: spread at the start, times the identity. With softmax and psd each map is then
+            a Gaussian of 1 / spread_init tokens.
     """
 
     softmax = True
 
-    def __init__(self, window: tuple[int, ...], groups: int, psd: bool = True) -> None:
+    def __init__(
+        self,
+        window: tuple[int, ...],
+        groups: int,
+        psd: bool = True,
+        center_init: float = INIT_STD,
+        spread_init: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.psd = psd
+        self.psd, self.center_init, self.spread_init = psd, center_init, spread_init
         self.center = nn.Parameter(torch.empty(groups, len(window)))  # in tokens: down, right
         self.spread = nn.Parameter(torch.empty(groups, *self.spread_shape(len(window))))
         self.register_buffer("offsets_OD", offset_grid(window), persistent=False)
         self.init_weights()
 
     def init_weights(self) -> None:
-        nn.init.normal_(self.center, std=INIT_STD)
+        nn.init.normal_(self.center, std=self.center_init)
         nn.init.normal_(self.spread, std=INIT_STD)
         with torch.no_grad():
-            self.spread += self.unit_spread()
+            self.spread += self.spread_init * self.unit_spread()
 
     def scores(self) -> Tensor:
         offsets_OD = at_least_float32(self.offsets_OD)

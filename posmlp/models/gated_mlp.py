@@ -90,12 +90,17 @@ def default_groups(gate: str, grouped):
     return grouped if gate not in GATES or GATES[gate].position else 1
 
 
-def positional_parameters(model: nn.Module) -> set[str]:
-    """Name every parameter of the positional encodings and the position biases."""
+def positional_parameters(model: nn.Module, *, bias: bool = True) -> set[str]:
+    """Name every parameter of the positional encodings (tables, centres, spreads).
+
+    Args:
+        bias: the position biases as well.
+    """
+    start = "position" if bias else "position."
     mixers = [(n, m) for n, m in model.named_modules() if isinstance(m, TokenMixing)]
     return {
         f"{prefix}.{name}"
         for prefix, mixer in mixers
         for name, _ in mixer.named_parameters()
-        if name.startswith("position")
+        if name.startswith(start)
     }

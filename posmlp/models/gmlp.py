@@ -28,8 +28,9 @@ class PosGmlp(MlpMixer):
     """gMLP whose blocks gate with `gate`; every token sees the whole image.
 
     Args:
-        gate, groups, softmax, psd, bias, gate_norm: see posmlp.layers.GatingUnit; `groups=None`
-            means `grouped`, the network's own number, and 1 for sgu.
+        gate, groups, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init: see
+            posmlp.layers.GatingUnit; `groups=None` means `grouped`, the network's own number, and
+            1 for sgu.
         decay_position: let weight decay reach the positional parameters (released behaviour).
         Others: see timm's MlpMixer. Drop path is the same in every block, as in the released runs.
 
@@ -54,6 +55,9 @@ class PosGmlp(MlpMixer):
         psd: bool | None = None,
         bias: bool = True,
         gate_norm: bool | None = None,
+        center_init: float | None = None,
+        spread_init: float | None = None,
+        bias_init: float | None = None,
         decay_position: bool = False,
         drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
@@ -73,6 +77,9 @@ class PosGmlp(MlpMixer):
             psd=psd,
             bias=bias,
             gate_norm=gate_norm,
+            center_init=center_init,
+            spread_init=spread_init,
+            bias_init=bias_init,
         )
         super().__init__(
             num_classes=num_classes,
@@ -132,6 +139,8 @@ default_cfgs = generate_default_cfgs(
         "gmlp_posgu_xxs2_28.untrained": _cfg(28),
         "gmlp_posgu_xs2_28.untrained": _cfg(28),
         "gmlp_posgu_xs2_32.untrained": _cfg(32),
+        "gmlp_posgu_xxs4_32.untrained": _cfg(32),
+        "gmlp_posgu_xs4_32.untrained": _cfg(32),
     }
 )
 
@@ -168,3 +177,25 @@ def gmlp_posgu_xs2_32(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra small, 16 x 16 tokens of 2 x 2 pixels, for 32 x 32 images."""
     arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
     return _create("gmlp_posgu_xs2_32", pretrained, **dict(arch, **kwargs))
+
+
+@register_model
+def gmlp_posgu_xxs4_32(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra extra small, 8 x 8 tokens of 4 x 4 pixels, for 32 x 32 images on CPUs.
+
+    191,850 parameters with sgu and 10 classes, 8.7 % of which mix tokens; 16 groups of gqpe have
+    8.9 % fewer. In gMLP-S/16 these shares are 6.0 and 6.1 %.
+    """
+    arch = dict(patch_size=4, num_blocks=4, embed_dim=96, mlp_ratio=3, grouped=16)
+    return _create("gmlp_posgu_xxs4_32", pretrained, **dict(arch, **kwargs))
+
+
+@register_model
+def gmlp_posgu_xs4_32(pretrained: bool = False, **kwargs) -> PosGmlp:
+    """Extra small, 8 x 8 tokens of 4 x 4 pixels, for 32 x 32 images.
+
+    1,278,792 parameters with sgu and 200 classes, 3.9 % of which mix tokens; 32 groups of gqpe have
+    4.1 % fewer.
+    """
+    arch = dict(patch_size=4, num_blocks=12, embed_dim=128, mlp_ratio=4, grouped=32)
+    return _create("gmlp_posgu_xs4_32", pretrained, **dict(arch, **kwargs))

@@ -35,7 +35,8 @@ class PosMlp(nn.Module):
         dims, depths, windows, mlp_ratios: channels, blocks, tokens per side, MLP expansion.
         stem_strides: of the stem's two 3 x 3 convolutions; their product is the patch size.
         grouped: the network's own groups (the paper's gamma), used when `groups` is None.
-        gate, softmax, psd, bias, gate_norm: see posmlp.layers.GatingUnit.
+        gate, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init: see
+            posmlp.layers.GatingUnit.
         groups: None: `grouped`, and 1 for sgu.
         shift: move the windows by half in every second block of a stage (released: crashes).
         decay_position: let weight decay reach the positional parameters (released behaviour).
@@ -63,6 +64,9 @@ class PosMlp(nn.Module):
         psd: bool | None = None,
         bias: bool = True,
         gate_norm: bool | None = None,
+        center_init: float | None = None,
+        spread_init: float | None = None,
+        bias_init: float | None = None,
         shift: bool = False,
         decay_position: bool = False,
         drop_rate: float = 0.0,
@@ -89,7 +93,8 @@ class PosMlp(nn.Module):
             for i, dim in enumerate(dims)
         ]
         rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
-        switches = dict(gate=gate, softmax=softmax, psd=psd, bias=bias, gate_norm=gate_norm)
+        unit = dict(gate=gate, softmax=softmax, psd=psd, bias=bias, gate_norm=gate_norm)
+        unit |= dict(center_init=center_init, spread_init=spread_init, bias_init=bias_init)
         self.stages = nn.Sequential(
             *(
                 Stage(
@@ -101,7 +106,7 @@ class PosMlp(nn.Module):
                     drop_path_rates=rates[i],
                     proj_drop_rate=proj_drop_rate,
                     shift=shift,
-                    unit=dict(switches, groups=groups[i], eps=EPS),
+                    unit=dict(unit, groups=groups[i], eps=EPS),
                 )
                 for i in range(len(dims))
             )

@@ -24,6 +24,12 @@ class Data(Section):
         le=4096,
         description="side of the images, in pixels; for `folder` required; null: the data set's",
     )
+    placement: Literal["fill", "centred", "random"] = Field(
+        "fill",
+        description="fill: images are resized to image_size; otherwise they keep their size on a "
+        "larger black canvas, centred or at random: test and validation images where they are in "
+        "every run, each training image at another place every epoch (data sets of arrays)",
+    )
     num_classes: int | None = Field(
         None, ge=2, description="classes; for `folder` required; null: the data set's"
     )
@@ -84,4 +90,11 @@ class Data(Section):
             if getattr(source, key) not in (None, getattr(self, key)):
                 reason = f"{getattr(self, key)}, but {source.title} has {getattr(source, key)}"
                 raise setting_error(key, f"{reason}; delete it")
+        if self.placement != "fill":
+            if not source.read:
+                reason = f"has no effect on {self.name}, which is read from image files; delete it"
+                raise setting_error("placement", reason)
+            if self.image_size <= source.image_size:
+                needed = f"needs an image_size above {source.image_size}, the images' own"
+                raise setting_error("placement", f"{self.placement} {needed}")
         return self

@@ -3,10 +3,9 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from posmlp.code_version import training_code_digest
-from posmlp.study.run_config import digest
+from posmlp.study.run_config import RunConfig, digest
 from posmlp.study.studies import Study
 from posmlp.study.study_error import StudyError, did_you_mean
 from posmlp.study.variant_sheet import Variant
@@ -21,17 +20,20 @@ def check_models(study: Study, passed: Path | None = None) -> None:
     Raises:
         StudyError: names the settings that do not work.
     """
-    networks: dict[str, list[Variant]] = {}  # by arguments
+    networks: dict[str, list[Variant]] = {}  # by what is checked
     for variant in study.variants:
-        arguments = json.dumps(study.configs[variant.name].model_arguments())
-        networks.setdefault(arguments, []).append(variant)
+        config = study.configs[variant.name]
+        checked = json.dumps([config.model_arguments(), config.recipe.position_lr != 1])
+        networks.setdefault(checked, []).append(variant)
     code = [version("torch"), version("timm"), training_code_digest()]
     mark = passed / digest([*networks, *code]) if passed else None
     if mark and mark.exists():
         return
     problems = []
-    for arguments, variants in networks.items():
-        if reason := _why_not(study.configs[variants[0].name].model_arguments()):
+    for variants in networks.values():
+        config = study.configs[variants[0].name]
+        if reason := _why_not(config):
+            arguments = json.dumps(config.model_arguments())
             rows = ", ".join(f"{variant.row} ({variant.name})" for variant in variants)
             where = f"{study.files[0]}, {study.files[-1].name} row {rows}"
             problems.append(f"{where}: {reason}; the model: {arguments}")
@@ -42,21 +44,24 @@ def check_models(study: Study, passed: Path | None = None) -> None:
         mark.touch()
 
 
-def _why_not(arguments: dict[str, Any]) -> str | None:
-    """Say why the network cannot be built; None when it can."""
+def _why_not(config: RunConfig) -> str | None:
+    """Say why the network cannot be built or trained; None when it can."""
     import timm
     import torch
 
-    import posmlp.models  # noqa: F401 (registers our models)
+    from posmlp.models.gated_mlp import positional_parameters
 
-    name = arguments["model_name"]
+    arguments, name = config.model_arguments(), config.model["name"]
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         return f"model.name: no model {name!r}; {hint}timm.list_models() lists all"
     try:
         with torch.device("meta"):
-            timm.create_model(**arguments)
+            model = timm.create_model(**arguments)
     except Exception as error:  # timm's models refuse settings by assertions and lookups as well
         key = getattr(error, "key", None)
         return f"model.{key}: {error}" if key else f"model: {type(error).__name__}: {error}"
+    if config.recipe.position_lr != 1 and not positional_parameters(model, bias=False):
+        reason = "has no effect on a network without a positional encoding; write 1"
+        return f"recipe.position_lr: {config.recipe.position_lr:g} {reason}"
     return None

@@ -98,6 +98,14 @@ class Recipe(Section):
     )
     opt: Literal["adamw", "lamb"] = Field("adamw", description="optimiser (timm)")
     lr: float = Field(gt=0, le=10, description="learning rate after the warm-up")
+    position_lr: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="factor on the learning rate of the positional encodings (tables of lrpe, "
+        "centres and spreads of qpe and gqpe; not the position bias), throughout the schedule; "
+        "0: they stay as they start",
+    )
     lr_base_size: int | None = Field(
         None,
         ge=1,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posmlp.data.data_set import DataSet
 from posmlp.data.images import Images, Split
+from posmlp.data.placement import fixed_corners
 from posmlp.data.subsets import select
 from posmlp.study import Augment, Data
 from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly, make_erase
@@ -25,8 +26,11 @@ class MemoryBatches:
 
     Args:
         images: uint8 pixels and labels.
-        size: pixels per side that the network takes; images are resized once.
+        size: pixels per side that the network takes.
         mean, std: per channel, in units of the 0..255 range.
+        corners_N2: where the first pixel of each image lies on a canvas of `size`; None: images are
+            resized to it, once.
+        room: in training, largest corner that is drawn for each image and epoch, in place of these.
         augment: random changes; None for evaluation.
     """
 
@@ -39,16 +43,19 @@ class MemoryBatches:
         batch_slice: BatchSlice,
         device: torch.device,
         augment: Augment | None = None,
+        corners_N2: np.ndarray | None = None,
+        room: int = 0,
     ) -> None:
         self.num_images, self.digest = len(images), images.digest
         self.batch_slice, self.device, self.augment = batch_slice, device, augment
         self.num_steps = batch_slice.num_steps(self.num_images) if augment else None
         self.unreadable_N = torch.ones(len(images.unreadable), dtype=torch.bool)  # of all files
         pixels = torch.from_numpy(images.images_NHWC).permute(0, 3, 1, 2).contiguous()
-        if pixels.shape[-1] != size:
+        if corners_N2 is None and pixels.shape[-1] != size:
             pixels = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
             pixels = pixels.round().to(torch.uint8)
-        self.pixels_NCHW = pixels.to(device)
+        self.pixels_NCHW, self.size, self.room = pixels.to(device), size, room
+        self.corners_N2 = None if corners_N2 is None else torch.from_numpy(corners_N2).to(device)
         self.labels_N = torch.from_numpy(images.labels_N).to(device)
         self.pixel_mean, self.pixel_std = mean.tolist(), std.tolist()  # of pixels from 0 to 255
         self.mean, self.std = (t.view(1, -1, 1, 1).to(device) for t in (mean, std))
@@ -65,7 +72,10 @@ class MemoryBatches:
         rank, world_size = self.batch_slice.rank, self.batch_slice.world_size
         for first in range(0, self.num_images, self.batch_slice.batch_size):
             positions = slice(first + rank, first + self.batch_slice.batch_size, world_size)
-            yield self.normalised(self.pixels_NCHW[positions]), self.labels_N[positions]
+            pixels = self.pixels_NCHW[positions]
+            if self.corners_N2 is not None:
+                pixels = placed(pixels, self.corners_N2[positions], self.size)
+            yield self.normalised(pixels), self.labels_N[positions]
 
     def epoch(self, seed: int, epoch: int, start: int = 0) -> Batches:
         """Yield one epoch from step `start` on, shuffled and augmented."""
@@ -78,26 +88,36 @@ class MemoryBatches:
         draws = generator(seed, "augment", epoch)
         moves_N2 = torch.randint(0, 2 * reach + 1, (n, 2), generator=draws).to(self.device)
         flips_N = (torch.rand(n, generator=draws) < self.augment.hflip).to(self.device)
+        corners_N2 = reach - moves_N2
+        if self.room:
+            places = generator(seed, "placement", epoch)
+            corners_N2 += torch.randint(0, self.room + 1, (n, 2), generator=places).to(self.device)
+        elif self.corners_N2 is not None:
+            corners_N2 += self.corners_N2[order]
         for positions in self.batch_slice.micro_batches(start, self.num_steps):
             index = order[positions]
             pixels = self.pixels_NCHW[index]
-            if reach:
-                pixels = shifted(pixels, moves_N2[positions], reach)
+            if reach or self.corners_N2 is not None:
+                pixels = placed(pixels, corners_N2[positions], self.size)
             if self.augment.hflip:
                 pixels = torch.where(flips_N[positions, None, None, None], pixels.flip(-1), pixels)
             yield self.normalised(pixels), self.labels_N[index]
 
 
-def shifted(pixels_BCHW: Tensor, moves_B2: Tensor, reach: int) -> Tensor:
-    """Translate every image by its own 0..2*reach less reach pixels, filling with zeros."""
+def placed(pixels_BCHW: Tensor, corners_B2: Tensor, size: int) -> Tensor:
+    """Put each image on a black canvas of `size`, its first pixel at its corner; cut the rest off.
+
+    Args:
+        corners_B2: rows and columns, which may be negative.
+    """
     B, C, H, W = pixels_BCHW.shape
-    padded = F.pad(pixels_BCHW, (reach, reach, reach, reach))
-    device = pixels_BCHW.device
-    rows_BH = moves_B2[:, :1] + torch.arange(H, device=device)
-    columns_BW = moves_B2[:, 1:] + torch.arange(W, device=device)
-    image = torch.arange(B, device=device)[:, None, None, None]
-    channel = torch.arange(C, device=device)[None, :, None, None]
-    return padded[image, channel, rows_BH[:, None, :, None], columns_BW[:, None, None, :]]
+    canvas = torch.arange(size, device=pixels_BCHW.device)
+    rows_BS, columns_BS = (canvas - corner_B[:, None] for corner_B in corners_B2.unbind(1))
+    image = torch.arange(B, device=canvas.device)[:, None, None, None]
+    channel = torch.arange(C, device=canvas.device)[None, :, None, None]
+    rows, columns = rows_BS[:, None, :, None], columns_BS[:, None, None, :]
+    inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
+    return pixels_BCHW[image, channel, rows.clamp(0, H - 1), columns.clamp(0, W - 1)] * inside
 
 
 def memory_batches(
@@ -112,10 +132,21 @@ def memory_batches(
     evaluated = replace(batch_slice, batch_size=size, grad_accum=1)
 
     def batches(images: Images, split: Split) -> MemoryBatches:
-        chosen = images.take(select(images.labels_N, data, split))
-        if split == "train":
-            return MemoryBatches(chosen, batch_slice=batch_slice, augment=augment, **common)
-        return MemoryBatches(chosen, batch_slice=evaluated, **common)
+        indices, side = select(images.labels_N, data, split), images.images_NHWC.shape[1]
+        chosen, corners_N2 = images.take(indices), fixed_corners(data, len(images), side)
+        if corners_N2 is not None:
+            corners_N2 = corners_N2[indices]
+        if split != "train":
+            return MemoryBatches(chosen, batch_slice=evaluated, corners_N2=corners_N2, **common)
+        room = data.image_size - side if data.placement == "random" else 0
+        return MemoryBatches(
+            chosen,
+            batch_slice=batch_slice,
+            augment=augment,
+            corners_N2=corners_N2,
+            room=room,
+            **common,
+        )
 
     return Splits(
         batches(train, "train"),

@@ -19,6 +19,7 @@ import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.code_version import training_code_digest
 from posmlp.data.data_set import open_data
 from posmlp.layers.position import Quadratic
+from posmlp.models.gated_mlp import positional_parameters
 from posmlp.study import Recipe, RunConfig
 from posmlp.training.batches import BatchSlice, Splits
 from posmlp.training.distributed import World
@@ -220,6 +221,9 @@ def make_optimizer(
     optimizer = create_optimizer_v2(
         model, recipe.opt, scale * recipe.lr, recipe.weight_decay, eps=recipe.opt_eps, **fused
     )
+    if recipe.position_lr != 1:
+        names = positional_parameters(model, bias=False)
+        scale_rate(optimizer, {model.get_parameter(n) for n in names}, recipe.position_lr)
     scheduler, _ = create_scheduler_v2(
         optimizer,
         "cosine",
@@ -232,6 +236,22 @@ def make_optimizer(
         updates_per_epoch=num_steps,
     )
     return optimizer, scheduler
+
+
+def scale_rate(
+    optimizer: torch.optim.Optimizer, parameters: set[nn.Parameter], factor: float
+) -> None:
+    """Train some parameters at `factor` times the rate that the schedule gives their group.
+
+    They move to groups of their own behind the others, with the same weight decay; timm's scheduler
+    multiplies by `lr_scale`, as it does for layer decay.
+    """
+    for group in list(optimizer.param_groups):
+        scaled = [p for p in group["params"] if p in parameters]
+        if scaled:
+            group["params"] = [p for p in group["params"] if p not in parameters]
+            scale = factor * group.get("lr_scale", 1.0)
+            optimizer.add_param_group({**group, "params": scaled, "lr_scale": scale})
 
 
 def make_mixup(recipe: Recipe, num_classes: int) -> Mixup | None:

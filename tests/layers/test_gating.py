@@ -177,6 +177,17 @@ def test_gate_norm_is_a_switch():
             assert isinstance(norm, torch.nn.LayerNorm) == expected
 
 
+@pytest.mark.parametrize("gate", QUADRATIC)
+def test_centres_spreads_and_bias_start_as_asked(gate):
+    torch.manual_seed(0)
+    settings = dict(center_init=1.5, spread_init=0.5, bias_init=2.0)
+    mixing = TokenMixing((4, 4), gate, groups=400, **settings)
+    assert mixing.position.center.std().item() == pytest.approx(1.5, rel=0.1)
+    spread = mixing.position.spread
+    assert torch.allclose(spread, 0.5 * mixing.position.unit_spread(), atol=0.06)
+    assert mixing.position_bias.eq(2.0).all()
+
+
 def test_sgu_starts_as_the_identity_gate():
     unit, x = GatingUnit(8, (3, 3), "sgu"), torch.randn(1, 9, 8)
     torch.testing.assert_close(gated(unit, x), x[..., :4], rtol=0, atol=1e-4)
@@ -189,8 +200,13 @@ def test_sgu_starts_as_the_identity_gate():
         (dict(groups=3), "groups", "allowed: 1, 2, 4, 8"),
         (dict(groups=0), "groups", "at least 1"),
         (dict(groups=2.0), "groups", "integer"),
-        (dict(gate="sgu", softmax=True), "softmax", "no scores"),
-        (dict(gate="lrpe", psd=False), "psd", "no quadratic form"),
+        (dict(gate="sgu", softmax=True), "softmax", "no effect.*: lrpe, qpe, gqpe, fc_lrpe, fc_g"),
+        (dict(gate="lrpe", psd=False), "psd", "no effect.*'lrpe'.*: qpe, gqpe, fc_gqpe"),
+        (dict(gate="sgu", center_init=1.5), "center_init", "no effect.*: qpe, gqpe, fc_gqpe"),
+        (dict(gate="lrpe", spread_init=1.0), "spread_init", "no effect.*: qpe, gqpe, fc_gqpe"),
+        (dict(center_init=-1.0), "center_init", "at least 0"),
+        (dict(spread_init="wide"), "spread_init", "found 'wide'; it must be a number"),
+        (dict(bias=False, bias_init=1.0), "bias_init", "no effect without a bias"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_by_name(settings, key, hint):

@@ -12,7 +12,11 @@ from timm.models import is_model_in_modules
 from posmlp.layers import GATES, SettingError, TokenMixing
 from posmlp.models import PosGmlp, PosMlp
 from posmlp.models.gated_mlp import positional_parameters
-from posmlp.training.cost import multiply_accumulates, num_parameters
+from posmlp.training.cost import (
+    multiply_accumulates,
+    num_parameters,
+    token_mixing_parameters,
+)
 
 MODELS = sorted(
     name
@@ -32,6 +36,11 @@ COUNTS = [  # paper.md 2.1 and 2.3
     (21_397_554, "posmlp_tiny_224", dict(gate="lrpe")),
     (21_804_004, "posmlp_tiny_224", dict(gate="sgu")),
     (22_247_508, "posmlp_tiny_224", dict(gate="fc_lrpe")),
+    (191_850, "gmlp_posgu_xxs4_32", dict(gate="sgu", num_classes=10)),
+    (174_698, "gmlp_posgu_xxs4_32", dict(gate="gqpe", groups=16, num_classes=10)),
+    (181_938, "gmlp_posgu_xxs4_32", dict(gate="sgu", num_classes=10, img_size=28, in_chans=1)),
+    (1_278_792, "gmlp_posgu_xs4_32", dict(gate="sgu", num_classes=200)),
+    (1_225_800, "gmlp_posgu_xs4_32", dict(gate="gqpe", groups=32, num_classes=200)),
     (36_816_450, "posmlp_small_224", dict()),
     (81_976_834, "posmlp_base_224", dict()),
 ]
@@ -51,13 +60,16 @@ ARGUMENTS = dict(  # another value for each that every network of the family can
     psd=False,
     bias=False,
     gate_norm=True,
+    center_init=1.5,
+    spread_init=0.5,
+    bias_init=1.0,
     decay_position=True,
     drop_rate=0.1,
     proj_drop_rate=0.1,
     drop_path_rate=0.1,
     global_pool="",
 )
-GMLP = dict(num_blocks=2, embed_dim=128, mlp_ratio=1, patch_size=4, img_size=(48, 32))
+GMLP = dict(num_blocks=2, embed_dim=160, mlp_ratio=1, patch_size=(4, 2), img_size=(48, 32))
 STAGES = dict(dims=64, depths=1, windows=1, mlp_ratios=1, stem_strides=1, shift=True, img_size=448)
 
 
@@ -79,6 +91,26 @@ def randomised(model):
 def test_published_and_computed_parameter_counts(count, name, settings):
     with torch.device("meta"):
         assert num_parameters(timm.create_model(name, **settings)) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "groups", "mixing", "removed"),
+    [
+        ("gmlp_posgu_s16_224", 1000, 32, 6.0, 6.1),
+        ("gmlp_posgu_xxs4_32", 10, 16, 8.7, 8.9),
+        ("gmlp_posgu_xs4_32", 200, 32, 3.9, 4.1),
+    ],
+)
+def test_shares_that_the_networks_documentation_names(name, num_classes, groups, mixing, removed):
+    """In percent of the network with sgu: what mixes tokens, and what gqpe removes."""
+    with torch.device("meta"):
+        sgu, gqpe = (
+            timm.create_model(name, gate=gate, groups=s, num_classes=num_classes)
+            for gate, s in (("sgu", 1), ("gqpe", groups))
+        )
+    share = sum(token_mixing_parameters(sgu)) / num_parameters(sgu)
+    assert round(100 * share, 1) == mixing
+    assert round(100 * (1 - num_parameters(gqpe) / num_parameters(sgu)), 1) == removed
 
 
 @pytest.mark.parametrize("name", GIGAMACS)
@@ -152,7 +184,8 @@ def test_tokens_see_their_window_only_and_more_with_shift(shift):
 def described(model) -> tuple:
     """All that the arguments of a network can change."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    hidden = [getattr(m, "psd", getattr(m, "shift", None)) for m in model.modules()]
+    keys = ("psd", "shift", "center_init", "spread_init", "bias_init")
+    hidden = [getattr(module, key, None) for module in model.modules() for key in keys]
     pool, size = getattr(model, "global_pool", None), model.stem.img_size
     return repr(model), shapes, hidden, pool, size, model.no_weight_decay()
 

@@ -58,6 +58,14 @@ def test_what_the_model_refuses_is_quoted(folder, cells, expected):
     assert expected in problem(with_row(folder, **cells))
 
 
+def test_a_positional_rate_needs_a_positional_encoding(folder):
+    folder.values["recipe"]["position_lr"] = 5.0
+    assert "(sgu): recipe.position_lr: 5 has no effect" in problem(folder.load())
+    folder.sheet[0].append("recipe.position_lr")
+    folder.sheet[1].append("1")
+    check_models(folder.load())
+
+
 def test_any_model_of_timm_is_checked(folder):
     folder.values["model"] = {"name": "gmlp_ti16_224"}
     folder.values["data"] = {"name": "cifar10", "image_size": 32}

@@ -36,7 +36,7 @@ def test_key_is_known():
     # The key of stored runs. If this fails, every finished run of every user would be trained
     # again; where that is meant (a setting was added), put the new key here and say so in the
     # changelog.
-    assert config().key == "887f302a315ce35b"
+    assert config().key == "23e2a8f86c776545"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,7 @@ OTHER = {
         compile="default",
         amp="off",
         decay_position=True,
+        position_lr=5,
     ),
     "recipe__augment": dict(shift=1, hflip=0.5, reprob=0.5),
 }
@@ -105,6 +106,7 @@ FOLDER = dict(
 ) | {"interpolation": "random"}
 CHANGED.append({"data__name": "imagenet", "data__max_unreadable": 1})
 CHANGED.append({"data__digest": "0" * 16})
+CHANGED.append({"data__image_size": 12, "data__placement": "random"})
 OWN = {"data__name": "folder", "data__image_size": 8, "data__num_classes": 10}
 CHANGED += [OWN, OWN | {"data__in_chans": 1}]
 CHANGED += [

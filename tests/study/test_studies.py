@@ -66,6 +66,7 @@ MISTAKES = [
     ("data", 5, "data: should be a mapping"),
     ("data.name", "digit", "data.name: should be 'digits', "),
     ("data.image_size", 0, "data.image_size: should be greater than or equal to 1, found 0"),
+    ("data.placement", "random", "data.placement: random needs an image_size above 8"),
     ("model", {}, "model.name: should be the name of a model registered with timm, such as"),
     ("model.name", "hf-hub:a/b", "model.name: should be the name of a model registered with timm"),
     ("model.num_classes", 10, "model.num_classes: not a setting of a study's model"),

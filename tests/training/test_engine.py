@@ -21,6 +21,7 @@ EVERYTHING = dict(
     mixup=0.5,
     cutmix=1.0,
     ema_decay=0.9,
+    position_lr=5.0,
     augment=dict(shift=1, hflip=0.5, reprob=0.3),
 )
 DROPPED = dict(drop_rate=0.1, drop_path_rate=0.1)
@@ -229,6 +230,25 @@ def test_weight_decay_leaves_positions_alone_unless_asked(make_config, new_train
     assert (decayed_names & positions == positions) == decayed
     assert bool(decayed_names & positions) == decayed
     assert "blocks.0.mlp_channels.fc1.weight" in decayed_names
+
+
+def test_positional_encodings_have_a_rate_of_their_own(make_config, new_trainer):
+    """Their groups have the same weight decay as without it, and follow the same schedule."""
+    facts = []
+    for factor in (1.0, 5.0):
+        trainer = new_trainer(make_config(recipe=dict(position_lr=factor, decay_position=True)))
+        trainer.scheduler.step_update(trainer.train.num_steps + 1)  # in the cosine
+        groups = trainer.optimizer.param_groups
+        names = {id(p): n for n, p in trainer.model.named_parameters()}
+        facts.append(
+            {names[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+        )
+        assert trainer.optimizer.param_groups[0]["lr"] < 1e-2
+    positions = positional_parameters(trainer.model, bias=False)
+    assert {name.rpartition(".")[2] for name in positions} == {"center", "spread"}
+    for name, (rate, decay) in facts[0].items():
+        factor = 5 if name in positions else 1
+        assert facts[1][name] == (pytest.approx(factor * rate), decay), name
 
 
 def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer):

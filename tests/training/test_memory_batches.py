@@ -8,7 +8,7 @@ from posmlp.data.data_set import open_data
 from posmlp.data.images import Images
 from posmlp.study import Augment, Data
 from posmlp.training.batches import BatchSlice
-from posmlp.training.memory_batches import MemoryBatches, memory_batches, pixel_statistics, shifted
+from posmlp.training.memory_batches import MemoryBatches, memory_batches, pixel_statistics, placed
 from posmlp.training.training_error import TrainingError
 
 CPU = torch.device("cpu")
@@ -21,11 +21,10 @@ def numbered(num=10, size=4):
     return Images(pixels.astype(np.uint8), labels, "made here")
 
 
-def batches(images, batch_size=4, augment=None, **batch_slice):
-    zero, one, size = torch.zeros(1), torch.ones(1), images.images_NHWC.shape[1]
-    return MemoryBatches(
-        images, size, zero, one, BatchSlice(batch_size, **batch_slice), CPU, augment
-    )
+def batches(images, batch_size=4, augment=None, corners=None, room=0, **batch_slice):
+    zero, one, size = torch.zeros(1), torch.ones(1), images.images_NHWC.shape[1] + room
+    batch_slice = BatchSlice(batch_size, **batch_slice)
+    return MemoryBatches(images, size, zero, one, batch_slice, CPU, augment, corners, room)
 
 
 def test_testing_sees_every_image_once_in_order_also_between_processes():
@@ -57,11 +56,14 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert not torch.equal(draw(0, 3), draw(1, 3))
 
 
-def test_shift_moves_each_image_by_its_own_offset_and_fills_with_zeros():
+def test_each_image_lies_at_its_own_corner_on_black():
     pixels = torch.arange(1, 19, dtype=torch.uint8).reshape(2, 1, 3, 3)
-    moved = shifted(pixels, torch.tensor([[1, 1], [2, 0]]), reach=1)
-    assert torch.equal(moved[0], pixels[0])  # offset (0, 0)
-    assert moved[1, 0].tolist() == [[0, 13, 14], [0, 16, 17], [0, 0, 0]]  # (1, -1)
+    moved = placed(pixels, torch.tensor([[0, 0], [-1, 1]]), size=3)
+    assert torch.equal(moved[0], pixels[0])
+    assert moved[1, 0].tolist() == [[0, 13, 14], [0, 16, 17], [0, 0, 0]]
+    (canvas,) = placed(pixels[1:], torch.tensor([[2, 1]]), size=5)
+    assert torch.equal(canvas[0, 2:, 1:4], pixels[1, 0])
+    assert canvas.sum() == pixels[1].sum()
 
 
 def test_flips_are_drawn_at_their_rate():
@@ -94,6 +96,56 @@ def test_digits_are_normalised_and_resized_on_request():
     assert next(train.epoch(0, 0))[0].shape == (8, 1, 16, 16)
 
 
+def on_canvas(placement, shift=0, **data):
+    """Training and test batches of digits on 12 x 12 pixels, whose background is 0."""
+    data = Data(name="digits", image_size=12, placement=placement, **data)
+    opened, augment = open_data(data, Augment(), "unused"), Augment(shift=shift)
+    splits = memory_batches(opened, data, augment, BatchSlice(100), CPU)
+    for batches in splits.present().values():
+        batches.mean.zero_()
+        batches.std.fill_(1)
+    return splits.train, splits.test
+
+
+def inks(batches):
+    return torch.cat([x for x, _ in batches])
+
+
+def test_centred_images_lie_in_the_middle_of_the_canvas_and_shift_from_there():
+    train, test = on_canvas("centred")
+    for x in (inks(train.epoch(0, 0)), inks(test)):
+        assert x.shape[1:] == (1, 12, 12)
+        assert x.any(dim=0)[0, 2:10, 3:9].all()
+        assert x.sum() == x[:, :, 2:10, 2:10].sum() > 0
+    train, _ = on_canvas("centred", shift=1)
+    x = inks(train.epoch(0, 0))
+    assert x[:, :, 1].any()
+    assert not x[:, :, 0].any()
+
+
+def test_training_images_have_another_random_place_every_epoch():
+    pixels = Images(np.full((40, 4, 4, 1), 7, np.uint8), np.arange(40), "made here")
+    found = batches(pixels, 40, Augment(), np.zeros((40, 2), np.int64), room=3)
+    corners = []
+    for epoch in (0, 1, 1):
+        ((x, labels),) = found.epoch(0, epoch)
+        assert x.sum().item() == 40 * 16 * 7  # nothing is cut off
+        rows, columns = (x.any(dim=d).float().argmax(-1)[:, 0] for d in (3, 2))
+        corners.append((4 * rows + columns)[labels.argsort()])
+    assert torch.equal(corners[1], corners[2])
+    assert (corners[0] != corners[1]).sum() > 20
+    assert len(corners[0].unique()) > 10  # of 16
+
+
+def test_test_images_have_the_same_random_places_in_every_run():
+    tested = inks(on_canvas("random")[1])
+    assert tested[:, :, [0, -1]].any(dim=0).any(dim=-1).all()
+    assert torch.equal(inks(on_canvas("random", train_fraction=0.1)[1]), tested)
+    part = {x.numpy().tobytes() for x in inks(on_canvas("random", eval_fraction=0.5)[1])}
+    assert len(part) == 250
+    assert part <= {x.numpy().tobytes() for x in tested}
+
+
 def test_a_batch_in_micro_batches_has_the_same_images_and_draws():
     augment = Augment(shift=1, hflip=0.5)
 
@@ -113,7 +165,9 @@ def test_a_batch_in_micro_batches_has_the_same_images_and_draws():
 
 @pytest.mark.parametrize("erased", [0.0, 0.7])
 def test_an_epoch_can_be_begun_at_any_step(erased):
-    found = batches(numbered(20, 8), 4, Augment(shift=2, hflip=0.5, reprob=erased), grad_accum=2)
+    augment = Augment(shift=2, hflip=0.5, reprob=erased)
+    corners = np.zeros((20, 2), dtype=np.int64)
+    found = batches(numbered(20, 8), 4, augment, corners, room=3, grad_accum=2)
     whole = list(found.epoch(seed=3, epoch=1))
     assert len(whole) == 10
     for start in range(6):

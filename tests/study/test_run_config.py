@@ -97,6 +97,7 @@ OTHER = {
         amp="off",
         decay_position=True,
         position_lr=5,
+        eval_every=2,
     ),
     "recipe__augment": dict(shift=1, hflip=0.5, reprob=0.5),
 }

@@ -8,9 +8,10 @@ from posmlp import STUDY_EXTRA
 def main() -> int:
     try:
         from posmlp.cli import main as command
+
+        return command()
     except ModuleNotFoundError as error:
         sys.exit(f"error: the command posmlp needs {error.name}; {STUDY_EXTRA}")
-    return command()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command `posmlp`: every subcommand is a function of its arguments.
 
-A subcommand imports what it needs, so that `posmlp show` does not wait for torch.
+A subcommand imports what it needs, so that `posmlp show` does not wait for torch and
+`posmlp doctor` works without pydantic.
 """
 
 import argparse
@@ -11,11 +12,14 @@ import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posmlp import __version__
-from posmlp.config import default_settings
-from posmlp.study import load_study
 from posmlp.user_errors import DIFFERENT, print_in_any_encoding, reporting_errors
+
+if TYPE_CHECKING:
+    from posmlp.config import Settings
+    from posmlp.study import Study
 
 COMMANDS = {}  # by name: the function, a summary, names of OPTIONS
 
@@ -59,11 +63,24 @@ OPTIONS = {
     "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
     "--port": dict(type=from_to(int, 1, 65535), default=5000, help="default: 5000"),
     "--host": dict(help="an address of this machine that others may use; no password is asked for"),
+    "--json": dict(type=Path, metavar="FILE", help="write the findings to a file, too"),
     "--tolerance": dict(type=float, default=1e-9, help="largest difference (1e-9)"),
     "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),
     "--max-unreadable": dict(type=COUNT, default=0, metavar="N", help="files to leave out (0)"),
 }
 ALL = "study --data-root --device --threads --results"
+
+
+def load_study(name: str) -> "Study":
+    from posmlp.study import load_study
+
+    return load_study(name)
+
+
+def default_settings(**options: bool) -> "Settings":
+    from posmlp.config import default_settings
+
+    return default_settings(**options)
 
 
 def command(name: str, summary: str, options: str) -> Callable:
@@ -74,6 +91,13 @@ def command(name: str, summary: str, options: str) -> Callable:
         return function
 
     return register
+
+
+@command("doctor", "check this machine: GPUs, precision, training, speed", "--device --json")
+def doctor(arguments: Namespace) -> int:
+    from posmlp.doctor.checks import diagnose
+
+    return 0 if diagnose(arguments.device, arguments.json) else DIFFERENT
 
 
 @command("plan", "print what a study will cost: hours, disk", "study --results --cluster")

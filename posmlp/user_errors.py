@@ -5,8 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 
-from posmlp.study import StudyError
-
 DIFFERENT = 1  # a check found differences
 FAILED = 2  # the message says why; the same command fails again
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: nobody reads the output any more
@@ -24,10 +22,8 @@ def reporting_errors(command: Callable[[], int | None]) -> int:
         status = command() or 0
         sys.stdout.flush()
         return status
-    except StudyError as error:
-        problems = error.problems
-    except ValueError as error:  # every other error that a user can fix
-        problems = (str(error),)
+    except ValueError as error:  # every error that a user can fix; a StudyError has several
+        problems = getattr(error, "problems", (str(error),))
     except BrokenPipeError:
         _drop_output()
         return PIPE_CLOSED

@@ -51,7 +51,10 @@ def test_models_need_only_the_core(installed, tmp_path):
 @pytest.mark.parametrize(
     ("program", "message"),
     [
-        ("from posmlp.__main__ import main; main()", "error: the command posmlp needs "),
+        (
+            "import sys; sys.argv[1:] = ['plan', 'digits']; from posmlp.__main__ import main; main()",
+            "error: the command posmlp needs ",
+        ),
         ("import posmlp; posmlp.load_results", "ImportError: posmlp.load_results needs "),
     ],
 )

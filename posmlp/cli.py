@@ -179,6 +179,14 @@ def show(arguments: Namespace) -> None:
     print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
 
 
+@command("watch", "show how far a study that trains is, until it ends", "study --results")
+def watch(arguments: Namespace) -> None:
+    from posmlp.progress.display import Display
+    from posmlp.progress.state import Watch
+
+    Display(Watch(load_study(arguments.study), arguments.results)).follow()
+
+
 @command(
     "check-results", "reproduce committed results", "studies --data-root --results --sample --seed"
 )

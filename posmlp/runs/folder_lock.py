@@ -158,7 +158,9 @@ def locked_folders(folders: Iterable[Path]) -> set[Path]:
     dead when it has not changed for PATIENCE_S. All are awaited together.
     """
     holders = {folder: read_holder(folder / ".lock") for folder in folders}
-    unknown = {folder: holder for folder, holder in holders.items() if holder and not _dead(holder)}
+    unknown = {
+        folder: holder for folder, holder in holders.items() if holder and not is_dead(holder)
+    }
     alive = set()
     end = time.monotonic() + PATIENCE_S
     while unknown and time.monotonic() < end:
@@ -169,6 +171,6 @@ def locked_folders(folders: Iterable[Path]) -> set[Path]:
     return alive
 
 
-def _dead(holder: dict[str, Any]) -> bool:
+def is_dead(holder: dict[str, Any]) -> bool:
     """Whether a holder is certainly gone: its process was on this machine."""
     return holder["host"] == socket.gethostname() and not psutil.pid_exists(holder["pid"])

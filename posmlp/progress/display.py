@@ -1,0 +1,102 @@
+"""Display: shows a study on a terminal while it runs, or prints a line a minute elsewhere."""
+
+import os
+import sys
+import threading
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from posmlp.progress.state import FAILED, Progress, Watch
+from posmlp.progress.view import failure, line, screen
+
+SECONDS_BETWEEN_LINES = 60
+SHARE_OF_A_CORE = 0.03  # that looking at the run folders may take
+
+
+class Display:
+    """Shows what a watch sees: `follow` in the thread that calls it, `start` in one of its own.
+
+    The display of a start of the study goes away in the end, and lets what the start and its jobs
+    write on stderr appear above it: stderr becomes a pipe, whose lines are passed on.
+
+    Args:
+        plain: print lines on a terminal too.
+    """
+
+    def __init__(self, watch: Watch, *, plain: bool = False) -> None:
+        self.watch = watch
+        self.ended = threading.Event()
+        self.reported: set[str] = set()  # failed runs
+        self.said, self.said_at = "", float("-inf")
+        self.live = None
+        if not plain and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+            self.live = self.on_terminal()
+
+    def on_terminal(self) -> Live:
+        self.terminal = os.dup(2)
+        self.file = os.fdopen(self.terminal, "w", encoding=sys.stderr.encoding, errors="replace")
+        console = Console(file=self.file, highlight=False)
+        own = {"redirect_stdout": False, "redirect_stderr": False}  # the pipe has children's too
+        return Live(console=console, auto_refresh=False, transient=self.watch.starting, **own)
+
+    def start(self) -> None:
+        self.threads = [threading.Thread(target=self.follow, daemon=True)]
+        if self.live:
+            reader, writer = os.pipe()
+            os.dup2(writer, 2)
+            os.close(writer)
+            self.threads.append(threading.Thread(target=self.pass_on, args=(reader,), daemon=True))
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        self.ended.set()
+        if self.live:
+            sys.stderr.flush()
+            os.dup2(self.terminal, 2)  # which ends the pipe, unless a child is left behind
+        for thread in self.threads:
+            thread.join(timeout=2)
+
+    def pass_on(self, reader: int) -> None:
+        """Print above the table what others write on stderr."""
+        with open(reader, encoding="utf-8", errors="replace") as lines:
+            for text in lines:
+                self.live.console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+
+    def follow(self) -> None:
+        """Show one look after another until all runs have finished or failed."""
+        wait_s = 0.0
+        try:
+            while not self.ended.wait(wait_s):
+                began = time.perf_counter()
+                progress = self.watch.look()
+                self.report_failures(progress)
+                self.show(progress)
+                if progress.is_over:
+                    return
+                wait_s = max(1.0, (time.perf_counter() - began) / SHARE_OF_A_CORE)
+        finally:
+            if self.live:
+                self.live.stop()
+
+    def report_failures(self, progress: Progress) -> None:
+        for run in progress.of(FAILED):
+            if run.name not in self.reported:
+                self.reported.add(run.name)
+                print(failure(run), file=sys.stderr, flush=True)
+
+    def show(self, progress: Progress) -> None:
+        if self.live:
+            size = os.get_terminal_size(self.terminal)
+            self.live.console.size = size
+            self.live.start()
+            self.live.update(screen(progress, *size), refresh=True)
+            return
+        text, now = line(progress), time.monotonic()
+        if text != self.said and now - self.said_at >= SECONDS_BETWEEN_LINES:
+            self.said, self.said_at = text, now
+            print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

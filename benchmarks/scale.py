@@ -109,9 +109,9 @@ def collect(study: Study, results: Path, here: Path) -> None:
 
 def tables(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
-    from posmlp.analysis.main_table import write_main_table
+    from posmlp.analysis.main_table import write_tables
 
-    write_main_table(read_frame(here / "runs.csv"), study, here / "tables")
+    write_tables(read_frame(here / "runs.csv"), study, here / "tables")
 
 
 def checks(study: Study, results: Path, here: Path) -> None:

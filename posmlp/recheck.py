@@ -1,10 +1,11 @@
 """Committed results, made again: files by Snakemake, a sample of runs by training.
 
-`posmlp check-results` copies runs.csv, curves.csv and granularity.csv of every study into a work
-folder, lets Snakemake make there what comes from them, and compares bytes. Then it retrains a few
-runs of each study and compares their numbers; docs/statistics.md gives the tolerance.
+`posmlp check-results` copies what was collected from the runs of every study into a work folder,
+lets Snakemake make there what comes from it, and compares bytes. Then it retrains a few runs of
+each study and compares their numbers; docs/statistics.md gives the tolerance.
 """
 
+import hashlib
 import random
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from posmlp.analysis.collect import (
     METRIC_COLUMNS,
     SHEET_COLUMNS,
     ResultsError,
+    collect_predictions,
     find_runs,
     read_frame,
     runs_frame,
@@ -32,12 +34,14 @@ from posmlp.analysis.collect import (
 from posmlp.analysis.documents import documents, renew
 from posmlp.analysis.granularity import COLUMNS, granularities
 from posmlp.analysis.learned import load_learned
+from posmlp.analysis.predictions import Predictions, read_predictions
 from posmlp.code_version import training_code_digest
 from posmlp.runs.execute import SAME_MACHINE
 from posmlp.study import RunConfig, Study, load_study
 from posmlp.workflow.allocation import launch
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
+PREDICTIONS = "predictions.npz"
 RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
@@ -111,7 +115,17 @@ def committed_studies(results: Path) -> list[str]:
 
 
 def read_tables(folder: Path) -> Tables:
-    return {name: read_frame(folder / name) for name in TABLES}
+    tables = {name: read_frame(folder / name) for name in TABLES}
+    return tables | {PREDICTIONS: digests(read_predictions(folder / PREDICTIONS))}
+
+
+def digests(predictions: Predictions) -> pd.DataFrame:
+    """A row per run, which differs where it classifies any image otherwise."""
+    rows = [
+        (*run, hashlib.sha256(hits.correct.tobytes()).hexdigest()[:16])
+        for run, hits in predictions.items()
+    ]
+    return pd.DataFrame(rows, columns=["variant", "seed", "correct"])
 
 
 def copy_tables(results: Path, work: Path) -> None:
@@ -119,7 +133,8 @@ def copy_tables(results: Path, work: Path) -> None:
     work.mkdir(exist_ok=True)
     for name in ("config", "workflow"):
         (work / name).symlink_to(Path(name).absolute())
-    for path in (path for name in TABLES for path in results.glob(f"*/{name}")):
+    collected = (*TABLES, PREDICTIONS)
+    for path in (path for name in collected for path in results.glob(f"*/{name}")):
         copy = work / "results" / path.relative_to(results)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -254,6 +269,7 @@ def tables_of(study: Study, results: Path) -> Tables:
         "runs.csv": runs_frame(study, finished),
         "curves.csv": read_frame(results / "curves.csv"),
         "granularity.csv": pd.concat(learned, ignore_index=True),
+        PREDICTIONS: digests(collect_predictions(finished)),
     }
 
 
@@ -261,7 +277,7 @@ def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str
     """Compare all numbers of a run except times; return what differs.
 
     They are equal to the last digit on the machine that runs.csv names; elsewhere accuracies and
-    losses may differ as two seeds do, and granularities are not compared.
+    losses may differ as two seeds do, and neither granularities nor predictions are compared.
     """
     old, new = (rows_of(tables["runs.csv"], config).iloc[0] for tables in (committed, again))
     machine = [name for name in SAME_MACHINE if name in old and old[name] != new[name]]
@@ -273,6 +289,7 @@ def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str
     compared = {"runs.csv": ([], RUN_NUMBERS), "curves.csv": (["epoch"], CURVE_NUMBERS)}
     if not reasons:
         compared["granularity.csv"] = (["layer", "group"], COLUMNS[4:])
+        compared[PREDICTIONS] = ([], ["correct"])
     differences, num_images = [], {"test": old["num_test"], "val": old["num_val"]}
     for name, (index, columns) in compared.items():
         limits = seed_limits(committed[name], index, columns, num_images) if reasons else None

@@ -11,7 +11,14 @@ import torch
 from checkout import SHEET, STUDY
 
 from posmlp import recheck
-from posmlp.analysis.collect import ResultsError, read_frame, write_frame
+from posmlp.analysis.collect import (
+    ResultsError,
+    collect_predictions,
+    find_runs,
+    read_frame,
+    write_frame,
+)
+from posmlp.analysis.predictions import read_predictions, write_predictions
 from posmlp.cli import DIFFERENT, main
 from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits, stale
 from posmlp.runs.execute import execute
@@ -33,8 +40,11 @@ def trained(tmp_path_factory) -> Path:
     for run in study.runs():
         execute(run, results, root, World(torch.device("cpu")), "train", Interrupts(10))
     (results / "tiny").mkdir()
-    for name, frame in recheck.tables_of(study, results).items():
-        write_frame(frame, results / "tiny" / name)
+    tables = recheck.tables_of(study, results)
+    for name in recheck.TABLES:
+        write_frame(tables[name], results / "tiny" / name)
+    predictions = collect_predictions(find_runs(study, results))
+    write_predictions(predictions, results / "tiny" / recheck.PREDICTIONS)
     (results / "curves.csv").rename(results / "tiny/curves.csv")
     recheck.copy_tables(results, root / "work")
     assert recheck.make_files(study, root / "work", project=False) == ""
@@ -81,7 +91,7 @@ def test_sound_results_are_made_again_to_the_last_byte_and_digit(check, tiny):
     status, output = check("--sample", "5")
     assert status == 0, output
     files = [path for path in (tiny.parent / "results/tiny").rglob("*") if path.is_file()]
-    assert f"{len(files) - len(recheck.TABLES)} files compared, 0 differ" in output
+    assert f"{len(files) - len(recheck.TABLES) - 1} files compared, 0 differ" in output
     assert "retraining sgu seed 0" in output
     assert "retraining gqpe seed 0" in output
     assert output.splitlines()[-1] == "differences: 0"
@@ -99,8 +109,13 @@ def test_changed_files_and_numbers_are_named(check, tiny):
     edit(here / "curves.csv", f",{row['train_loss']},", f",{row['train_loss'] + 0.5},")
     line = (here / "granularity.csv").read_text().splitlines()[1]
     edit(here / "granularity.csv", line, f"{line}1")
+    predictions = read_predictions(here / recheck.PREDICTIONS)
+    predictions["gqpe", 0].correct[0] ^= True
+    write_predictions(predictions, here / recheck.PREDICTIONS)
     status, output = check("--sample", "2")
     assert status == DIFFERENT
+    assert "gqpe seed 0, predictions.npz: correct at seed 0: committed" in output
+    assert f"{here}/checks.md: was not made" in output  # accuracies and predictions disagree
     assert f"{here}/tables/main.md: line" in output
     assert "22,827" in output
     assert f"{here}/tables/main.tex: is not committed, but can be made" in output

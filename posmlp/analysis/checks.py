@@ -7,7 +7,7 @@ not checked again. A new check is a function here from Results to problems, unde
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 
 from posmlp import metrics
 from posmlp.analysis.collect import ResultsError
+from posmlp.analysis.predictions import Predictions
 from posmlp.study import Recipe, RunConfig, Study
 
 TRAIN_AGAIN = "train these runs again: delete their metrics.json and start the study again"
@@ -32,11 +33,12 @@ MOST_PROBLEMS = 10  # printed of one check
 
 @dataclass(frozen=True)
 class Results:
-    """What is checked: a study, its runs (RUN_COLUMNS) and their curves (CHECKED_CURVES)."""
+    """A study, its runs (RUN_COLUMNS), their curves (CHECKED_CURVES) and predictions."""
 
     study: Study
     runs: pd.DataFrame
     curves: pd.DataFrame
+    predictions: Predictions = field(default_factory=dict)
 
     @cached_property
     def finished(self) -> pd.DataFrame:
@@ -258,6 +260,18 @@ def last_epoch_is_the_result(results: Results) -> Iterator[str]:
             yield (
                 f"{names(runs.iloc[[i]])}: {metric.name} is {result.iloc[i]:.9g}, its curve ends "
                 f"at {end.iloc[i]:.9g}"
+            )
+
+
+@check("The predictions of every run that kept them have its accuracy", TRAIN_AGAIN)
+def predictions_are_those_of_the_result(results: Results) -> Iterator[str]:
+    for _, row in results.finished.iterrows():
+        hits = results.predictions.get((row["variant"], row["seed"]))
+        found = 100 * hits.correct.mean() if hits else row["test_top1"]
+        if not np.isclose(found, row["test_top1"], rtol=TOLERANCE, atol=0):
+            yield (
+                f"{row['variant']} seed {row['seed']}: top-1 is {row['test_top1']:.4f} %, its "
+                f"predictions have {found:.4f} %"
             )
 
 

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pyarrow import csv
 
 from posmlp import metrics
 from posmlp.analysis import granularity
-from posmlp.runs.reading import read_bytes, read_history, read_metrics
+from posmlp.analysis.predictions import Predictions, read_run
+from posmlp.runs.reading import read_history, read_metrics
 from posmlp.study import RunConfig, Study
 
 # What the study says of a run, its final metrics, and their origin. `command` and `hostname` stay
@@ -45,8 +45,6 @@ _COLUMNS = {
     "curves.csv": CURVE_COLUMNS,
     "granularity.csv": granularity.COLUMNS,
 }
-
-_KEY_LINE = re.compile(r"^key: '?([0-9a-f]{16})'?$", re.MULTILINE)  # as RunConfig.to_yaml has it
 
 
 class ResultsError(ValueError):
@@ -114,16 +112,11 @@ def _unfinished(study: Study, missing: dict[str, list[str]]) -> ResultsError:
 
 
 def _other_key(run: FinishedRun) -> str:
-    """Say where a folder's config or final metrics have another run key; "" where none has."""
-    try:
-        config = read_bytes(run.folder / "config.yaml").decode("utf-8", "replace")
-    except ValueError as error:
-        return f"{run.folder}/{error}"
-    line = _KEY_LINE.search(config)
-    keys = {"config.yaml": line and line[1], "metrics.json": run.metrics["key"]}
-    other = [f"{file} has {key}" for file, key in keys.items() if key != run.config.key]
-    found = " and ".join(other)
-    return f"{run.config.name}: {found}, the study asks for {run.config.key}" if other else ""
+    """Say where the final metrics have another run key than the study asks for; "" otherwise."""
+    found = run.metrics["key"]
+    if found == run.config.key:
+        return ""
+    return f"{run.config.name}: metrics.json has {found}, the study asks for {run.config.key}"
 
 
 def _damaged(study: str, lines: list[str]) -> ResultsError:
@@ -191,6 +184,25 @@ def _history_lines(run: FinishedRun) -> list[str]:
     if header != ",".join(metrics.EPOCH_COLUMNS):
         raise ValueError(f"history.csv: columns should be {', '.join(metrics.EPOCH_COLUMNS)}")
     return lines
+
+
+def collect_predictions(finished: Iterable[FinishedRun]) -> Predictions:
+    """Gather which test images every run classified correctly, from the run folders that say so.
+
+    Raises:
+        ResultsError: files are damaged.
+    """
+    predictions, damaged = {}, []
+    for run in finished:
+        path = run.folder / "predictions.npz"
+        try:
+            if path.exists():
+                predictions[run.config.variant, run.config.seed] = read_run(path)
+        except ValueError as error:
+            damaged.append(f"{run.folder}/{error}")
+    if damaged:
+        raise _damaged(run.config.study, damaged)
+    return predictions
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from posmlp import metrics
-from posmlp.analysis.statistics import CONFIDENCE, answer, summarise
+from posmlp.analysis.predictions import Predictions
+from posmlp.analysis.statistics import CONFIDENCE, OUTCOMES, answer, summarise
 from posmlp.markup import escaped
-from posmlp.study import Study
+from posmlp.study import RunConfig, Study
 
 RULE = (
     "Among variants with all seeds finished, the one with the highest mean top-1 on the validation "
@@ -22,7 +23,8 @@ RULE = (
     "lowest seed. Test images play no part in it."
 )
 COLUMNS = (
-    *("variant", "claim", "gate", "groups", "against", "n", "num_seeds", "params"),
+    *("variant", "claim", "gate", "groups", "other_settings", "against", "n", "num_seeds"),
+    "params",
     *("token_mixing_params", "macs", "mixing_fraction", "removed_fraction"),
 )
 CHOSEN = (
@@ -31,26 +33,31 @@ CHOSEN = (
 )
 
 
-def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
+def compare(
+    study: Study, runs: pd.DataFrame, predictions: Predictions | None = None
+) -> dict[str, Any]:
     """The content of comparison.json.
 
     Returns:
         study, title, question, seeds, reference, level, margin;
         confidence: of the intervals of means;
         variants, in the order of the sheet: COLUMNS of summarise; metrics: mean, std, low, high
-            (Student's t) and n of each metric that was recorded; best_seed: that with the highest
-            top-1 on the validation images, without any on the test images (for looking at, not for
-            claims); finished_at;
+            (Student's t) and n of each metric that was recorded; differences from `against`, one a
+            metric of OUTCOMES: difference, half_width, p_value, variances, crossed_low,
+            crossed_high (see statistics.summarise); best_seed: that with the highest top-1 on the
+            validation images, without any on the test images (for looking at, not for claims);
+            finished_at;
         answers: to the study's questions, one a contrast (statistics.answer);
         choice: CHOSEN of the run that RULE picks; null where there is none;
         reason: why there is none, or RULE.
     """
-    summary = summarise(runs, study.reference, study.level).set_index("variant", drop=False)
+    summary = summarise(runs, study.reference, study.level, predictions)
+    summary = summary.set_index("variant", drop=False)
     variants = []
     for variant, rows in runs.groupby("variant", sort=False):
         done, row = rows[rows["test_top1"].notna()], summary.loc[variant]
         entry = {name: row[name] for name in COLUMNS} | {"metrics": _metrics(row, done)}
-        entry |= {"best_seed": best_seed(done)}
+        entry |= {"differences": _differences(row), "best_seed": best_seed(done)}
         entry["finished_at"] = done["finished_at"].max() if len(done) else None
         variants.append(_plain(entry))
     choice, reason = choose(study, runs, variants)
@@ -59,7 +66,7 @@ def compare(study: Study, runs: pd.DataFrame) -> dict[str, Any]:
         **{"seeds": list(study.seeds), "reference": study.reference},
         **{"level": study.level, "margin": study.margin, "confidence": CONFIDENCE},
         "variants": variants,
-        "answers": _plain(answer(runs, study).to_dict("records")),
+        "answers": _plain(answer(runs, study, predictions).to_dict("records")),
         **{"choice": choice, "reason": reason},
     }
 
@@ -72,6 +79,19 @@ def _metrics(row: pd.Series, done: pd.DataFrame) -> dict[str, dict[str, Any]]:
             values = {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
             found[metric.name] = values | {"n": done[metric.name].notna().sum()}
     return found
+
+
+def _differences(row: pd.Series) -> dict[str, dict[str, Any]]:
+    """What a variant differs by from the one that it is compared with; empty where from none."""
+    columns = {
+        "difference": "difference",
+        "half_width": "difference_half_width",
+        **{name: name for name in ("p_value", "variances", "crossed_low", "crossed_high")},
+    }
+    return {
+        metric: {name: row[f"{metric}_{column}"] for name, column in columns.items()}
+        for metric in (OUTCOMES if row["against"] else ())
+    }
 
 
 def best_seed(done: pd.DataFrame) -> int | None:
@@ -108,17 +128,7 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
         return f"# {escaped(study.title)}\n\n{comparison['reason']}\n"
     config = study.run(choice["variant"], choice["seed"])
     entry = next(v for v in comparison["variants"] if v["variant"] == choice["variant"])
-    changed = {k: v for k, v in config.flat().items() if k.startswith("model.") and v is not None}
-    settings = ", ".join(f"{name.partition('.')[2]} {value}" for name, value in changed.items())
     dirty = " (with uncommitted changes)" if choice["git_dirty"] == "True" else ""
-    rows = [
-        f"| {images}, {what} | {value} |"
-        for images, metric in (("validation", "val_top1"), ("test", "test_top1"))
-        for what, value in (
-            ("this run", f"{choice[metric]:.2f}"),
-            (f"mean of {entry['n']} seeds", _spread(entry["metrics"][metric])),
-        )
-    ]
     lines = [
         f"# {choice['variant']} of the study {study.name}",
         f"{escaped(study.title)}. {escaped(study.question)}",
@@ -127,11 +137,11 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
         f"Chosen among {len(comparison['variants'])} variants. Run: seed {choice['seed']}, key "
         f"{choice['key']}.",
         "## Metrics",
-        "\n".join(["| | top-1 (%) |", "|---|---:|", *rows]),
+        _accuracies(choice, entry),
         "The validation accuracy of a variant chosen by it is a little too high; test images were "
         "not used.",
         "## Network and data",
-        f"{escaped(settings)}; {entry['params']:,.0f} parameters, {entry['macs']:,.0f} "
+        f"{escaped(_network(config))}; {entry['params']:,.0f} parameters, {entry['macs']:,.0f} "
         "multiply-accumulates per image.",
         f"{config.data.name}: {choice['num_train']:,.0f} images for training, "
         f"{choice['num_val']:,.0f} for validation, {choice['num_test']:,.0f} for testing; digest "
@@ -147,9 +157,32 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def write_comparison(study: Study, runs: pd.DataFrame, json_path: Path, card_path: Path) -> None:
+def _accuracies(choice: dict[str, Any], entry: dict[str, Any]) -> str:
+    rows = [
+        f"| {images}, {what} | {value} |"
+        for images, metric in (("validation", "val_top1"), ("test", "test_top1"))
+        for what, value in (
+            ("this run", f"{choice[metric]:.2f}"),
+            (f"mean of {entry['n']} seeds", _spread(entry["metrics"][metric])),
+        )
+    ]
+    return "\n".join(["| | top-1 (%) |", "|---|---:|", *rows])
+
+
+def _network(config: RunConfig) -> str:
+    changed = {k: v for k, v in config.flat().items() if k.startswith("model.") and v is not None}
+    return ", ".join(f"{name.partition('.')[2]} {value}" for name, value in changed.items())
+
+
+def write_comparison(
+    study: Study,
+    runs: pd.DataFrame,
+    json_path: Path,
+    card_path: Path,
+    predictions: Predictions | None = None,
+) -> None:
     """Write comparison.json and model_card.md."""
-    comparison = compare(study, runs)
+    comparison = compare(study, runs, predictions)
     text = json.dumps(comparison, indent=2, allow_nan=False)
     json_path.write_text(f"{text}\n", encoding="utf-8")
     card_path.write_text(model_card(study, comparison), encoding="utf-8")

@@ -49,8 +49,7 @@ def compare(
         test, standard_error, df, variances (POOLED or WELCH, see estimate). One seed gives a
         difference without an interval, a variant without a run gives neither.
     """
-    signs_QV = np.array([_signs(contrast, list(values_VK.index)) for contrast in contrasts])
-    signs_QV = signs_QV.reshape(len(contrasts), len(values_VK))
+    signs_QV = coefficients(contrasts, list(values_VK.index))
     n_Q, difference_Q, error_Q, df_Q, welch_Q = estimate(values_VK.to_numpy(float), signs_QV, floor)
     return pd.DataFrame(
         {
@@ -71,14 +70,16 @@ def half_widths(error_Q: np.ndarray, df_Q: np.ndarray, level: float) -> np.ndarr
     return stats.t.ppf(1 - level / 2, df_Q) * error_Q
 
 
-def _signs(contrast: str, variants: list[str]) -> np.ndarray:
-    """Coefficients (V,) of a contrast; all NaN where it names a variant that is not there."""
-    signs_V = np.zeros(len(variants))
-    for sign, variant in terms(contrast):
-        if variant not in variants:
-            return np.full(len(variants), np.nan)
-        signs_V[variants.index(variant)] += sign
-    return signs_V
+def coefficients(contrasts: Sequence[str], variants: list[str]) -> np.ndarray:
+    """Signs (Q, V) of contrasts; all NaN where one names a variant that is not there."""
+    signs_QV = np.zeros((len(contrasts), len(variants)))
+    for signs_V, contrast in zip(signs_QV, contrasts, strict=True):
+        for sign, variant in terms(contrast):
+            if variant in variants:
+                signs_V[variants.index(variant)] += sign
+            else:
+                signs_V[:] = np.nan
+    return signs_QV
 
 
 def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) -> Estimates:

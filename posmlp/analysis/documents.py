@@ -12,11 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.bench import bench_tables, study_tables
-from posmlp.analysis.collect import find_runs, read_frame, runs_frame
+from posmlp.analysis.collect import collect_predictions, find_runs, read_frame, runs_frame
 from posmlp.analysis.granularity import contexts_table
-from posmlp.analysis.main_table import answers_table, main_table
+from posmlp.analysis.main_table import tables
+from posmlp.analysis.predictions import Predictions, read_predictions
+from posmlp.analysis.results_section import answers
 from posmlp.analysis.statistics import answer
 from posmlp.analysis.tables import Table
+from posmlp.markup import escaped
 from posmlp.study import Study, load_study
 from posmlp.study.study_error import did_you_mean
 
@@ -26,7 +29,7 @@ _MARK = re.compile("<!-- /?results")
 
 
 def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bool = True) -> str:
-    """The main table, whether the results are checked, and where the rest is.
+    """The answers to questions, the first table, whether results are checked, where the rest is.
 
     Args:
         so_far: take the runs that have finished until now, rather than what was collected.
@@ -34,9 +37,10 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     """
     folder = results / study.name
     if so_far:
-        runs = runs_frame(study, find_runs(study, results, allow_missing=True))
+        finished = find_runs(study, results, allow_missing=True)
+        runs, predictions = runs_frame(study, finished), collect_predictions(finished)
     else:
-        runs = _runs(study, results)
+        runs, predictions = _collected(study, results)
     checks = folder / "checks.md"
     state = f"Checks: all passed, see {checks}"
     if check_keys and (outdated := num_outdated(study, runs)):
@@ -48,7 +52,14 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     elif so_far or not checks.exists():
         state = "Not finished: results count once all runs have finished and their checks passed."
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
-    return "\n".join([main_table(runs, study).to_text(), state, places])
+    made = tables(runs, study, predictions)
+    shown, num = made["main"].to_text(), len(made["variants"].frame)
+    if num > len(made["main"].frame):
+        places = f"All {num} variants: {folder}/tables/variants.md\n{places}"
+    questions = [f"{number}. {q.ask}" for number, q in enumerate(study.questions, start=1)]
+    if questions:
+        shown = "\n".join([*questions, "", made["questions"].to_text(), shown])
+    return "\n".join([shown, state, places])
 
 
 def num_outdated(study: Study, runs: pd.DataFrame) -> int:
@@ -98,6 +109,10 @@ def _runs(study: Study, results: Path) -> pd.DataFrame:
     return read_frame(results / study.name / "runs.csv")
 
 
+def _collected(study: Study, results: Path) -> tuple[pd.DataFrame, Predictions]:
+    return _runs(study, results), read_predictions(results / study.name / "predictions.npz")
+
+
 def _lines(table: Table) -> str:
     return f"\n{table.to_markdown(heading=False)}"
 
@@ -121,14 +136,30 @@ def _verdicts(study: Study, results: Path) -> str:
     return f"of {counts.sum()} contrasts {found}" if found else "no question was asked beforehand"
 
 
+def _named(name: str) -> Callable[[Study, Path], str]:
+    def part(study: Study, results: Path) -> str:
+        runs, predictions = _collected(study, results)
+        return _lines(tables(runs, study, predictions)[name])
+
+    return part
+
+
+def _sentences(study: Study, results: Path) -> str:
+    runs, predictions = _collected(study, results)
+    texts = map(escaped, answers(answer(runs, study, predictions), study))
+    return "\n" + "\n\n".join(texts) + "\n"
+
+
 PARTS: dict[str, Callable[[Study, Path], str]] = {
     "table": _table,  # what `posmlp show` prints
     "size": _size,  # 12 variants with 3 seeds each
-    "answers": lambda study, results: _lines(answers_table(_runs(study, results), study)),
+    "answers": _named("questions"),
+    "sentences": _sentences,  # a paragraph for each question
+    "main": _named("main"),  # the first table
+    "variants": _named("variants"),  # all of them
     "contexts": lambda study, results: _lines(
         contexts_table(read_frame(results / study.name / "granularity.csv"))
     ),
-    "main": lambda study, results: _lines(main_table(_runs(study, results), study)),
     "verdicts": _verdicts,  # how many contrasts of the questions have which verdict
 }
 BENCH: dict[str, Callable[[Path], str]] = {  # of each a table for every machine

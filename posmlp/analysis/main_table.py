@@ -1,15 +1,18 @@
 """The printed tables of a study: its variants, and the answers to its questions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from posmlp.analysis.contrasts import WELCH
+from posmlp.analysis.predictions import Predictions
 from posmlp.analysis.statistics import PRIMARY, answer, summarise
 from posmlp.analysis.tables import Column, Table, number, p_value, plus_minus
-from posmlp.study import Study
+from posmlp.study import Study, terms
 
+MOST_FIRST = 8  # rows of the first table
 TOP1 = "Top-1: test accuracy after the last epoch, mean ± standard deviation over n seeds"
 MIXING = "Mixing: share of the network's parameters that mix tokens"
 REMOVED = "Removed: parameters that {against} has and the variant has not"
@@ -18,83 +21,132 @@ DIFFERENCE = (
     "interval, by a linear model of variant and seed with one variance for all variants"
 )
 NOISY = "†: a variant compared is noisier than the others, so each has its own variance (Welch)"
+CROSSED = (
+    "Seeds and images: interval of the same difference by a crossed bootstrap over seeds and test "
+    "images (–: no predictions were kept)"
+)
 P_VALUE = "p: two-sided; intervals and p are exploratory, not adjusted for the number of rows"
-LOSS = "Loss: test cross-entropy, mean, and its difference likewise (lower is better)"
+LOSS = "Loss: test cross-entropy"
+LOSS_DIFFERENCE = "Loss difference: of the test cross-entropy, likewise (lower is better)"
 ANSWER_P = "p: of the claim, one-sided and doubled, Holm-adjusted over all {num} contrasts"
 VERDICT = (
     "Verdict: the claim where p ≤ {level:g}, otherwise by the interval at level {level:g}/{num}: "
     "superior above 0, {margin}inferior below 0"
 )
 MARGIN = "non-inferior above −{margin:g} (the margin), "
+MIXING_OF_FIRST = "Mixing: share of the first variant's parameters that mix tokens"
+REMOVED_OF_FIRST = "Removed: parameters that the second variant has and the first has not"
 
 
-def main_table(runs: pd.DataFrame, study: Study) -> Table:
-    """Accuracy, loss and size of every variant, and what it is compared with."""
-    summary = summarise(runs, study.reference, study.level)
+def tables(
+    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
+) -> dict[str, Table]:
+    """The tables of a study by the name of their files.
+
+    main: MOST_FIRST variants, those that questions name before others; variants: all, with cost;
+    questions: the answers.
+    """
+    summary = summarise(runs, study.reference, study.level, predictions)
+    few = first_variants(study, list(summary["variant"]))
+    main = _variants_table(summary[summary["variant"].isin(few)], study, whole=False)
+    return {
+        "main": main,
+        "variants": _variants_table(summary, study, whole=True),
+        "questions": answers_table(runs, study, predictions),
+    }
+
+
+def write_tables(
+    runs: pd.DataFrame, study: Study, folder: str | Path, predictions: Predictions | None = None
+) -> None:
+    """Write every table as .csv, .md and .tex."""
+    for name, table in tables(runs, study, predictions).items():
+        table.write(folder, name)
+
+
+def first_variants(study: Study, variants: list[str]) -> list[str]:
+    """Choose the rows of the first table: the reference, what questions name, then the sheet's."""
+    contrasts = [contrast for question in study.questions for contrast in question.contrasts]
+    asked = [name for contrast in contrasts for _, name in terms(contrast)]
+    order = dict.fromkeys([study.reference, *asked, *variants])
+    return [name for name in order if name in variants][:MOST_FIRST]
+
+
+def _variants_table(summary: pd.DataFrame, study: Study, *, whole: bool) -> Table:
+    """Accuracy, loss and size of variants, and what each is compared with.
+
+    Args:
+        whole: add costs and averaged weights.
+    """
     compared = summary["against"] != ""
     single = (summary.loc[compared, "against"] == study.reference).all()
     against = study.reference if single else "the variant under Against"
     noisy = (summary[f"{PRIMARY}_variances"] == WELCH).any()
+    difference = DIFFERENCE.format(what=f"from {against}", confidence=1 - study.level)
     columns = [
         Column("Variant", lambda row: row["variant"], align="left"),
         Column("Params", lambda row: number(row["params"])),
         Column("Mixing (%)", _percent("mixing_fraction"), MIXING),
-        Column("MACs (M)", _macs, "MACs: multiply-accumulates for one image", spare=3),
+        Column("Against", lambda row: row["against"], align="left"),
+        Column("Removed (%)", _percent("removed_fraction"), REMOVED.format(against=against)),
         Column("Top-1 (%)", _mean(PRIMARY), TOP1),
         Column("n", _seeds_done),
-    ]
-    if "ema_test_top1_mean" in summary:
-        cell = _mean("ema_test_top1")
-        columns.append(Column("EMA (%)", cell, "EMA: of the averaged weights", spare=5))
-    if not single:
-        columns.append(Column("Against", lambda row: row["against"], align="left"))
-    difference = DIFFERENCE.format(what=f"from {against}", confidence=1 - study.level)
-    columns += [
-        Column("Removed (%)", _percent("removed_fraction"), REMOVED.format(against=against)),
         Column("Difference", _difference(PRIMARY), ". ".join([difference, NOISY][: 1 + noisy])),
+        Column("Seeds and images", _crossed(f"{PRIMARY}_"), CROSSED, spare=1),
         Column("p", lambda row: p_value(row[f"{PRIMARY}_p_value"]), P_VALUE),
-        Column("Loss", lambda row: number(row["test_loss_mean"], 3), LOSS, spare=2),
-        Column("Loss difference", _difference("test_loss", 3), spare=1),
-        Column(
-            "Images/s", lambda row: number(row["images_per_s"]), "Images/s: of training", spare=4
-        ),
+        Column("Loss difference", _difference("test_loss", 3), LOSS_DIFFERENCE, spare=2),
     ]
-    return Table(study.title, summary, tuple(columns))
+    if single:
+        columns = [column for column in columns if column.header != "Against"]
+    return Table(study.title, summary, (*columns, *(_costs(summary) if whole else ())))
 
 
-def answers_table(runs: pd.DataFrame, study: Study) -> Table:
+def _costs(summary: pd.DataFrame) -> Iterator[Column]:
+    yield Column("Loss", lambda row: number(row["test_loss_mean"], 3), LOSS, spare=3)
+    if "ema_test_top1_mean" in summary:
+        yield Column("EMA (%)", _mean("ema_test_top1"), "EMA: of the averaged weights", spare=6)
+    yield Column("MACs (M)", _macs, "MACs: multiply-accumulates for one image", spare=4)
+    speed = "Images/s: of training"
+    yield Column("Images/s", lambda row: number(row["images_per_s"]), speed, spare=5)
+
+
+def answers_table(
+    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
+) -> Table:
     """The answers to the study's questions; a question's text in the first of its rows."""
-    answers = answer(runs, study)
+    answers = answer(runs, study, predictions)
     first = ~answers["question"].duplicated()
     answers["ask"] = answers["question"].where(first, "")
     num = answers["p_value"].notna().sum()
     margin = MARGIN.format(margin=study.margin) if study.margin else ""
     difference = DIFFERENCE.format(what="of the contrast", confidence=1 - study.level)
     noisy = (answers["variances"] == WELCH).any()
+    verdict = VERDICT.format(level=study.level, num=num, margin=margin)
     columns = (
-        Column("Question", lambda row: row["ask"], align="left"),
+        Column("Question", lambda row: row["ask"], align="left", spare=5),
+        Column("Claim", lambda row: row["claim"], align="left"),
         Column("Contrast", lambda row: row["contrast"].replace(" - ", " − "), align="left"),
+        Column("n", lambda row: f"{row['n']}"),
         Column(
             "Difference",
             lambda row: _marked(row["difference"], row["half_width"], row["variances"]),
             ". ".join([difference, NOISY][: 1 + noisy]),
         ),
-        Column("n", lambda row: f"{row['n']}"),
-        Column("Claim", lambda row: row["claim"], align="left"),
+        Column("Seeds and images", _crossed(), CROSSED, spare=1),
         Column("p", lambda row: p_value(row["p_adjusted"]), ANSWER_P.format(num=num)),
+        Column("Verdict", lambda row: row["verdict"], verdict, align="left"),
         Column(
-            "Verdict",
-            lambda row: row["verdict"],
-            VERDICT.format(level=study.level, num=num, margin=margin),
-            align="left",
+            "Loss difference",
+            lambda row: _marked(
+                row["loss_difference"], row["loss_half_width"], row["loss_variances"], 3
+            ),
+            f"{LOSS_DIFFERENCE}, exploratory",
+            spare=2,
         ),
+        Column("Mixing (%)", _percent("mixing_fraction"), MIXING_OF_FIRST, spare=4),
+        Column("Removed (%)", _percent("removed_fraction"), REMOVED_OF_FIRST, spare=3),
     )
     return Table("Questions", answers, columns)
-
-
-def write_main_table(runs: pd.DataFrame, study: Study, folder: str | Path) -> None:
-    """Write main.csv, main.md and main.tex."""
-    main_table(runs, study).write(folder, "main")
 
 
 def _percent(name: str) -> Callable[[pd.Series], str]:
@@ -108,6 +160,16 @@ def _mean(metric: str) -> Callable[[pd.Series], str]:
 def _difference(metric: str, decimals: int = 2) -> Callable[[pd.Series], str]:
     names = [f"{metric}_{name}" for name in ("difference", "difference_half_width", "variances")]
     return lambda row: _marked(*(row[name] for name in names), decimals)
+
+
+def _crossed(prefix: str = "") -> Callable[[pd.Series], str]:
+    def cell(row: pd.Series) -> str:
+        if np.isnan(row[f"{prefix}difference"]):
+            return ""
+        low, high = (row[f"{prefix}crossed_{end}"] for end in ("low", "high"))
+        return "–" if np.isnan(low) else f"{number(low, 2, '+')} to {number(high, 2, '+')}"
+
+    return cell
 
 
 def _marked(value: float, half_width: float, variances: str, decimals: int = 2) -> str:

@@ -16,9 +16,9 @@ class Results:
     Attributes:
         runs: runs.csv, one row a run: settings, final metrics, provenance.
         curves: curves.csv, one row an epoch of a run.
-        comparison: tables/main.csv, one row a variant, its index: mean, standard deviation and half
-            width of the 95% interval of every metric, and the difference from the variant that it
-            is compared with.
+        comparison: tables/variants.csv, one row a variant, its index: mean, standard deviation and
+            half width of the 95% interval of every metric, and the difference from the variant that
+            it is compared with.
         answers: to the study's questions, one row a contrast; empty where it asks none.
     """
 
@@ -52,6 +52,6 @@ def load_results(study: str, results: str | Path = "results") -> Results:
     return Results(
         runs=read_frame(folder / "runs.csv"),
         curves=read_frame(folder / "curves.csv"),
-        comparison=read_frame(folder / "tables/main.csv").set_index("variant"),
+        comparison=read_frame(folder / "tables/variants.csv").set_index("variant"),
         answers=pd.DataFrame(answers),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.contrasts import NON_INFERIOR
+from posmlp.analysis.predictions import Predictions
 from posmlp.analysis.statistics import PRIMARY, answer, summarise
 from posmlp.analysis.tables import number, p_value, plus_minus
 from posmlp.markup import escape_latex, escaped
@@ -18,9 +19,11 @@ from posmlp.study import Study
 LARGE_FRACTION = 0.2  # of the parameters removed or added: the networks differ in size as well
 
 
-def write(runs: pd.DataFrame, study: Study, folder: Path) -> None:
+def write(
+    runs: pd.DataFrame, study: Study, folder: Path, predictions: Predictions | None = None
+) -> None:
     """Write results.md, and results.tex with the main table; it needs the package booktabs."""
-    texts = list(paragraphs(runs, study))
+    texts = list(paragraphs(runs, study, predictions))
     markdown = [f"## Results: {escaped(study.title)}", *map(escaped, texts)]
     latex = [rf"\section*{{Results: {escape_latex(study.title)}}}", *map(escape_latex, texts)]
     for name, parts in (
@@ -30,11 +33,13 @@ def write(runs: pd.DataFrame, study: Study, folder: Path) -> None:
         (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def paragraphs(runs: pd.DataFrame, study: Study) -> Iterator[str]:
+def paragraphs(
+    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
+) -> Iterator[str]:
     """The section, a plain text per paragraph."""
     summary = summarise(runs, study.reference, study.level)
     yield what_was_trained(summary)
-    yield from answers(answer(runs, study), study)
+    yield from answers(answer(runs, study, predictions), study)
     yield from sizes(summary)
     short = summary[summary["n"] < summary["n"].max()]
     if len(short):
@@ -70,10 +75,12 @@ def answers(answered: pd.DataFrame, study: Study) -> Iterator[str]:
         found = "; ".join(_answer(row) for _, row in rows.iterrows())
         yield f"{question} Claim: {claim}{margin}. {found}."
     num = answered["p_value"].notna().sum()
+    crossed = answered["crossed_low"].notna().any()
+    second = ", and intervals of a crossed bootstrap over seeds and test images" if crossed else ""
     yield (
         f"Differences are in points, with {1 - study.level:.0%} Student-t intervals of a linear "
-        f"model of variant and seed. p values are those of the claims, Holm-adjusted over {num} "
-        f"contrasts; a claim holds where p is at most {study.level:g}."
+        f"model of variant and seed{second}. p values are those of the claims, Holm-adjusted over "
+        f"{num} contrasts; a claim holds where p is at most {study.level:g}."
     )
 
 
@@ -81,8 +88,11 @@ def _answer(row: pd.Series) -> str:
     text = f"{row['contrast'].replace(' - ', ' − ')}: {number(row['difference'], 2, '+')}"
     if pd.isna(row["half_width"]):
         return f"{text} (n = {row['n']}), no verdict without an interval"
-    ends = (row["difference"] + sign * row["half_width"] for sign in (-1, 1))
-    interval = " to ".join(number(end, 2, "+") for end in ends)
+    low, high = (row["difference"] + sign * row["half_width"] for sign in (-1, 1))
+    interval = f"{number(low, 2, '+')} to {number(high, 2, '+')}"
+    if pd.notna(row["crossed_low"]):
+        ends = (number(row[f"crossed_{end}"], 2, "+") for end in ("low", "high"))
+        interval += f"; over seeds and images {' to '.join(ends)}"
     equals = "" if row["p_adjusted"] < 0.001 else "= "
     p = f"p {equals}{p_value(row['p_adjusted'])}"
     return f"{text} ({interval}, n = {row['n']}, {p}), {row['verdict']}"

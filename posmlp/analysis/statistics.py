@@ -12,13 +12,15 @@ from posmlp import metrics
 from posmlp.analysis.contrasts import (
     SUPERIOR,
     claim_p_values,
+    coefficients,
     compare,
     half_widths,
     holm,
     rounding_variance,
     verdicts,
 )
-from posmlp.study import Study
+from posmlp.analysis.predictions import Predictions, crossed_bootstrap
+from posmlp.study import Study, terms
 from posmlp.study.variant_sheet import NOTHING
 
 CONFIDENCE = 0.95  # of the interval of a mean
@@ -28,12 +30,18 @@ IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_s
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
 
 
-def summarise(runs: pd.DataFrame, reference: str, level: float = 0.05) -> pd.DataFrame:
+def summarise(
+    runs: pd.DataFrame,
+    reference: str,
+    level: float = 0.05,
+    predictions: Predictions | None = None,
+) -> pd.DataFrame:
     """Summarise runs (RUN_COLUMNS) over seeds, one row per variant in the order of the frame.
 
     Args:
         reference: the variant that a row is compared with where its `against` is empty.
         level: 1 - confidence of the intervals of differences.
+        predictions: of the runs; without them there is no interval over seeds and images.
 
     Returns:
         IDENTITY_COLUMNS and SIZE_COLUMNS; mixing_fraction, of its parameters those that mix tokens;
@@ -44,7 +52,8 @@ def summarise(runs: pd.DataFrame, reference: str, level: float = 0.05) -> pd.Dat
         against: the variant compared with, "" where there is none; removed_fraction: parameters
         that it has and this variant has not;
         of each of OUTCOMES <metric>_difference, _difference_half_width, _p_value, _variances (see
-        contrasts.compare); reference. What is not known is NaN or "".
+        contrasts.compare), _crossed_low, _crossed_high (see predictions.crossed_bootstrap; NaN for
+        the loss); reference. What is not known is NaN or "".
     """
     named = runs.drop_duplicates("variant").set_index("variant", drop=False)
     against = named["against"].replace({"": reference, NOTHING: ""})
@@ -61,22 +70,30 @@ def summarise(runs: pd.DataFrame, reference: str, level: float = 0.05) -> pd.Dat
     summary["against"] = against
     summary["removed_fraction"] = 1 - sizes["params"] / against.map(sizes["params"]).astype(float)
     for metric in OUTCOMES:
-        summary = summary.join(_differences(runs, metric, against, level).add_prefix(f"{metric}_"))
+        compared = _differences(runs, metric, against, level, predictions)
+        summary = summary.join(compared.add_prefix(f"{metric}_"))
     return summary.assign(reference=reference).reset_index(drop=True)
 
 
-def answer(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
+def answer(
+    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
+) -> pd.DataFrame:
     """Answer the study's questions, one row per contrast.
 
     Returns:
         question, claim and the columns of contrasts.compare for PRIMARY; p_value: of the claim (see
         contrasts.claim_p_values); p_adjusted: by Holm over all rows; verdict: the claim where
         p_adjusted is at most the study's level, otherwise what the interval says that holds for
-        all contrasts together (Bonferroni); "" where there is no interval.
+        all contrasts together (Bonferroni); "" where there is no interval;
+        crossed_low, crossed_high: the interval over seeds and images;
+        loss_difference, loss_half_width, loss_variances: of the test loss, exploratory;
+        mixing_fraction: of the contrast's first variant; removed_fraction: its parameters against
+        the second's, NaN for contrasts of more than two variants.
     """
     asked = [(q.ask, q.claim, contrast) for q in study.questions for contrast in q.contrasts]
     asked = pd.DataFrame(asked, columns=["question", "claim", "contrast"])
-    compared = _compared(runs, PRIMARY, asked["contrast"].tolist(), study.level)
+    contrasts = asked["contrast"].tolist()
+    compared = _compared(runs, PRIMARY, contrasts, study.level, predictions)
     answers = asked.join(compared.drop(columns="contrast"))
     answers["p_value"] = claim_p_values(answers, answers["claim"], study.margin)
     answers["p_adjusted"] = holm(answers["p_value"].to_numpy())
@@ -84,7 +101,26 @@ def answer(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     together = half_widths(answers["standard_error"], answers["df"], level)
     verdict = verdicts(answers["difference"], pd.Series(together), study.margin)
     shown = (answers["p_adjusted"] <= study.level) & (verdict != SUPERIOR)
-    return answers.assign(verdict=np.where(shown, answers["claim"], verdict))
+    answers["verdict"] = np.where(shown, answers["claim"], verdict)
+    loss = _compared(runs, "test_loss", contrasts, study.level)
+    loss = loss[["difference", "half_width", "variances"]].add_prefix("loss_")
+    return answers.join(loss).join(_sizes_of_contrasts(runs, contrasts))
+
+
+def _sizes_of_contrasts(runs: pd.DataFrame, contrasts: list[str]) -> pd.DataFrame:
+    sizes = _sizes(runs, runs["variant"].unique())
+    rows = []
+    for contrast in contrasts:
+        (_, first), (_, second), *others = terms(contrast)
+        known = not others and {first, second} <= set(sizes.index)
+        one, other = (sizes.loc[name] for name in (first, second)) if known else (None, None)
+        rows.append(
+            {
+                "mixing_fraction": one["token_mixing_params"] / one["params"] if known else np.nan,
+                "removed_fraction": 1 - one["params"] / other["params"] if known else np.nan,
+            }
+        )
+    return pd.DataFrame(rows, columns=["mixing_fraction", "removed_fraction"])
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -100,19 +136,39 @@ def over_seeds(values_VK: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"mean": values_VK.mean(axis=1), "std": std, "half_width": half_width})
 
 
-def _compared(runs: pd.DataFrame, metric: str, contrasts: list[str], level: float) -> pd.DataFrame:
+def _compared(
+    runs: pd.DataFrame,
+    metric: str,
+    contrasts: list[str],
+    level: float,
+    predictions: Predictions | None = None,
+) -> pd.DataFrame:
+    """Compare as contrasts.compare does; with the interval over seeds and images of PRIMARY."""
     rounded = metrics.metric(metric).unit == "%"
     floor = rounding_variance(runs["num_test"].median()) if rounded else 0.0
-    return compare(by_seed(runs, metric), contrasts, level, floor)
+    values_VK = by_seed(runs, metric)
+    compared = compare(values_VK, contrasts, level, floor)
+    low_Q = high_Q = np.nan
+    if predictions and contrasts and metric == PRIMARY:
+        variants = list(values_VK.index)
+        signs_QV = coefficients(contrasts, variants)
+        low_Q, high_Q = crossed_bootstrap(predictions, variants, signs_QV, level)
+    return compared.assign(crossed_low=low_Q, crossed_high=high_Q)
 
 
-def _differences(runs: pd.DataFrame, metric: str, against: pd.Series, level: float) -> pd.DataFrame:
+def _differences(
+    runs: pd.DataFrame,
+    metric: str,
+    against: pd.Series,
+    level: float,
+    predictions: Predictions | None,
+) -> pd.DataFrame:
     """Compare each variant with the one that its row is against."""
     against = against[against != ""]
     contrasts = [f"{variant} - {other}" for variant, other in against.items()]
-    compared = _compared(runs, metric, contrasts, level).set_index(against.index)
+    compared = _compared(runs, metric, contrasts, level, predictions).set_index(against.index)
     names = {"half_width": "difference_half_width"}
-    columns = ["difference", "half_width", "p_value", "variances"]
+    columns = ["difference", "half_width", "p_value", "variances", "crossed_low", "crossed_high"]
     return compared[columns].rename(columns=names)
 
 

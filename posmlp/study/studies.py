@@ -49,14 +49,6 @@ class Study:
         path = self.files[0]
         return self.name if path.parent == CONFIG_DIR else str(path)
 
-    def row_contrasts(self) -> list[tuple[str, str]]:
-        """Variant and what it is compared with, for each row of the sheet that is compared."""
-        return [
-            (variant.name, variant.against or self.reference)
-            for variant in self.variants
-            if variant.name != self.reference and variant.against != NOTHING
-        ]
-
     def runs(self) -> list[RunConfig]:
         """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]

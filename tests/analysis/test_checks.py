@@ -13,6 +13,7 @@ from timm.scheduler import create_scheduler_v2
 from posmlp.analysis import checks
 from posmlp.analysis.checks import CHECKED_CURVES, Check, Results, run_checks
 from posmlp.analysis.collect import ResultsError, find_runs, read_frame, runs_frame, write_curves
+from posmlp.analysis.predictions import Hits
 from posmlp.study import Recipe, Study, load_study
 from posmlp.training.cost import token_mixing_parameters
 
@@ -72,7 +73,7 @@ def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
     with pytest.raises(ResultsError) as error:
         run_checks(spoilt)
     text = str(error.value)
-    assert text.startswith("study three is not finished: 3 of 9 checks of its results failed.\n")
+    assert text.startswith("study three is not finished: 3 of 10 checks of its results failed.\n")
     assert f"  Not true: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
     assert "    version ffff: sgu seed 2\n    To do: train these runs again" in text
 
@@ -120,6 +121,14 @@ def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems,
     for allowed in (("sgu",), tuple(study.configs)):
         lax = replace(study, may_not_learn=allowed)
         assert problems(check, replace(lucky, study=lax)) == []
+
+
+def test_predictions_must_have_the_accuracy_of_their_run(results, problems):
+    check = checks.predictions_are_those_of_the_result
+    for hits, found in ((97, []), (96, ["97.0000 %, its predictions have 96.0000 %"])):
+        kept = {("sgu", 0): Hits("same images", np.arange(100) < hits)}
+        lines = problems(check, replace(results, predictions=kept))
+        assert [line.partition("top-1 is ")[2] for line in lines] == found
 
 
 def test_parameters_that_differ_from_the_formula_are_named(results, problems):

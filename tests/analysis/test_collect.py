@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from posmlp.analysis.collect import (
     CURVE_COLUMNS,
@@ -150,15 +149,13 @@ def test_a_study_without_any_run_is_refused(study, tmp_path):
         find_runs(study, tmp_path / "results", allow_missing=True)
 
 
-@pytest.mark.parametrize("file", ["metrics.json", "config.yaml"])
-def test_runs_of_another_key_are_refused(study, finished, file):
+def test_runs_of_another_key_are_refused(study, finished):
     run = study.run("gqpe_s4", 1)
-    path = run.folder(finished) / file
-    values = yaml.safe_load(path.read_text()) | {"key": "0123456789abcdef"}
-    path.write_text(json.dumps(values) if file == "metrics.json" else yaml.safe_dump(values))
+    path = run.folder(finished) / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "0123456789abcdef"}))
     with pytest.raises(ResultsError, match="other settings or code") as error:
         find_runs(study, finished, allow_missing=True)
-    expected = f"gqpe_s4 seed 1: {file} has 0123456789abcdef, the study asks for {run.key}"
+    expected = f"gqpe_s4 seed 1: metrics.json has 0123456789abcdef, the study asks for {run.key}"
     assert expected in str(error.value)
     assert "`snakemake --config study=three` trains them again" in str(error.value)
     assert "sgu" not in str(error.value)

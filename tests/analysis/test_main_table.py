@@ -8,7 +8,8 @@ import pytest
 from committed import ROOT
 
 from posmlp.analysis.collect import read_frame
-from posmlp.analysis.main_table import answers_table, main_table, write_main_table
+from posmlp.analysis.main_table import answers_table, tables, write_tables
+from posmlp.analysis.predictions import Hits, read_predictions
 from posmlp.analysis.statistics import summarise
 from posmlp.study import Question, Study, load_study
 
@@ -29,7 +30,7 @@ def runs(runs_of) -> pd.DataFrame:
 
 def rows(runs: pd.DataFrame, study: Study) -> dict[str, dict[str, str]]:
     """{variant: {header: cell}}."""
-    table = main_table(runs, study)
+    table = tables(runs, study)["variants"]
     return {row[0]: dict(zip(table.headers, row, strict=True)) for row in table.cells()}
 
 
@@ -45,6 +46,7 @@ def test_cells_are_the_summary_rounded(runs, ours):
         "n": "3",
         "Removed (%)": "48.5",
         "Difference": f"−{-row['test_top1_difference']:.2f} ± {width:.2f}",
+        "Seeds and images": "–",
         "p": f"{row['test_top1_p_value']:.3f}",
         "Loss": "0.500",
         "Loss difference": "+0.000 ± 0.000",
@@ -54,13 +56,13 @@ def test_cells_are_the_summary_rounded(runs, ours):
 
 
 def test_the_caption_says_how_and_that_it_is_exploratory(runs, ours):
-    caption = main_table(runs, ours).caption
+    caption = tables(runs, ours)["main"].caption
     assert "from ref_a, in points of top-1, ± half width of its 90% Student-t interval" in caption
     assert "exploratory, not adjusted" in caption
     assert "Welch" not in caption
     noisy = runs.copy()
     noisy.loc[noisy["variant"] == "down", "test_top1"] = [60.0, 99.0, 80.0]
-    assert "Welch" in main_table(noisy, ours).caption
+    assert "Welch" in tables(noisy, ours)["main"].caption
     assert rows(noisy, ours)["down"]["Difference"].endswith("†")
 
 
@@ -85,12 +87,41 @@ def test_columns_appear_where_they_say_something(runs_of, study):
     assert table["c"]["EMA (%)"] == "93.40 ± 0.00"
 
 
+def test_the_first_table_has_what_questions_name_and_eight_rows(runs_of, study):
+    runs = runs_of({f"v{i}": [90.0, 91.0] for i in range(10)} | {"sgu": [90.0, 91.0]})
+    question = Question(ask="Is it?", contrasts=["v9 - v8"])
+    made = tables(runs, replace(study, questions=(question,)))
+    first = [row[0] for row in made["main"].cells()]
+    assert first == ["v0", "v1", "v2", "v3", "v4", "v8", "v9", "sgu"]
+    assert len(made["variants"].cells()) == 11
+
+
+def test_predictions_give_a_second_interval_everywhere(runs_of, study):
+    runs = runs_of({"sgu": [90.0, 90.0, 90.0], "b": [80.0, 81.0, 82.0]}, num_test=100)
+    predictions = {
+        (row.variant, row.seed): Hits("same images", np.arange(100) < row.test_top1)
+        for row in runs.itertuples()
+    }
+    question = Question(ask="Is it?", contrasts=["b - sgu"])
+    made = tables(runs, replace(study, questions=(question,)), predictions)
+    texts = {
+        row[table.headers.index("Seeds and images")]
+        for table in made.values()
+        for row in table.cells()
+    }
+    ends = [float(end.replace("−", "-")) for end in max(texts).split(" to ")]
+    assert len(texts) == 2  # that of the contrast, and none of the reference
+    assert -16 < ends[0] < -9 < ends[1] < -3
+
+
 def test_answers_say_claim_p_and_verdict(runs, ours):
     question = Question(ask="Is <b> it?", claim="non-inferior", contrasts=["alike - ref_a"] * 2)
     asked = answers_table(runs, replace(ours, questions=(question,)))
     assert [row[0] for row in asked.cells()] == ["Is <b> it?", ""]
-    assert asked.cells()[0][1] == "alike − ref_a"
-    assert asked.cells()[0][4::2] == ["non-inferior", "inconclusive"]
+    cells = dict(zip(asked.headers, asked.cells()[0], strict=True))
+    assert (cells["Contrast"], cells["Claim"]) == ("alike − ref_a", "non-inferior")
+    assert (cells["Verdict"], cells["Removed (%)"]) == ("inconclusive", "0.0")
+    assert "exploratory" in asked.caption
     assert "non-inferior above −0.5 (the margin)" in asked.caption
     assert "Holm-adjusted over all 2 contrasts" in asked.caption
     assert "&#60;b>" in asked.to_markdown()
@@ -100,10 +131,10 @@ def test_answers_say_claim_p_and_verdict(runs, ours):
 def test_committed_tables_are_those_of_the_committed_runs(name, tmp_path):
     study = load_study(name, ROOT / "config/studies")
     here = ROOT / "results" / name
-    write_main_table(read_frame(here / "runs.csv"), study, tmp_path)
-    for ending in ("csv", "md", "tex"):
-        committed = here / f"tables/main.{ending}"
-        assert (tmp_path / f"main.{ending}").read_text() == committed.read_text(), (
+    predictions = read_predictions(here / "predictions.npz")
+    write_tables(read_frame(here / "runs.csv"), study, tmp_path, predictions)
+    for path in tmp_path.iterdir():
+        assert path.read_text() == (here / "tables" / path.name).read_text(), (
             f"renew it: snakemake --config study={name} --until tables"
         )
 

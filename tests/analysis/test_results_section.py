@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posmlp.analysis.main_table import write_main_table
+from posmlp.analysis.main_table import write_tables
 from posmlp.analysis.results_section import paragraphs, write
 from posmlp.analysis.statistics import answer
 from posmlp.markup import escape_latex, escaped
@@ -75,7 +75,7 @@ def test_markdown_and_latex_say_the_same_and_latex_compiles(runs, asked, tmp_pat
         assert escaped(paragraph) in (tmp_path / "results.md").read_text()
         assert escape_latex(paragraph) in (tmp_path / "results.tex").read_text()
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
-    write_main_table(runs, asked, tmp_path / "tables")
+    write_tables(runs, asked, tmp_path / "tables")
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"
     )

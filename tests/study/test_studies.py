@@ -213,12 +213,6 @@ def test_a_question_claims_one_verdict(folder):
     assert "questions.0.claim: non-inferior needs a margin; add `margin: " in folder.problem()
 
 
-def test_rows_are_contrasts_but_for_the_reference_and_those_against_none(folder):
-    assert folder.load().row_contrasts() == [("gqpe_s4", "sgu"), ("gqpe_fast", "sgu")]
-    study = with_against(folder, "against", "", "none", "gqpe_s4").load()
-    assert study.row_contrasts() == [("gqpe_fast", "gqpe_s4")]
-
-
 def test_neither_level_nor_comparison_changes_a_key(folder):
     before = [run.key for run in folder.load().runs()]
     folder.values |= {"level": 0.01, "margin": 1, "may_not_learn": ["gqpe_fast"]}

@@ -11,6 +11,7 @@ rule collect:
     output:
         runs=f"{HERE}/runs.csv",
         curves=f"{HERE}/curves.csv",
+        predictions=f"{HERE}/predictions.npz",
         # Stands for all run folders in rules that read these: thousands of inputs take Snakemake
         # seconds. Never committed, so that a fresh clone, which has runs.csv, trains the runs.
         here=touch(f"{MARKS}.collected"),
@@ -31,8 +32,11 @@ rule collect:
 rule tables:
     input:
         runs=rules.collect.output.runs,
+        predictions=rules.collect.output.predictions,
     output:
-        multiext(f"{HERE}/tables/main", csv=".csv", md=".md", tex=".tex"),
+        expand(f"{HERE}/tables/{{name}}.{{kind}}", name=TABLES, kind=["csv", "tex"]),
+        expand(f"{HERE}/tables/{{name}}.md", name=TABLES[1:]),
+        first=f"{HERE}/tables/{TABLES[0]}.md",
     log:
         f"{LOGS}/tables.log",
     localrule: True
@@ -51,6 +55,7 @@ rule tables:
 rule comparison:
     input:
         runs=rules.collect.output.runs,
+        predictions=rules.collect.output.predictions,
     output:
         comparison=f"{HERE}/comparison.json",
         card=f"{HERE}/model_card.md",
@@ -89,6 +94,7 @@ rule figures:
     input:
         runs=rules.collect.output.runs,
         curves=rules.collect.output.curves,
+        predictions=rules.collect.output.predictions,
         granularity=f"{HERE}/granularity.csv",
     output:
         figure_files("study", f"{HERE}/figures"),
@@ -97,6 +103,7 @@ rule figures:
     localrule: True
     params:
         reference=STUDY.reference,
+        level=STUDY.level,
         margin=STUDY.margin,
         # to compare with, where the data are the same
         overlay=RELEASED_LOGS if STUDY.data_sets == ["imagenet"] else None,

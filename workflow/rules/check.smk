@@ -6,6 +6,7 @@ rule checks:
     input:
         runs=rules.collect.output.runs,
         curves=rules.collect.output.curves,
+        predictions=rules.collect.output.predictions,
     output:
         report=f"{HERE}/checks.md",
         page=report_page("checks"),

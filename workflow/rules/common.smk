@@ -28,6 +28,7 @@ WORDS = [
     *(STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)),
     *(question.model_dump_json() for question in STUDY.questions),
 ]
+TABLES = ["main", "variants", "questions"]  # the first of which pages show
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name

@@ -9,7 +9,8 @@ rule pages:
         **pictures(),
         here=rules.collect.output.here,  # pages show the runs' logs
         runs=rules.collect.output.runs,
-        table=rules.tables.output.md,
+        predictions=rules.collect.output.predictions,
+        table=rules.tables.output.first,
     output:
         **{page: report_page(page) for page in ("study", "results", "provenance", "runs")},
         # a results section that can be pasted into a paper

@@ -5,12 +5,15 @@ from pathlib import Path
 from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.html_page import write_page
+from posmlp.analysis.predictions import read_predictions
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
     runs = read_frame(snakemake.input.runs)
     curves = read_frame(snakemake.input.curves, CHECKED_CURVES)
-    report = run_checks(Results(load_study(snakemake.params.study), runs, curves))
+    predictions = read_predictions(snakemake.input.predictions)
+    study = load_study(snakemake.params.study)
+    report = run_checks(Results(study, runs, curves, predictions))
     Path(snakemake.output.report).write_text(report, encoding="utf-8")
     write_page(snakemake.output.page, "Checks of the results", report)

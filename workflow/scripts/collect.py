@@ -1,6 +1,13 @@
 """Gather the study's runs."""
 
-from posmlp.analysis.collect import find_runs, runs_frame, write_curves, write_frame
+from posmlp.analysis.collect import (
+    collect_predictions,
+    find_runs,
+    runs_frame,
+    write_curves,
+    write_frame,
+)
+from posmlp.analysis.predictions import write_predictions
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
@@ -9,3 +16,4 @@ with job_log(snakemake.log[0]):
     finished = find_runs(study, snakemake.params.results)
     write_frame(runs_frame(study, finished), snakemake.output.runs)
     write_curves(finished, snakemake.output.curves)
+    write_predictions(collect_predictions(finished), snakemake.output.predictions)

@@ -5,6 +5,7 @@ from pathlib import Path
 from posmlp.analysis import pages, results_section
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.html_page import write_page
+from posmlp.analysis.predictions import read_predictions
 from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.report import cost_text
 from posmlp.study import load_study
@@ -13,7 +14,8 @@ from posmlp.workflow import job_log
 with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
     runs = read_frame(snakemake.input.runs)
-    results_section.write(runs, study, Path(snakemake.output.md).parent)
+    predictions = read_predictions(snakemake.input.predictions)
+    results_section.write(runs, study, Path(snakemake.output.md).parent, predictions)
     section, table, *captions = (
         Path(path).read_text("utf-8")
         for path in (snakemake.output.md, snakemake.input.table, *snakemake.input.captions)

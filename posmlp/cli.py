@@ -57,6 +57,7 @@ OPTIONS = {
         help="between checkpoints within an epoch (10); every epoch ends with one too",
     ),
     "--cluster": dict(action="store_true", help="on the cluster of slurm/site.yaml, not here"),
+    "--like": dict(metavar="STUDY", help="take the spread over seeds from its runs"),
     "--file": dict(type=Path, help="to add to (RESULTS/STUDY/calibration.csv)"),
     "--so-far": dict(action="store_true", help="of the runs finished until now"),
     "--sample": dict(type=COUNT, default=2, metavar="RUNS", help="to retrain per study (2)"),
@@ -100,14 +101,14 @@ def doctor(arguments: Namespace) -> int:
     return 0 if diagnose(arguments.device, arguments.json) else DIFFERENT
 
 
-@command("plan", "print what a study will cost: hours, disk", "study --results --cluster")
+@command("plan", "print what a study will cost and can decide", "study --results --cluster --like")
 def plan(arguments: Namespace) -> None:
     from posmlp.plan.estimate import capacity_of
     from posmlp.plan.report import plan_text
 
     study = load_study(arguments.study)
     capacity = capacity_of(default_settings(cluster=arguments.cluster), study)
-    print(plan_text(study, arguments.results, capacity))
+    print(plan_text(study, arguments.results, capacity, arguments.like))
 
 
 @command("calibrate", "measure for the plan how fast a study trains", f"{ALL} --file")

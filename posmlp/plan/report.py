@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def plan_text(study: Study, results: Path, capacity: Capacity) -> str:
-    """Print runs, times, GPU-hours and disk of what is left to do."""
+def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None = None) -> str:
+    """Print runs, times, GPU-hours and disk of what is left to do, and verdicts in reach.
+
+    Args:
+        like: see posmlp.analysis.power.power_text.
+    """
+    from posmlp.analysis.power import power_text  # statistics take a second to import
+
     calibrations = read_calibrations(results / study.name / "calibration.csv")
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
@@ -47,7 +53,7 @@ def plan_text(study: Study, results: Path, capacity: Capacity) -> str:
             f"`posmlp calibrate {study.command_name}` measures each for some seconds (on a "
             f"cluster: snakemake calibrate --profile slurm --config study={study.command_name})"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", power_text(study, results, like)])
 
 
 def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list[str]:

@@ -1,0 +1,101 @@
+"""Which verdicts a study's seeds can reach, from the standard deviation of earlier runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+from tabulate import tabulate
+
+from posmlp.analysis.collect import read_frame
+from posmlp.analysis.contrasts import NON_INFERIOR, coefficients
+from posmlp.analysis.statistics import PRIMARY, by_seed
+from posmlp.analysis.tables import TEXT_WIDTH
+from posmlp.study import Study
+
+POWER = 0.8  # probability of a verdict from which a difference counts as in reach
+ASSUMED = 1.0  # points, of a study without a margin
+
+
+def power_text(study: Study, results: Path, like: str | None = None) -> str:
+    """Say how likely the verdicts of the study's questions are with its seeds.
+
+    Args:
+        like: a study whose runs have the standard deviation over seeds; None: this one.
+
+    Raises:
+        ResultsError: the runs.csv of the study named by `like` is missing or damaged.
+    """
+    if not study.questions:
+        return "Verdicts:    none, the study asks no question"
+    source = like or study.name
+    path = results / source / "runs.csv"
+    if not like and not path.exists():
+        return (
+            "Verdicts:    no runs of this study yet, so the standard deviation over seeds is not "
+            "known; `--like STUDY` takes that of another"
+        )
+    std, num_runs = std_over_seeds(read_frame(path))
+    if np.isnan(std) or len(study.seeds) < 2:
+        return "Verdicts:    none without a second seed"
+    rows = pd.DataFrame(reach(study, std))
+    cells = [
+        (r.contrast, r.claim, f"±{r.half_width:.2f}", f"{r.power:.0%}", f"{r.in_reach:+.2f}")
+        for r in rows.itertuples()
+    ]
+    note = (
+        f"interval: half width at {1 - study.level:.0%}. power: probability of the claim's "
+        f"verdict, of superior if the true difference is {study.margin or ASSUMED:g}, of non-inferior if it "
+        f"is 0, at Holm's strictest step over {len(rows)} contrasts. {POWER:.0%} from: the true "
+        "difference, in points, from which the verdict has that probability."
+    )
+    head = (
+        f"Verdicts of {len(study.seeds)} seeds: {(rows['power'] >= POWER).sum()} of {len(rows)} "
+        f"have a power of {POWER:.0%}, for a standard deviation of {std:.2f} points over seeds "
+        f"({num_runs} runs of {source})"
+    )
+    table = tabulate(
+        cells,
+        ("contrast", "claim", "interval", "power", f"{POWER:.0%} from"),
+        tablefmt="plain",
+        colalign=("left", "left", "right", "right", "right"),
+        disable_numparse=True,
+    )
+    return "\n".join([*wrap(head, TEXT_WIDTH), "", table, "", *wrap(note, TEXT_WIDTH)])
+
+
+def std_over_seeds(runs: pd.DataFrame) -> tuple[float, int]:
+    """Standard deviation of top-1 over seeds, pooled over variants, and the number of runs.
+
+    NaN where no variant has two seeds.
+    """
+    values_VK = by_seed(runs, PRIMARY)
+    df = (values_VK.count(axis=1) - 1).clip(lower=0).sum()
+    squares = values_VK.sub(values_VK.mean(axis=1), axis=0).pow(2).to_numpy()
+    return float(np.sqrt(np.nansum(squares) / df)) if df else np.nan, int(values_VK.count().sum())
+
+
+def reach(study: Study, std: float) -> Iterator[dict[str, str | float]]:
+    """Yield every contrast with its interval, its power, and the difference that is in reach."""
+    contrasts = [(c, q.claim) for q in study.questions for c in q.contrasts]
+    num_V, num_K = len(study.variants), len(study.seeds)
+    df = (num_V - 1) * (num_K - 1)
+    names = [variant.name for variant in study.variants]
+    signs_QV = coefficients([contrast for contrast, _ in contrasts], names)
+    errors_Q = std * np.sqrt((signs_QV**2).sum(axis=1) / num_K)
+    critical = stats.t.ppf(1 - study.level / len(contrasts) / 2, df)
+    # In standard errors; beyond `critical + 10` the power is 1.
+    needed = optimize.brentq(
+        lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, critical + 10
+    )
+    for (contrast, claim), error in zip(contrasts, errors_Q, strict=True):
+        shift = study.margin or ASSUMED  # of non-inferior from 0, of superior from no difference
+        yield {
+            "contrast": contrast,
+            "claim": claim,
+            "half_width": stats.t.ppf(1 - study.level / 2, df) * error,
+            "power": stats.nct.sf(critical, df, shift / error),
+            "in_reach": needed * error - (study.margin if claim == NON_INFERIOR else 0),
+        }

@@ -1,0 +1,61 @@
+"""What a plan says of verdicts, beside simulated studies and the words of the command."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from posmlp.analysis.collect import ResultsError
+from posmlp.analysis.contrasts import claim_p_values, compare
+from posmlp.analysis.power import power_text, reach, std_over_seeds
+from posmlp.study import Question
+
+ASKED = (
+    Question(ask="As good?", claim="non-inferior", contrasts=["gqpe_s4 - sgu"]),
+    Question(ask="Better?", contrasts=["gqpe_s4_nosoftmax - sgu"]),
+)
+STD, NUM_STUDIES = 0.5, 500
+
+
+@pytest.fixture
+def planned(study):
+    """Three variants with five seeds, two questions and a margin of a point."""
+    return replace(study, questions=ASKED, margin=1.0, seeds=(0, 1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("claim", ["non-inferior", "superior"])
+def test_power_is_the_fraction_of_simulated_studies_with_the_verdict(planned, claim):
+    contrast = next(row for row in reach(planned, STD) if row["claim"] == claim)
+    random, found = np.random.default_rng(0), 0
+    truth = np.array([[0.0], [0.0], [1.0]])  # equal to sgu, and better by the margin
+    for _ in range(NUM_STUDIES):
+        values = pd.DataFrame(truth + random.normal(0, STD, (3, 5)), index=list(planned.configs))
+        compared = compare(values, [contrast["contrast"]])
+        (p,) = claim_p_values(compared, pd.Series([claim]), planned.margin)
+        found += p <= planned.level / 2  # Holm's first step over two contrasts
+    expected = contrast["power"]
+    assert found / NUM_STUDIES == pytest.approx(
+        expected, abs=4 * np.sqrt(expected * (1 - expected) / NUM_STUDIES)
+    )
+    assert contrast["half_width"] == pytest.approx(stats.t.ppf(0.975, 8) * STD * np.sqrt(2 / 5))
+
+
+def test_a_difference_in_reach_has_the_power(planned):
+    rows = {row["claim"]: row["in_reach"] for row in reach(planned, STD)}
+    assert rows["superior"] - rows["non-inferior"] == pytest.approx(planned.margin)
+    larger = replace(planned, margin=rows["superior"])
+    assert [row["power"] for row in reach(larger, STD)] == pytest.approx([0.8, 0.8])
+
+
+def test_the_spread_is_pooled_over_variants_of_any_mean(runs_of):
+    runs = runs_of({"a": [90.0, 92.0], "b": [50.0, 50.0], "c": [np.nan, 70.0]})
+    assert std_over_seeds(runs) == (pytest.approx(1.0), 5)
+
+
+def test_a_plan_says_where_its_spread_is_from_or_that_there_is_none(planned, runs_of, tmp_path):
+    assert "`--like STUDY` takes that of another" in power_text(planned, tmp_path)
+    assert "asks no question" in power_text(replace(planned, questions=()), tmp_path)
+    with pytest.raises(ResultsError, match=r"other/runs.csv: no such file"):
+        power_text(planned, tmp_path, "other")

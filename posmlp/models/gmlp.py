@@ -137,8 +137,6 @@ default_cfgs = generate_default_cfgs(
         "gmlp_posgu_s16_224.untrained": _cfg(224),
         "gmlp_posgu_xs1_8.untrained": _cfg(8),
         "gmlp_posgu_xxs2_28.untrained": _cfg(28),
-        "gmlp_posgu_xs2_28.untrained": _cfg(28),
-        "gmlp_posgu_xs2_32.untrained": _cfg(32),
         "gmlp_posgu_xxs4_32.untrained": _cfg(32),
         "gmlp_posgu_xs4_32.untrained": _cfg(32),
     }
@@ -165,18 +163,6 @@ def gmlp_posgu_xxs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
     return _create("gmlp_posgu_xxs2_28", pretrained, **dict(arch, **kwargs))
 
 
-@register_model
-def gmlp_posgu_xs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
-    """Extra small, 14 x 14 tokens of 2 x 2 pixels, for 28 x 28 images."""
-    arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
-    return _create("gmlp_posgu_xs2_28", pretrained, **dict(arch, **kwargs))
-
-
-@register_model
-def gmlp_posgu_xs2_32(pretrained: bool = False, **kwargs) -> PosGmlp:
-    """Extra small, 16 x 16 tokens of 2 x 2 pixels, for 32 x 32 images."""
-    arch = dict(patch_size=2, num_blocks=8, embed_dim=64, mlp_ratio=4, grouped=16)
-    return _create("gmlp_posgu_xs2_32", pretrained, **dict(arch, **kwargs))
 
 
 @register_model

@@ -261,9 +261,7 @@ default_cfgs = generate_default_cfgs(
         "posmlp_small_224.untrained": _cfg(224, 7),
         "posmlp_base_224.untrained": _cfg(224, 7),
         "posmlp_xxs_28.untrained": _cfg(28, 7),
-        "posmlp_xs_28.untrained": _cfg(28, 7),
         "posmlp_xs_32.untrained": _cfg(32, 4),
-        "posmlp_xs_64.untrained": _cfg(64, 4),
     }
 )
 
@@ -297,13 +295,6 @@ def posmlp_xxs_28(pretrained: bool = False, **kwargs) -> PosMlp:
     return _create("posmlp_xxs_28", pretrained, **dict(arch, **kwargs))
 
 
-@register_model
-def posmlp_xs_28(pretrained: bool = False, **kwargs) -> PosMlp:
-    """Extra small for 28 x 28 images: 14 x 14, then 7 x 7 tokens."""
-    arch = dict(dims=(48, 96), depths=(3, 3), windows=(14, 7), mlp_ratios=(4, 2))
-    arch |= dict(stem_strides=(2, 1), grouped=(8, 16))
-    return _create("posmlp_xs_28", pretrained, **dict(arch, **kwargs))
-
 
 @register_model
 def posmlp_xs_32(pretrained: bool = False, **kwargs) -> PosMlp:
@@ -312,10 +303,3 @@ def posmlp_xs_32(pretrained: bool = False, **kwargs) -> PosMlp:
     arch |= dict(stem_strides=(2, 1), grouped=(8, 16, 32))
     return _create("posmlp_xs_32", pretrained, **dict(arch, **kwargs))
 
-
-@register_model
-def posmlp_xs_64(pretrained: bool = False, **kwargs) -> PosMlp:
-    """Extra small for 64 x 64 images: 16 x 16 tokens in windows of 8, 8 x 8, 4 x 4."""
-    arch = dict(dims=(48, 96, 192), depths=(2, 4, 2), windows=(8, 8, 4), mlp_ratios=(4, 4, 2))
-    arch |= dict(stem_strides=(2, 2), grouped=(8, 16, 32))
-    return _create("posmlp_xs_64", pretrained, **dict(arch, **kwargs))

@@ -62,7 +62,7 @@ VARIANTS = {
         "recipe.grad_accum": 2,
     },
     "cooldown": {"model.gate": "lrpe", "model.groups": 4, "recipe.cooldown_epochs": 1},
-    "batch_norm": {"model.name": "posmlp_xs_28", "data.image_size": 28},
+    "batch_norm": {"model.name": "posmlp_xxs_28", "data.image_size": 28},
 }
 
 

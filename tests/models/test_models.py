@@ -231,7 +231,7 @@ def test_an_unknown_argument_fails(name):
         ("posmlp_xs_32", dict(dims=(48, 100, 200)), "dims", "multiple of the one before"),
         ("posmlp_xs_32", dict(depths=(2, 1.5, 2)), "depths", r"1.5; it must be an integer"),
         ("posmlp_xs_32", dict(mlp_ratios=0.01), "mlp_ratios", "makes 0 hidden channels of 48"),
-        ("posmlp_xs_28", dict(shift=True), "shift", "no effect"),
+        ("posmlp_xxs_28", dict(shift=True), "shift", "no effect"),
         ("posmlp_tiny_224", dict(groups=(8, 16)), "groups", "4 entries"),
         ("posmlp_tiny_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),
         ("gmlp_posgu_s16_224", dict(groups=7), "groups", "allowed: 1, 2, 3"),

@@ -126,7 +126,7 @@ def run_folder(tmp_path) -> Path:
             "variant": "gqpe",
             "seed": 0,
             "data": {"name": "cifar10", "image_size": 64},
-            "model": {"name": "posmlp_xs_64", "gate": "gqpe", "psd": False},
+            "model": {"name": "posmlp_xs_32", "stem_strides": [2, 2], "gate": "gqpe", "psd": False},
             "recipe": {"epochs": 2, "batch_size": 8, "lr": 1e-3, "weight_decay": 0.0},
         }
     )

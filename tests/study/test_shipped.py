@@ -18,8 +18,9 @@ STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 
 
 def test_the_studies_are_there():
-    shipped = {"digits", "fashion", "cifar10", "cifar100", "imagenet_gmlp", "imagenet_posmlp"}
-    assert shipped | {"digits_switches", "fashion_full", "fashion_tuning"} == set(STUDIES)
+    shipped = {"digits", "fashion", "tiny_imagenet", "imagenet_gmlp", "imagenet_posmlp"}
+    shipped |= {"digits_switches", "digits_shift", "digits_shift_tuning"}
+    assert shipped | {"cifar_small", "cifar_tuning", "fashion_tuning"} == set(STUDIES)
     assert read_mapping(CONFIG / "config.yaml")["study"] == "digits"
 
 

@@ -29,7 +29,7 @@ def test_every_shipped_study_passes_a_dry_run(checkout):
         (
             "tiny.yaml",
             "name: gmlp_posgu_xs1_8",
-            "name: posmlp_xs_28",
+            "name: posmlp_xxs_28",
             ["model.windows", "that work"],
         ),
     ],

@@ -163,8 +163,6 @@ def gmlp_posgu_xxs2_28(pretrained: bool = False, **kwargs) -> PosGmlp:
     return _create("gmlp_posgu_xxs2_28", pretrained, **dict(arch, **kwargs))
 
 
-
-
 @register_model
 def gmlp_posgu_xxs4_32(pretrained: bool = False, **kwargs) -> PosGmlp:
     """Extra extra small, 8 x 8 tokens of 4 x 4 pixels, for 32 x 32 images on CPUs.

@@ -295,11 +295,9 @@ def posmlp_xxs_28(pretrained: bool = False, **kwargs) -> PosMlp:
     return _create("posmlp_xxs_28", pretrained, **dict(arch, **kwargs))
 
 
-
 @register_model
 def posmlp_xs_32(pretrained: bool = False, **kwargs) -> PosMlp:
     """Extra small for 32 x 32 images: 16 x 16 tokens in windows of 8, 8 x 8, 4 x 4."""
     arch = dict(dims=(48, 96, 192), depths=(2, 4, 2), windows=(8, 8, 4), mlp_ratios=(4, 4, 2))
     arch |= dict(stem_strides=(2, 1), grouped=(8, 16, 32))
     return _create("posmlp_xs_32", pretrained, **dict(arch, **kwargs))
-

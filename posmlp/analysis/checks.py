@@ -1,13 +1,15 @@
 """Checks that a study's results must pass before they count.
 
-Each looks at the whole study and names every run at fault. What load_study and collect refuse is
-not checked again. A new check is a function here from Results to problems, under @check.
+Each names every run at fault. What load_study and collect refuse is not checked again. A new check
+is a function here from Results to problems, under @check.
+
+Variants are checked in parts, so that the curves of a large study need not fit into memory.
 """
 
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -33,11 +35,14 @@ MOST_PROBLEMS = 10  # printed of one check
 
 @dataclass(frozen=True)
 class Results:
-    """A study, its runs (RUN_COLUMNS), their curves (CHECKED_CURVES) and predictions."""
+    """A study, its runs (RUN_COLUMNS), their curves (CHECKED_CURVES) and predictions.
+
+    Either whole, without curves, or the runs and curves of some variants.
+    """
 
     study: Study
     runs: pd.DataFrame
-    curves: pd.DataFrame
+    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKED_CURVES))
     predictions: Predictions = field(default_factory=dict)
 
     @cached_property
@@ -69,35 +74,49 @@ class Results:
 
 @dataclass(frozen=True)
 class Check:
-    """What must hold, what to do otherwise, and the function that finds faults."""
+    """What must hold, what to do otherwise, and the function that finds faults.
+
+    Args:
+        across: it compares variants, and needs the runs of all at once but no curves.
+    """
 
     claim: str
     remedy: str
     find: Callable[[Results], Iterable[str]]
+    across: bool = False
 
 
 CHECKS: list[Check] = []
 
 
-def check(claim: str, remedy: str) -> Callable[[Callable[[Results], Iterable[str]]], Check]:
+def check(
+    claim: str, remedy: str, *, across: bool = False
+) -> Callable[[Callable[[Results], Iterable[str]]], Check]:
     """Register a function that yields a line for each fault it finds."""
 
     def register(find: Callable[[Results], Iterable[str]]) -> Check:
-        CHECKS.append(Check(claim, remedy, find))
+        CHECKS.append(Check(claim, remedy, find, across))
         return CHECKS[-1]
 
     return register
 
 
-def run_checks(results: Results) -> str:
+def run_checks(whole: Results, curves: Iterable[pd.DataFrame]) -> str:
     """Run all checks and say in Markdown what was checked.
+
+    Args:
+        curves: in parts, each the CHECKED_CURVES of some variants.
 
     Raises:
         ResultsError: a check failed; it says which, for which runs, why and what to do.
     """
-    found = [(check, list(check.find(results))) for check in CHECKS]
-    failed = [_failure(check, problems) for check, problems in found if problems]
-    study, runs = results.study, results.finished
+    found = {check: list(check.find(whole)) if check.across else [] for check in CHECKS}
+    for part in _parts(whole, curves):
+        for check in CHECKS:
+            if not check.across:
+                found[check] += check.find(part)
+    failed = [_failure(check, problems) for check, problems in found.items() if problems]
+    study, runs = whole.study, whole.finished
     if failed:
         raise ResultsError(
             f"study {study.name} is not finished: {len(failed)} of {len(CHECKS)} checks of its "
@@ -113,6 +132,17 @@ def run_checks(results: Results) -> str:
         exempt = ", ".join(study.may_not_learn)
         lines += ["", "Exceptions:", "", f"- May learn nothing: {exempt}."]
     return "\n".join([*lines, ""])
+
+
+def _parts(whole: Results, curves: Iterable[pd.DataFrame]) -> Iterator[Results]:
+    """The results in parts, last the variants without curves."""
+    left = whole.runs
+    for rows in curves:
+        here = left["variant"].isin(rows["variant"].unique())
+        yield replace(whole, runs=left[here], curves=rows)
+        left = left[~here]
+    if len(left):
+        yield replace(whole, runs=left)
 
 
 def _failure(check: Check, problems: list[str]) -> str:
@@ -131,12 +161,12 @@ def names(rows: pd.DataFrame, most: int = 5) -> str:
     return f"{', '.join(runs[:most])}{more}"
 
 
-@check("All runs were trained by one version of the code", TRAIN_AGAIN)
+@check("All runs were trained by one version of the code", TRAIN_AGAIN, across=True)
 def one_code_version(results: Results) -> Iterator[str]:
     yield from _distinct(results.finished, "code_version", "version")
 
 
-@check("Runs with equal data settings saw the same images", TRAIN_AGAIN)
+@check("Runs with equal data settings saw the same images", TRAIN_AGAIN, across=True)
 def equal_data(results: Results) -> Iterator[str]:
     settings = {name: run.data.model_dump_json() for name, run in results.study.configs.items()}
     for _, rows in results.finished.groupby(results.finished["variant"].map(settings)):
@@ -227,9 +257,11 @@ def costs_do_not_depend_on_the_seed(results: Results) -> Iterator[str]:
 @check("Curves are finite numbers, and percentages lie between 0 and 100", TRAIN_AGAIN)
 def curves_are_numbers(results: Results) -> Iterator[str]:
     for config, rows in results.by_variant(results.epochs):
+        evaluated = {epoch: config.recipe.evaluates(epoch) for epoch in rows["epoch"].unique()}
+        evaluated = rows["epoch"].map(evaluated)
         for metric in (metrics.metric("lr"), metrics.TRAIN_LOSS, *metrics.EVALUATED):
             values = rows[metric.name]
-            due = rows["epoch"].map(config.recipe.evaluates) | (metric not in metrics.EVALUATED)
+            due = evaluated | (metric not in metrics.EVALUATED)
             due &= is_recorded(metric.name, config)
             wrong = values.notna() != due
             wrong |= due & ~np.isfinite(values)

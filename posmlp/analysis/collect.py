@@ -4,7 +4,8 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ _COLUMNS = {
     "curves.csv": CURVE_COLUMNS,
     "granularity.csv": granularity.COLUMNS,
 }
+
+BLOCK = 1 << 20  # bytes of curves.csv that are read at a time
 
 
 class ResultsError(ValueError):
@@ -157,16 +160,18 @@ def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
     Raises:
         ResultsError: histories are missing, damaged, or lack epochs.
     """
-    texts, damaged = [f"{','.join(CURVE_COLUMNS)}\n"], []
-    for run in finished:
-        prefix = f"{run.config.variant},{run.config.seed},"
-        try:
-            texts += [f"{prefix}{line}\n" for line in _history_lines(run)]
-        except ValueError as error:
-            damaged.append(f"{run.folder}/{error}")
+    damaged = []
+    with Path(path).open("w", encoding="utf-8") as file:
+        file.write(f"{','.join(CURVE_COLUMNS)}\n")
+        for run in finished:
+            prefix = f"{run.config.variant},{run.config.seed},"
+            try:
+                file.writelines(f"{prefix}{line}\n" for line in _history_lines(run))
+            except ValueError as error:
+                damaged.append(f"{run.folder}/{error}")
     if damaged:
+        Path(path).unlink()
         raise _damaged(run.config.study, damaged)
-    Path(path).write_text("".join(texts), encoding="utf-8")
 
 
 def _history_lines(run: FinishedRun) -> list[str]:
@@ -221,29 +226,66 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
     Raises:
         ResultsError: the file is missing, is damaged, or another version wrote it.
     """
-    options = csv.ConvertOptions(
+    with _readable(path):
+        table = csv.read_csv(path, convert_options=_conversion(columns))
+    _check_columns(path, table.column_names, columns)
+    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
+    return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
+
+
+def read_curves(path: str | Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Read curves.csv in parts of whole variants: of a large study, few are in memory at once.
+
+    Raises:
+        ResultsError: as read_frame does.
+    """
+    held = pd.DataFrame(columns=columns)
+    with _readable(path):
+        options = csv.ReadOptions(block_size=BLOCK)
+        reader = csv.open_csv(path, options, convert_options=_conversion(columns))
+        _check_columns(path, reader.schema.names, columns)
+        for batch in reader:
+            read = _typed(batch.to_pandas())
+            held = pd.concat([held, read], ignore_index=True) if len(held) else read
+            whole = held["variant"] != held["variant"].iat[-1]  # of the last one more may follow
+            if whole.any():
+                yield held[whole]
+                held = held[~whole]
+    yield held
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Name a file that is missing or damaged."""
+    if not Path(path).exists():
+        raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
+    try:
+        yield
+    except ResultsError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultsError(
+            f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
+        ) from None
+
+
+def _conversion(columns: Sequence[str] | None) -> csv.ConvertOptions:
+    return csv.ConvertOptions(
         column_types=_COLUMN_TYPES,
         null_values=[""],
         strings_can_be_null=False,
         include_columns=columns,
     )
-    if not Path(path).exists():
-        raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
-    try:
-        table = csv.read_csv(path, convert_options=options)
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
-        ) from None
-    known = _COLUMNS.get(Path(path).name, table.column_names)
-    if wrong := set(table.column_names).symmetric_difference(known if columns is None else columns):
+
+
+def _check_columns(path: str | Path, found: Sequence[str], columns: Sequence[str] | None) -> None:
+    known = _COLUMNS.get(Path(path).name, found)
+    if wrong := set(found).symmetric_difference(known if columns is None else columns):
         raise ResultsError(
             f"{path}: another version wrote it: unknown or missing columns "
             f"{', '.join(sorted(wrong))}; allowed: {', '.join(known)}. Run `snakemake` to write it "
             "again"
         )
-    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
-    return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

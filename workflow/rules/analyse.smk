@@ -125,6 +125,7 @@ rule network_figures:
         f"{LOGS}/network_figures.log",
     priority: 1  # what takes longest goes first
     localrule: True
+    threads: workflow.cores or 1
     params:
         study=SETTINGS.study,
         results=RESULTS,

@@ -2,21 +2,14 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from posmlp.analysis.collect import write_frame
-from posmlp.analysis.figures.catalogue import draw_network
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    from posmlp.analysis.granularity import granularities
-    from posmlp.analysis.learned import load_learned
+    from posmlp.analysis.networks import study_networks
 
-    study, frames = load_study(snakemake.params.study), []
-    for config in study.runs():
-        run = load_learned(config.folder(snakemake.params.results))
-        frames.append(granularities(run))
-        if run.seed == study.seeds[0]:
-            draw_network(run, Path(snakemake.output.granularity).parent / "figures")
-    write_frame(pd.concat(frames, ignore_index=True), snakemake.output.granularity)
+    study, path = load_study(snakemake.params.study), Path(snakemake.output.granularity)
+    results = Path(snakemake.params.results)
+    measured = study_networks(study, results, path.parent / "figures", snakemake.threads)
+    write_frame(measured, path)

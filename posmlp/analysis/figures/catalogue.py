@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +43,10 @@ class Entry:
     module: str
     source: Source
 
+    @property
+    def function(self) -> Callable[..., Figure | None]:
+        return getattr(import_module(f"posmlp.analysis.figures.{self.module}"), self.name)
+
 
 FIGURES = (
     Entry("forest", "Accuracy", "differences", "forest", "study"),
@@ -67,8 +71,8 @@ def figures_from(source: Source) -> list[Entry]:
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
     """Draw a figure from those inputs that its function's parameters name."""
-    function = getattr(import_module(f"posmlp.analysis.figures.{entry.module}"), entry.name)
-    return function(**{name: inputs[name] for name in inspect.signature(function).parameters})
+    names = inspect.signature(entry.function).parameters
+    return entry.function(**{name: inputs[name] for name in names})
 
 
 def draw_figures(source: Source, inputs: Mapping[str, Any], folder: str | Path) -> None:

@@ -142,7 +142,7 @@ def _parts(whole: Results, curves: Iterable[pd.DataFrame]) -> Iterator[Results]:
         yield replace(whole, runs=left[here], curves=rows)
         left = left[~here]
     if len(left):
-        yield replace(whole, runs=left)
+        yield replace(whole, runs=left, curves=whole.curves[:0])
 
 
 def _failure(check: Check, problems: list[str]) -> str:

@@ -94,7 +94,7 @@ def test_curves_in_parts_are_checked_like_all_at_once(results):
     said = []
     for read in ([curves], parts):
         with pytest.raises(ResultsError) as error:
-            run_checks(spoilt, read)
+            run_checks(Results(spoilt.study, spoilt.runs), read)
         said.append(str(error.value))
     assert said[0] == said[1]
     assert "sgu seed 0: train_loss is nan in epoch 1" in said[0]

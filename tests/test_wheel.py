@@ -52,7 +52,7 @@ def test_models_need_only_the_core(installed, tmp_path):
     ("program", "message"),
     [
         (
-            "import sys; sys.argv[1:] = ['plan', 'digits']; from posmlp.__main__ import main; main()",
+            "sys.argv[1:] = ['plan', 'digits']; from posmlp.__main__ import main; main()",
             "error: the command posmlp needs ",
         ),
         ("import posmlp; posmlp.load_results", "ImportError: posmlp.load_results needs "),

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.collect import ResultsError, read_frame
-from posmlp.runs.reading import read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +18,7 @@ class Results:
         comparison: tables/variants.csv, one row a variant, its index: mean, standard deviation and
             half width of the 95% interval of every metric, and the difference from the variant that
             it is compared with.
-        answers: to the study's questions, one row a contrast; empty where it asks none.
+        answers: tables/questions.csv, one row a contrast of the study's questions.
     """
 
     runs: pd.DataFrame
@@ -45,13 +44,9 @@ def load_results(study: str, results: str | Path = "results") -> Results:
             f"{folder}: no such folder; {results} has results of: {found or 'no study'}. "
             f"`make reproduce STUDY={study}` makes them"
         )
-    try:
-        answers = read_json(folder / "comparison.json").get("answers", [])
-    except ValueError as error:
-        raise ResultsError(f"{folder}/{error}; delete it, `snakemake` writes it anew") from None
     return Results(
         runs=read_frame(folder / "runs.csv"),
         curves=read_frame(folder / "curves.csv"),
         comparison=read_frame(folder / "tables/variants.csv").set_index("variant"),
-        answers=pd.DataFrame(answers),
+        answers=read_frame(folder / "tables/questions.csv"),
     )

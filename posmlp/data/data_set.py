@@ -69,7 +69,7 @@ def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
 
 
 def _open_files(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
-    train, test = DATASETS[data.name].list_files(root, data.num_classes)
+    train, test = DATASETS[data.name].list_files(root, data.num_classes, data.folder)
     others = (*train.others, *test.others)
     size = data.image_size
     num_bytes = (len(train) + len(test)) * size * size * data.in_chans

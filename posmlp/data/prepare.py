@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from posmlp.study.data_settings import Data
     from posmlp.study.recipe_settings import Augment
 
-CHECKED = {"name", "image_size", "num_classes", "in_chans", "max_unreadable", "digest"}
+CHECKED = {"name", "folder", "image_size", "num_classes", "in_chans", "max_unreadable", "digest"}
 
 
 def prepare_study(study: "Study", data_root: str | Path, record: Path) -> None:

@@ -63,13 +63,18 @@ class DataSource:
             raise DataError(f"{self.title} from {images.source}: {split} images {problem}")
         return images
 
-    def list_files(self, root: str | Path, num_classes: int) -> tuple[LabelledFiles, LabelledFiles]:
+    def list_files(
+        self, root: str | Path, num_classes: int, folder: str | None = None
+    ) -> tuple[LabelledFiles, LabelledFiles]:
         """List the image files of train and test.
+
+        Args:
+            folder: beginning of the data set's name in `root`, in place of `pattern`.
 
         Raises:
             DataError: they are not there, or not as many classes and images as they should be.
         """
-        tree = find_tree(Path(root).expanduser(), self.pattern)
+        tree = find_tree(Path(root).expanduser(), f"{folder}*" if folder else self.pattern)
         train = labelled_files(tree, "train")
         if len(train.class_names) != num_classes:
             raise DataError(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from posmlp.data.sources import DATASETS
-from posmlp.study.section import Section
+from posmlp.study.section import PathName, Section
 from posmlp.study.study_error import setting_error
 
 FACTS = ("image_size", "num_classes", "in_chans")  # that most data sets bring themselves
@@ -17,6 +17,11 @@ class Data(Section):
     name: Literal[*DATASETS] = Field(
         description="data set; `folder`: images of your own, in `train/<class>/` and "
         "`val/<class>/` (or `test/`)"
+    )
+    folder: PathName | None = Field(
+        None,
+        description="beginning of the name of a folder or archive of images in data_root, such as "
+        "CIFAR-10-images; null: data_root itself, or the one data set in it",
     )
     image_size: int | None = Field(
         None,
@@ -90,6 +95,8 @@ class Data(Section):
             if getattr(source, key) not in (None, getattr(self, key)):
                 reason = f"{getattr(self, key)}, but {source.title} has {getattr(source, key)}"
                 raise setting_error(key, f"{reason}; delete it")
+        if self.folder and source.read:
+            raise setting_error("folder", f"has no effect on {source.name}; delete it")
         if self.placement != "fill":
             if not source.read:
                 reason = f"has no effect on {self.name}, which is read from image files; delete it"

@@ -23,6 +23,14 @@ def test_images_of_your_own_are_held_in_memory(tmp_path):
     assert opened.train.images_NHWC.shape == (5, 4, 4, 1)
 
 
+def test_one_of_several_data_sets_is_named_by_its_beginning(tmp_path):
+    for name in ("cats", "birds"):
+        write(tmp_path, tree(), "tar.gz").rename(tmp_path / f"{name}.tar.gz")
+    with pytest.raises(DataError, match=r"found: birds.tar.gz, cats.tar.gz"):
+        open_data(OWN, Augment(), tmp_path)
+    assert len(open_data(changed(folder="cats"), Augment(), tmp_path).train) == 5
+
+
 def test_what_does_not_fit_is_streamed(tmp_path, monkeypatch):
     root = write(tmp_path, tree())
     monkeypatch.setattr(data_set, "MEMORY_LIMIT", 7 * 16 - 1)

@@ -109,7 +109,7 @@ CHANGED.append({"data__name": "imagenet", "data__max_unreadable": 1})
 CHANGED.append({"data__digest": "0" * 16})
 CHANGED.append({"data__image_size": 12, "data__placement": "random"})
 OWN = {"data__name": "folder", "data__image_size": 8, "data__num_classes": 10}
-CHANGED += [OWN, OWN | {"data__in_chans": 1}]
+CHANGED += [OWN, OWN | {"data__in_chans": 1}, OWN | {"data__folder": "images"}]
 CHANGED += [
     {"data__name": "imagenet", f"recipe__augment__{key}": value} for key, value in FOLDER.items()
 ]

@@ -27,6 +27,7 @@ rule all:
         tables=rules.tables.output,
         figures=[
             rules.project_figures.output,
+            rules.studies_figures.output,
             rules.figures.output,
             rules.network_figures.output,
         ],

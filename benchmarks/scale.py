@@ -128,7 +128,7 @@ def checks(study: Study, results: Path, here: Path) -> None:
 def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.figures.catalogue import draw_figures
-    from posmlp.analysis.figures.curves import DRAWN_COLUMNS
+    from posmlp.analysis.figures.learning import DRAWN_COLUMNS
     from posmlp.analysis.statistics import summarise
 
     inputs = {
@@ -136,7 +136,7 @@ def figures(study: Study, results: Path, here: Path) -> None:
         "curves": read_frame(here / "curves.csv", DRAWN_COLUMNS),
         "granularities": pd.DataFrame(columns=["variant", "seed"]),  # no networks here
         "margin": None,
-        "overlay": {},
+        "settings": {name: config.flat() for name, config in study.configs.items()},
     }
     draw_figures("study", inputs, here / "figures")
 

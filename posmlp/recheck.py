@@ -42,7 +42,8 @@ from posmlp.workflow.allocation import launch
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 PREDICTIONS = "predictions.npz"
-RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures", "audit")
+RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures")
+RULES += ("studies_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
 PROJECT_FILES = ("audit/*", "figures/*")

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from posmlp import metrics
+from posmlp.analysis.main_table import first_variants
 from posmlp.analysis.predictions import Predictions
 from posmlp.analysis.statistics import CONFIDENCE, OUTCOMES, answer, summarise
 from posmlp.markup import escaped
@@ -47,6 +48,7 @@ def compare(
             crossed_high (see statistics.summarise); best_seed: that with the highest top-1 on the
             validation images, without any on the test images (for looking at, not for claims);
             finished_at;
+        first: the variants of the first table;
         answers: to the study's questions, one a contrast (statistics.answer);
         choice: CHOSEN of the run that RULE picks; null where there is none;
         reason: why there is none, or RULE.
@@ -66,6 +68,7 @@ def compare(
         **{"seeds": list(study.seeds), "reference": study.reference},
         **{"level": study.level, "margin": study.margin, "confidence": CONFIDENCE},
         "variants": variants,
+        "first": first_variants(study, [entry["variant"] for entry in variants]),
         "answers": _plain(answer(runs, study, predictions).to_dict("records")),
         **{"choice": choice, "reason": reason},
     }

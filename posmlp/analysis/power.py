@@ -45,10 +45,11 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
         (r.contrast, r.claim, f"±{r.half_width:.2f}", f"{r.power:.0%}", f"{r.in_reach:+.2f}")
         for r in rows.itertuples()
     ]
+    true = study.margin or ASSUMED
     note = (
         f"interval: half width at {1 - study.level:.0%}. power: probability of the claim's "
-        f"verdict, of superior if the true difference is {study.margin or ASSUMED:g}, of non-inferior if it "
-        f"is 0, at Holm's strictest step over {len(rows)} contrasts. {POWER:.0%} from: the true "
+        f"verdict, of superior if the true difference is {true:g}, of non-inferior if it is 0, "
+        f"at Holm's strictest step over {len(rows)} contrasts. {POWER:.0%} from: the true "
         "difference, in points, from which the verdict has that probability."
     )
     head = (

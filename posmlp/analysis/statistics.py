@@ -28,6 +28,7 @@ PRIMARY = "test_top1"  # what questions are about
 OUTCOMES = (PRIMARY, "test_loss")  # compared between variants
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
+SIZE_COLUMNS += ["num_train"]
 
 
 def summarise(

@@ -88,7 +88,8 @@ def runs_of(top1: dict[str, list[float]], **columns) -> pd.DataFrame:
     row = {"claim": "", "model_name": "gmlp_posgu_xs1_8", "gate": "gqpe", "groups": "4"}
     row |= {"other_settings": "", "params": 1_000, "token_mixing_params": 20, "macs": 2_000_000}
     row |= {"token_mixing_params_per_layer": "[10, 10]", "ema_test_top1": np.nan}
-    row |= {"against": "", "images_per_s": 100.0, "num_test": 10_000, "test_loss": 0.5} | columns
+    row |= {"against": "", "images_per_s": 100.0, "num_test": 10_000, "test_loss": 0.5}
+    row |= {"num_train": 5_000} | columns
     rows = [
         row | {"variant": variant, "seed": seed, "test_top1": accuracy}
         for variant, accuracies in top1.items()

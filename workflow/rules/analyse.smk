@@ -90,6 +90,25 @@ rule project_figures:
         "../scripts/project_figures.py"
 
 
+# All studies beside each other; drawn again when one of them changes.
+rule studies_figures:
+    input:
+        comparison=rules.comparison.output.comparison,
+    output:
+        figure_files("studies", f"{RESULTS}/figures"),
+    log:
+        f"{RESULTS}/logs/studies_figures.log",
+    localrule: True
+    params:
+        results=RESULTS,
+        others=digests("comparison.json", but=STUDY.name),
+        code=analysis_code_digest(),
+    message:
+        "Drawing all studies beside each other"
+    script:
+        "../scripts/studies_figures.py"
+
+
 rule figures:
     input:
         runs=rules.collect.output.runs,
@@ -102,11 +121,8 @@ rule figures:
         f"{LOGS}/figures.log",
     localrule: True
     params:
-        reference=STUDY.reference,
-        level=STUDY.level,
-        margin=STUDY.margin,
-        # to compare with, where the data are the same
-        overlay=RELEASED_LOGS if STUDY.data_sets == ["imagenet"] else None,
+        study=SETTINGS.study,
+        rule=(STUDY.reference, STUDY.level, STUDY.margin),
         code=analysis_code_digest(),
     message:
         "Drawing the figures of {STUDY.name}"

@@ -75,7 +75,7 @@ def figure_folders(folder):
 
 def pictures():
     """The PNG of each figure of the study and of the project, and the text of its caption."""
-    folders = {"study": HERE, "project": RESULTS}
+    folders = {"study": HERE, "studies": RESULTS, "project": RESULTS}
     entries = [entry for source in folders for entry in figures_from(source)]
     return {
         "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
@@ -100,7 +100,11 @@ def address_digest():
     return hashlib.sha256(os.environ.get("MLFLOW_TRACKING_URI", "").encode()).hexdigest()[:16]
 
 
-def digests_of_runs():
-    """What the figures of all studies are now, so that other figures are another audit."""
-    files = [path for name in ("runs", "curves") for path in Path(RESULTS).glob(f"*/{name}.csv")]
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in sorted(files)}
+def digests(*names, but=""):
+    """What these files of all studies are now, but of one, so that other files are other work."""
+    paths = [path for name in names for path in sorted(Path(RESULTS).glob(f"*/{name}"))]
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in paths
+        if path.parent.name != but
+    }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from posmlp.analysis.learned import LearnedRun
 
-Source = Literal["project", "study", "network"]
+Source = Literal["project", "studies", "study", "network"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class Entry:
         category, title: where the report files it.
         source: what the function's parameters may name:
             project: released (logs); no run is needed.
+            studies: comparisons (the content of every study's comparison.json).
             study: summary, curves and granularities (see posmlp.analysis), margin (points of
-                top-1, or None), overlay (released logs to compare with).
+                top-1, or None), settings (of every variant, by dotted key).
             network: run (a LearnedRun). Drawn for each variant, as PNG, into a folder of the
                 figure's name; the function returns None where a network has nothing to show.
     """
@@ -49,11 +50,12 @@ class Entry:
 
 
 FIGURES = (
+    Entry("all_studies", "Accuracy", "differences, all studies", "forest", "studies"),
     Entry("forest", "Accuracy", "differences", "forest", "study"),
     Entry("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study"),
-    Entry("accuracy_vs_groups", "Accuracy", "and parameters by groups", "group_sweep", "study"),
+    Entry("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
     Entry("params_vs_tokens", "Size", "parameters by tokens", "map_sizes", "project"),
-    Entry("training_curves", "Training", "curves of this study", "curves", "study"),
+    Entry("learning", "Training", "gap by epoch, losses", "learning", "study"),
     Entry("run_curves", "Training", "curves of a run", "curves", "network"),
     Entry("released_curves", "Training", "released logs", "released_logs", "project"),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),

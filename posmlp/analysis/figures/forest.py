@@ -1,76 +1,194 @@
-"""Differences in accuracy with intervals: a row per variant, against what it is compared with."""
+"""Differences in accuracy with both intervals: of one study, and of all studies together."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from posmlp.analysis.figures.marks import add_caption, legend_handles, nothing_to_show, shorten
-from posmlp.analysis.figures.style import GREY, LINE, TWO_COLUMNS, figure_style, gate_look
-from posmlp.analysis.statistics import CONFIDENCE
+from posmlp.analysis.figures.style import (
+    GREY,
+    LINE,
+    TWO_COLUMNS,
+    figure_style,
+    gate_look,
+    tint,
+)
 
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
 ROW = 1.15 * LINE
-BAND_COLOUR = "#eeeeee"
+BAND_COLOUR = "#e9e9e9"
+BESIDE = 0.24  # rows between the interval over seeds and that over seeds and images
+FAR = 3  # times the spread of the middle half beyond it: beyond the axis
 
 
 @figure_style()
 def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
-    """Draw each variant's difference in top-1 from what it is compared with, and its interval.
+    """Draw each variant's difference in top-1 from what it is compared with, and its intervals.
 
     Args:
         margin: of non-inferiority in points, drawn as a band; None: no band.
     """
-    rows = summary[summary["test_top1_difference"].notna()]
+    columns = {
+        "test_top1_difference": "difference",
+        "test_top1_difference_half_width": "half_width",
+        "test_top1_crossed_low": "crossed_low",
+        "test_top1_crossed_high": "crossed_high",
+    }
+    rows = summary.rename(columns=columns)
+    rows = rows[rows["difference"].notna()]
     if rows.empty:
         return nothing_to_show("No variant here has been compared with another.")
-    shown = rows[:MOST_ROWS]
-    figure = Figure(figsize=(TWO_COLUMNS, 1.3 + ROW * len(shown)), layout="constrained")
+    shown = rows[:MOST_ROWS].assign(margin=margin, title="")
+    num_others = len(rows) - len(shown)
+    return _draw(shown, f" Not shown: {num_others} more (see the table)." if num_others else "")
+
+
+@figure_style()
+def all_studies(comparisons: Sequence[dict[str, Any]]) -> Figure:
+    """Draw the first tables of all studies that ask questions; of all studies where none does.
+
+    Args:
+        comparisons: the content of comparison.json of every study.
+    """
+    asking = [c for c in comparisons if c["answers"]] or list(comparisons)
+    rows = pd.DataFrame([row for comparison in asking for row in _rows(comparison)])
+    if rows.empty:
+        return nothing_to_show("No study has results yet.")
+    others = [c["study"] for c in comparisons if c not in asking]
+    left_out = f" Not shown, as they ask no question: {', '.join(others)}." if others else ""
+    return _draw(rows[:MOST_ROWS], left_out)
+
+
+def _rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a study's first table that are compared with another."""
+    first = [v for v in comparison["variants"] if v["variant"] in comparison["first"]]
+    shared = {name: comparison[name] for name in ("study", "reference", "margin")}
+    return [
+        shared
+        | {name: np.nan if v is None else v for name, v in variant.items()}
+        | {k: np.nan if x is None else x for k, x in variant["differences"]["test_top1"].items()}
+        | {"title": comparison["study"]}
+        for variant in first
+        if variant["differences"] and variant["differences"]["test_top1"]["difference"] is not None
+    ]
+
+
+def _draw(rows: pd.DataFrame, left_out: str) -> Figure:
+    """Draw rows in blocks by title, each with its margin."""
+    rows = rows.reset_index(drop=True)
+    starts = rows["title"] != rows["title"].shift()
+    titled = starts & (rows["title"] != "")
+    rows = rows.assign(y=np.arange(len(rows)) + titled.cumsum())
+    num_lines = len(rows) + titled.sum()
+    figure = Figure(figsize=(TWO_COLUMNS, 1.35 + ROW * num_lines), layout="constrained")
     axes = figure.add_subplot()
-    figure.legend(handles=legend_handles(shown), loc="outside upper center", ncols=8)
-    if margin is not None:
-        axes.axvspan(-margin, margin, color=BAND_COLOUR, zorder=0)
+    figure.legend(handles=legend_handles(rows), loc="outside upper center", ncols=8)
+    top = rows["y"].min() - titled.any()
+    axes.set(xlim=axis_range(rows), ylim=(rows["y"].max() + 0.6, top - 0.6))
     axes.axvline(0, color=GREY, linewidth=0.6, zorder=0.5)
-    for y, (_, row) in enumerate(shown.iterrows()):
-        draw_row(axes, y, row)
-    axes.set_yticks(range(len(shown)), labels=contrast_names(shown))
-    axes.set(ylim=(len(shown) - 0.4, -0.6), xlabel="difference in top-1 accuracy (points)")
+    for _, block in rows.groupby(starts.cumsum()):
+        draw_margin(axes, block)
+    for _, row in rows.iterrows():
+        draw_row(axes, row)
+    axes.set_xlabel("difference in top-1 accuracy (points)")
+    name_rows(axes, rows, titled)
+    add_caption(figure, caption(rows) + left_out)
+    return figure
+
+
+def name_rows(axes: Axes, rows: pd.DataFrame, titled: pd.Series) -> None:
+    """Write contrasts and titles of blocks at the left, parameters removed at the right."""
+    labels = dict(zip(rows["y"], contrast_names(rows), strict=True))
+    titles = dict(zip(rows["y"][titled] - 1, rows["title"][titled], strict=True))
+    axes.set_yticks([*labels, *titles], labels=[*labels.values(), *titles.values()])
+    for label in axes.get_yticklabels()[len(labels) :]:
+        label.set_fontweight("bold")
     right = axes.twinx()
-    removed = [percentage(fraction) for fraction in shown["removed_fraction"]]
-    right.set_yticks(range(len(shown)), labels=removed)
+    right.set_yticks(rows["y"], labels=[percentage(x) for x in rows["removed_fraction"]])
     right.set(ylim=axes.get_ylim(), ylabel="parameters removed")
     for side in (axes, right):
         side.grid(False, axis="y")
         side.tick_params(axis="y", length=0)
         side.spines["left"].set_visible(False)
-    num_others = len(rows) - len(shown)
-    caption = [
-        f"Differences from {shown['reference'].iloc[0]} unless another variant is named.",
-        f" Bars: {CONFIDENCE:.0%} intervals." if shown["n"].max() > 1 else " One seed each.",
-        f" Band: margin of ±{margin:g} points." if margin is not None else "",
+
+
+def caption(rows: pd.DataFrame) -> str:
+    """Say what is compared, and what bars, band and arrows are."""
+    references = ", ".join(rows["reference"].unique())
+    margins = rows["margin"].dropna().unique()
+    margin = f" of ±{margins[0]:g} points" if len(margins) == 1 else " of the study"
+    crossed = " Thin: over seeds and test images." if rows["crossed_low"].notna().any() else ""
+    parts = [
+        f"Differences from the reference ({references}) unless another variant is named.",
+        f" Thick: interval over seeds.{crossed}" if rows["n"].max() > 1 else " One seed each.",
+        f" Band: margin{margin}." if len(margins) else "",
+        " Arrows: beyond the axis." if beyond(rows, *axis_range(rows)).any() else "",
         " Parameters removed against the same variant; +: added.",
-        f" Not shown: {num_others} more (see the table)." if num_others else "",
     ]
-    add_caption(figure, "".join(caption))
-    return figure
+    return "".join(parts)
 
 
-def draw_row(axes: Axes, y: int, row: pd.Series) -> None:
-    """Draw one difference with its interval, hollow where other settings differ."""
-    look = gate_look(row["gate"])
+def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
+    """Ends of the axis: all intervals but those of differences far from the others."""
+    low_Q, high_Q = rows["difference"].quantile([0.25, 0.75])
+    reach = FAR * max(high_Q - low_Q, rows["margin"].astype(float).max() or 0, 1.0)
+    near = rows["difference"].between(low_Q - reach, high_Q + reach)
+    margin = rows["margin"].astype(float).fillna(0)
+    ends = [rows["difference"] - rows["half_width"].fillna(0), -margin, rows["crossed_low"]]
+    low = pd.concat([end[near] for end in ends]).min()
+    ends = [rows["difference"] + rows["half_width"].fillna(0), margin, rows["crossed_high"]]
+    high = pd.concat([end[near] for end in ends]).max()
+    low, high = max(low, low_Q - 2 * reach), min(high, high_Q + 2 * reach)
+    aside = 0.04 * (high - low) or 1.0
+    return low - aside, high + aside
+
+
+def beyond(rows: pd.DataFrame, low: float, high: float) -> pd.Series:
+    """Which differences the axis does not show."""
+    return ~rows["difference"].between(low, high)
+
+
+def draw_margin(axes: Axes, block: pd.DataFrame) -> None:
+    """Draw a study's margin as a band behind its rows."""
+    margin = block["margin"].iloc[0]
+    if margin is not None and np.isfinite(margin):
+        top, bottom = block["y"].min() - 0.5, block["y"].max() + 0.5
+        box = Rectangle((-margin, top), 2 * margin, bottom - top, color=BAND_COLOUR, linewidth=0)
+        axes.add_patch(box).set_zorder(0)
+
+
+def draw_row(axes: Axes, row: pd.Series) -> None:
+    """Draw one difference with its intervals, hollow where other settings differ."""
+    look, (low, high) = gate_look(row["gate"]), axes.get_xlim()
+    if not low <= row["difference"] <= high:
+        end, side = (low, "left") if row["difference"] < low else (high, "right")
+        axes.plot(end, row["y"], marker="<" if side == "left" else ">", color=look.colour)
+        shift = 7 if side == "left" else -7
+        text = f"{row['difference']:+.1f}".replace("-", "−")
+        offset = dict(xytext=(shift, 0), textcoords="offset points", va="center", ha=side)
+        axes.annotate(text, (end, row["y"]), color=look.colour, **offset)
+        return
+    hollow = "white" if row["other_settings"] else look.colour
     axes.errorbar(
-        row["test_top1_difference"],
-        y,
-        xerr=row["test_top1_difference_half_width"],
+        row["difference"],
+        row["y"],
+        xerr=row["half_width"],
         fmt=look.mark,
         color=look.colour,
         markersize=4.5 * look.scale,
-        markerfacecolor="white" if row["other_settings"] else look.colour,
+        markerfacecolor=hollow,
         markeredgewidth=0.8,
-        elinewidth=0.9,
+        elinewidth=1.4,
         label=row["variant"],
     )
+    ends = [row["crossed_low"], row["crossed_high"]]
+    axes.plot(ends, [row["y"] + BESIDE] * 2, color=tint(look.colour, 0.35), linewidth=0.7)
 
 
 def contrast_names(rows: pd.DataFrame) -> list[str]:

@@ -26,6 +26,7 @@ def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
                 "epoch": epochs,
                 "test_top1": row["test_top1_mean"] + seed - 1 - 5.0 * (num_epochs - 1 - epochs),
                 "train_loss": 3.0 - 0.1 * epochs,
+                "test_loss": 2.0 - 0.1 * epochs + seed / 10,
             }
         )
         for (_, row), seed in itertools.product(summary.iterrows(), range(3))
@@ -42,6 +43,39 @@ def granularities_of(summary: pd.DataFrame) -> pd.DataFrame:
         for group in (1, 2, 3)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def settings_of(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Gate, groups and what else a variant changes, as settings."""
+    return {
+        row["variant"]: {
+            "model.gate": row["gate"],
+            "model.groups": row["groups"],
+            "other": row["other_settings"],
+        }
+        for _, row in summary.iterrows()
+    }
+
+
+def comparison_of(summary: pd.DataFrame, study: str) -> dict[str, Any]:
+    """What figures of all studies read of a comparison.json."""
+    columns = ["variant", "gate", "other_settings", "against", "n", "removed_fraction"]
+    names = ("difference", "crossed_low", "crossed_high")
+    variants = [
+        row[columns].to_dict()
+        | {
+            "differences": {
+                "test_top1": {name: row[f"test_top1_{name}"] for name in names}
+                | {"half_width": row["test_top1_difference_half_width"]}
+            }
+            if row["against"]
+            else {}
+        }
+        for _, row in summary.iterrows()
+    ]
+    first = summary["variant"].tolist()[:8]
+    shared = {"study": study, "reference": summary["reference"].iloc[0], "margin": 0.5}
+    return shared | {"variants": variants, "first": first, "answers": [{"contrast": "a - b"}]}
 
 
 def long_named(summary: pd.DataFrame) -> pd.DataFrame:
@@ -90,7 +124,8 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
             "margin": 0.5,
             "curves": curves_of(summary),
             "granularities": granularities_of(summary),
-            "overlay": released if shape == "ordinary" else {},
+            "settings": settings_of(summary),
+            "comparisons": [comparison_of(summary, name) for name in ("one", "other")],
             "released": released,
         }
         for shape, summary in shapes.items()

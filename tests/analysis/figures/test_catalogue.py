@@ -14,7 +14,8 @@ from posmlp.analysis.learned import load_learned
 ROOT = Path(__file__).parents[3]
 OFFERED = {
     "project": {"released"},
-    "study": {"summary", "curves", "granularities", "margin", "overlay"},
+    "studies": {"comparisons"},
+    "study": {"summary", "curves", "granularities", "margin", "settings"},
     "network": {"run"},
 }
 
@@ -32,7 +33,7 @@ def test_names_and_captions_are_those_of_the_list():
     assert captions == set(names)
 
 
-@pytest.mark.parametrize("source", ["project", "study"])
+@pytest.mark.parametrize("source", ["project", "studies", "study"])
 def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path):
     draw_figures(source, studies["small"], tmp_path)
     names = {entry.name for entry in figures_from(source)}

@@ -13,7 +13,8 @@ from posmlp.analysis.figures.catalogue import FIGURES, draw, figures_from
 from posmlp.analysis.figures.style import FONT_SIZE, ONE_COLUMN, TWO_COLUMNS, figure_style
 
 SHAPES = ("ordinary", "small", "one", "long_names", "sixty")
-DRAWN = [(entry, shape) for entry in figures_from("study") for shape in SHAPES]
+OF_STUDIES = [*figures_from("study"), *figures_from("studies")]
+DRAWN = [(entry, shape) for entry in OF_STUDIES for shape in SHAPES]
 DRAWN += [(entry, "ordinary") for entry in figures_from("project")]
 LARGE = {"window": (14, 14), "gate": "fc_gqpe", "groups": 4}
 NETWORKS = {

@@ -1,0 +1,12 @@
+"""Draw the figures of all studies that have results."""
+
+import json
+from pathlib import Path
+
+from posmlp.analysis.figures.catalogue import draw_figures
+from posmlp.workflow import job_log
+
+with job_log(snakemake.log[0]):
+    paths = sorted(Path(snakemake.params.results).glob("*/comparison.json"))
+    comparisons = [json.loads(path.read_text("utf-8")) for path in paths]
+    draw_figures("studies", {"comparisons": comparisons}, Path(snakemake.output[0]).parent)

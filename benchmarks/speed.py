@@ -3,22 +3,28 @@
     python benchmarks/speed.py                  # some minutes: small batches, few repetitions
     python benchmarks/speed.py --full           # larger batches, more repetitions
     python benchmarks/speed.py --only growth    # rows whose name contains a word
+    python benchmarks/speed.py --minutes 3      # starts no row later than that
+    python benchmarks/speed.py --rehearse       # what a GPU would do, on the CPU; keeps nothing
 
 Measures the GPU where there is one, else the CPU; on a busy machine, --threads 1 counts CPU
-seconds. Prints each row when it is measured and writes results/bench/<hardware>.json, from which
-`posmlp docs` makes the tables of docs/performance.md.
+seconds. Prints each row when it is measured, and writes it to results/bench/<hardware>.json, from
+which `posmlp docs` makes the tables of docs/performance.md.
 """
 
 import argparse
+import itertools
 import json
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import timm
 import torch
 import torch.nn.functional as F
-from decoding import decoding_rate
 from formulation import ReleasedUnit, as_released
 from measure import (
     Work,
@@ -37,10 +43,12 @@ from measure import (
 from torch import Tensor, nn
 
 import posmlp.models  # noqa: F401  registers the backbones
+from posmlp.doctor.processes import side_by_side
+from posmlp.doctor.speed import SMALLEST, SWIN, TINY, decoding_rate, gain_of_convolution
 from posmlp.layers import GatingUnit, TokenMixing
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-TINY, SMALL, SMALLEST = "posmlp_tiny_224", "gmlp_posgu_s16_224", "gmlp_posgu_xs1_8"
+SMALL = "gmlp_posgu_s16_224"
 # Speed-up to reach on a CPU in float32 and bf16, and on a GPU in bf16; None: no target.
 TARGETS = {
     "token mixing and gate, forward and backward": (1.7, 2.0, 3.0),
@@ -49,23 +57,27 @@ TARGETS = {
     "testing, PosMLP-T": (2.0, 2.0, 3.0),
     "training step per FLOP, PosMLP-T against Swin-T": (0.95, 0.95, 1.0),
     "token mixing and gate, peak memory": (None, None, 1.67),
-    "training step, PosMLP-T, compiled against not compiled": (None, None, None),
-    "training step, smallest model, CUDA graphs against none": (None, None, None),
 }
-MIXING, STEP, GMLP, TESTING, SWIN, MEMORY, COMPILED, GRAPHS = TARGETS
-ON_GPUS = (MEMORY, COMPILED, GRAPHS)  # compiling takes minutes on a CPU
+MIXING, STEP, GMLP, TESTING, PER_FLOP, MEMORY = TARGETS
+GRAPHS = "training step, smallest model, CUDA graphs against none"
+COMPILED = "training step, PosMLP-T, compiled against not compiled"
+# Small networks in place of those that are measured, to rehearse on a CPU.
+REHEARSED = {TINY: "posmlp_xs_32", SWIN: "posmlp_xs_32"}
+REHEARSED |= dict.fromkeys((SMALL, "gmlp_s16_224"), "gmlp_posgu_xs2_32")
+AT_ONCE = (1, 2, 4, 8)  # runs that share a GPU
 SIDES = (7, 14, 28, 40, 56, 80, 112)  # of square windows, in tokens
+AROUND_CROSSOVER = (14, 28, 32, 56)
 LARGEST_MAP = 6400  # tokens of a window whose map still fits into memory
 
 
 class Bench:
     """Pairs of pieces of work on one device in one precision."""
 
-    def __init__(self, device: str, dtype: torch.dtype, full: bool) -> None:
-        self.device, self.dtype = device, dtype
-        batches = {"cpu": (4, 16), "cuda": (64, 256)}[device]
-        self.images = torch.randn(batches[full], 3, 224, 224, device=device)
-        self.batch = 4 * batches[full]
+    def __init__(self, device: str, dtype: torch.dtype, num_images: int, rehearse: bool) -> None:
+        self.device, self.dtype, self.rehearse = device, dtype, rehearse
+        side = 32 if rehearse else 224
+        self.images = torch.randn(num_images, 3, side, side, device=device)
+        self.batch = 4 * num_images
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32)
@@ -87,7 +99,7 @@ class Bench:
         return work
 
     def model(self, name: str, released: bool = False) -> nn.Module:
-        model = timm.create_model(name)
+        model = timm.create_model(REHEARSED.get(name, name) if self.rehearse else name)
         return (as_released(model) if released else model).to(self.device)
 
     def step(
@@ -136,13 +148,13 @@ class Bench:
 
     def pair(self, name: str) -> tuple[Work, Work]:
         """Ours and what it is compared with."""
-        images = torch.randn(64, 1, 8, 8, device=self.device)
+        images = torch.randn(64, 3, 8, 8, device=self.device)
         pairs: dict[str, Callable[[], tuple[Work, Work]]] = {
             MIXING: self.mixing,
             STEP: lambda: (self.step(TINY), self.step(TINY, released=True)),
             GMLP: lambda: (self.step(SMALL), self.step("gmlp_s16_224")),
             TESTING: lambda: (self.test(TINY), self.test(TINY, released=True)),
-            SWIN: lambda: (self.step(TINY), self.step("swin_tiny_patch4_window7_224")),
+            PER_FLOP: lambda: (self.step(TINY), self.step(SWIN)),
             COMPILED: lambda: (self.step(TINY, compiled="default"), self.step(TINY)),
             GRAPHS: lambda: (
                 self.step(SMALLEST, compiled="reduce-overhead", images=images),
@@ -161,7 +173,7 @@ class Bench:
         result = asdict(compare(ours, other, 5 * repetitions if name == MIXING else repetitions))
         if name in (COMPILED, GRAPHS):
             return result
-        if name == SWIN:
+        if name == PER_FLOP:
             flops = operations(ours) / operations(other)
             result |= {key: flops * result[key] for key in ("ratio", "low", "high")}
         rate = matmul_rate(self.dtype, self.device)
@@ -181,32 +193,67 @@ class Bench:
         return asdict(compare(ours, dense, 5 * repetitions if side < 60 else 3))
 
 
-def rows(arguments: argparse.Namespace, device: str) -> Iterator[dict]:
-    """Measure row by row."""
-    repetitions = arguments.repetitions or (9 if arguments.full else 5)
-    on_gpu = device == "cuda"
-    for dtype in ("bf16",) if on_gpu else ("float32", "bf16"):
-        bench = Bench(device, DTYPES[dtype], arguments.full)
-        column = 2 if on_gpu else list(DTYPES).index(dtype)
+class Planned(NamedTuple):
+    """A row that can be measured."""
+
+    name: str
+    dtype: str
+    target: float | None
+    measure: Callable[[], dict]
+
+
+def plan(arguments: argparse.Namespace, device: str) -> Iterator[Planned]:
+    """Rows in order: what compiles takes longest and comes last."""
+    repetitions = arguments.repetitions or (9 if arguments.full else 2 if arguments.rehearse else 5)
+    batches = {"cpu": (4, 16), "cuda": (64, 256)}[device]
+    num_images = 1 if arguments.rehearse else batches[arguments.full]
+    as_gpu = arguments.rehearse or device == "cuda"
+    for dtype in ("bf16",) if as_gpu else DTYPES:
+        bench = Bench(device, DTYPES[dtype], num_images, arguments.rehearse)
+        column = 2 if as_gpu else list(DTYPES).index(dtype)
         for name, targets in TARGETS.items():
-            if arguments.only in name and (on_gpu or name not in ON_GPUS):
-                yield row(name, device, dtype, targets[column], bench.measure(name, repetitions))
-    dtype = "bf16" if on_gpu else "float32"
-    bench = Bench(device, DTYPES[dtype], full=False)
-    for side in SIDES:
-        for gate in ("lrpe", "gqpe"):
-            name = f"growth: {gate}, {side**2:,} tokens, forward and backward"
-            if arguments.only in name:
-                found = bench.measure_growth(side, gate, repetitions)
-                yield row(name, device, dtype, None, found)
+            if name != MEMORY or device == "cuda":
+                yield Planned(
+                    name, dtype, targets[column], partial(bench.measure, name, repetitions)
+                )
+    dtype = "bf16" if as_gpu else "float32"
+    bench = Bench(device, DTYPES[dtype], num_images, arguments.rehearse)
+    for side in AROUND_CROSSOVER:
+        name = f"convolution against map, {side**2:,} tokens"
+        measure = partial(gain_of_convolution, side, torch.device(device))
+        yield Planned(name, dtype, None, lambda measure=measure: alone(measure()))
+    for side, gate in itertools.product(
+        SIDES[:3] if arguments.rehearse else SIDES, ("lrpe", "gqpe")
+    ):
+        name = f"growth: {gate}, {side**2:,} tokens, forward and backward"
+        yield Planned(name, dtype, None, partial(bench.measure_growth, side, gate, repetitions))
+    if as_gpu:
+        yield from plan_of_gpu(bench)
 
 
-def row(name: str, device: str, dtype: str, target: float | None, found: dict) -> dict:
-    """A row as it is stored; `met` is null without a target."""
+def plan_of_gpu(bench: Bench) -> Iterator[Planned]:
+    """Rows of GPUs alone: on CPUs compiling takes minutes, and a run has its own cores."""
+    counts = AT_ONCE[: 2 if bench.rehearse else None]
+    speeds = cache(partial(side_by_side, torch.device(bench.device), counts))
+    for count in counts[1:]:
+        name = f"training images a second, smallest model, {count} runs at once against one"
+        yield Planned(name, "bf16", None, lambda n=count: alone(speeds()[n] / speeds()[1]))
+    for name in (GRAPHS,) if bench.rehearse else (GRAPHS, COMPILED):
+        yield Planned(name, "bf16", None, partial(bench.measure, name, 5))
+
+
+def alone(ratio: float) -> dict:
+    """A ratio that was measured once."""
+    return dict(ratio=ratio, low=ratio, high=ratio)
+
+
+def row(planned: Planned, device: str) -> dict:
+    """Measure a row, as it is stored; `met` is null without a target."""
+    found, target = planned.measure(), planned.target
     ratio = found.get("ratio")
     met = None if ratio is None or target is None else ratio >= target
-    place = dict(name=name, device={"cpu": "CPU", "cuda": "GPU"}[device], dtype=dtype)
-    return rounded(place | dict(target=target, met=met, ratio=ratio) | found)
+    place = dict(name=planned.name, device={"cpu": "CPU", "cuda": "GPU"}[device])
+    return rounded(place | dict(dtype=planned.dtype, target=target, met=met, ratio=ratio) | found)
 
 
 def line(values: dict) -> str:
@@ -219,33 +266,57 @@ def line(values: dict) -> str:
     return f"{found}, target {values['target']:.2f}{'' if values['met'] else ' MISSED'}"
 
 
+def limits(full: bool, device: str) -> dict:
+    """The machine and what it could reach at most."""
+    return {
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "full": full,
+        "matmul_gflops": {k: round(matmul_rate(v, device) / 1e9, 1) for k, v in DTYPES.items()},
+        "copy_gb_s": round(copy_bandwidth(device) / 1e9, 1),
+        "decoded_images_s": round(decoding_rate()),
+    }
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> None:
+    """Measure row by row, and write the file after each: a job that is cut off keeps its rows."""
+    began, device = time.monotonic(), "cuda" if torch.cuda.is_available() else "cpu"
+    content, known = limits(arguments.full, device), {}
+    path = path_of(content["hardware"], folder)
+    if arguments.only and path.exists():
+        rows = json.loads(path.read_text())["rows"]
+        known = {(r["name"], r["device"], r["dtype"]): r for r in rows}
+    for planned in plan(arguments, device):
+        if arguments.only not in planned.name:
+            continue
+        if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
+            print(f"{planned.name:<60} not measured: {arguments.minutes:g} minutes are over")
+            continue
+        try:
+            values = row(planned, device)
+        except Exception as error:  # the next row may still tell something
+            first_line = str(error).strip().partition("\n")[0]
+            print(f"{planned.name:<60} FAILED: {first_line}", flush=True)
+            continue
+        print(line(values), flush=True)
+        known[values["name"], values["device"], values["dtype"]] = values
+        write(content | {"rows": list(known.values())}, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="larger batches, more repetitions")
     parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--minutes", type=float, help="start no row later than that")
+    parser.add_argument("--rehearse", action="store_true", help="a GPU's rows, small, on the CPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1 if arguments.rehearse else arguments.threads)
     torch.manual_seed(0)
-    machine, device = hardware(), "cuda" if torch.cuda.is_available() else "cpu"
-    folder = arguments.results / "bench"
-    path = path_of(machine, folder)
-    known = json.loads(path.read_text())["rows"] if arguments.only and path.exists() else []
-    for values in rows(arguments, device):
-        print(line(values), flush=True)
-        known.append(values)
-    content = {
-        "hardware": machine,
-        "torch": torch.__version__,
-        "full": arguments.full,
-        "matmul_gflops": {k: round(matmul_rate(v, device) / 1e9, 1) for k, v in DTYPES.items()},
-        "copy_gb_s": round(copy_bandwidth(device) / 1e9, 1),
-        "decoded_images_s": round(decoding_rate()),
-        "rows": list({(r["name"], r["device"], r["dtype"]): r for r in known}.values()),
-    }
-    write(content, folder)
+    with tempfile.TemporaryDirectory() as nowhere:
+        measure(arguments, Path(nowhere) if arguments.rehearse else arguments.results / "bench")
 
 
 if __name__ == "__main__":

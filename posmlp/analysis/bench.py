@@ -14,8 +14,8 @@ STUDY_COLUMNS |= {"": "left", "takes (s)": "right", "against (s)": "right"}
 
 def bench_tables(results: Path) -> str:
     """A table for every file of results/bench, with the machine's limits above it."""
-    texts = []
-    for content in _contents(results / "bench"):
+    texts, contents = [], _contents(results / "bench")
+    for content in contents:
         rates = content["matmul_gflops"]
         head = (
             f"**{content['hardware']}**, torch {content['torch']}, "
@@ -25,7 +25,9 @@ def bench_tables(results: Path) -> str:
             f"{content['decoded_images_s']:,} ImageNet images a second."
         )
         texts.append(_text(head, SPEED_COLUMNS, [_speed_cells(row) for row in content["rows"]]))
-    return "\n".join(texts) or "\nNothing has been measured yet: `make bench`.\n"
+    if not any(row["device"] == "GPU" for content in contents for row in content["rows"]):
+        texts.append("\n**GPUs: not measured.**\n")
+    return "\n".join(texts)
 
 
 def study_tables(results: Path) -> str:
@@ -50,11 +52,10 @@ def _text(head: str, columns: dict[str, str], rows: list[list[str]]) -> str:
 
 
 def _speed_cells(row: dict[str, Any]) -> list[str]:
-    """A row's cells; what was not measured says so."""
+    """A row's cells; a row without a ratio has a time."""
     head = [row["name"], f"{row['device']} {row['dtype']}"]
     if row["ratio"] is None:
-        alone = f"{row['ours_s']:.2f} s" if "ours_s" in row else "not measured"
-        return [*head, alone, "", _target(row), "", "", ""]
+        return [*head, f"{row['ours_s']:.2f} s", "", _target(row), "", "", ""]
     share = row.get("share")
     limit = [f"{100 * share:.0f} %", f"{row['ratio'] / share:.2f}"] if share else ["", ""]
     return [*head, *_ratio(row), *limit]

@@ -1,0 +1,194 @@
+"""Make the most of a GPU that is borrowed for a quarter of an hour.
+
+    python benchmarks/gpu_hour.py --rehearse                      # the same on CPUs, cut to minutes
+    python benchmarks/gpu_hour.py --data-root data --minutes 14   # doctor, benchmark, study
+    python benchmarks/gpu_hour.py --steps study --minutes 9       # the study alone
+
+1. `posmlp doctor`, into OUT/doctor.json.
+2. benchmarks/speed.py, three minutes at most, into OUT/bench/<gpu>.json.
+3. A calibration: two epochs of the first runs, side by side. It sets `recipe.epochs`, and the study
+   with it is written to OUT/study/. Then all runs, seed by seed, so that a part is usable; at the
+   end of the time they are stopped. Run folders without checkpoints come as OUT/runs-<k>.tar.gz.
+
+Neither Snakemake nor MLflow is needed, and no network. What may be missing there travels as wheels,
+for that machine's Python:
+
+    pip download --only-binary=:all: --python-version 3.12 -d wheels timm pydantic ruamel.yaml \\
+      psutil nvidia-ml-py safetensors --no-deps    # and what these need in turn
+    pip install --no-index --find-links wheels pydantic ruamel.yaml psutil nvidia-ml-py
+
+Afterwards, at the same commit of the code: copy OUT/bench/*.json to results/bench/ and OUT/study/*
+to config/studies/, unpack the archives in results/runs/, and run
+`make reproduce STUDY=tiny_imagenet` and `make docs`.
+"""
+
+import argparse
+import csv
+import itertools
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from posmlp.study import Study, load_study
+
+ROOT = Path(__file__).parents[1]
+STEPS = ("doctor", "bench", "study")
+DOCTOR_S, BENCH_S, CALIBRATION_S, PACKING_S = 150, 240, 120, 20  # at most
+GRACE_S = 30  # for checkpoints, after the signal to stop
+CALIBRATION_EPOCHS = 2  # the first has what happens once
+SAFETY = 0.9  # of the time that is planned
+PART_MB = 14
+
+
+def run(command: Sequence[str], seconds: float) -> int:
+    """Run a command; ask it to stop after so many seconds. Its exit status."""
+    print(f"\n$ {' '.join(command)}", flush=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print(f"stopped after {seconds:.0f} s", flush=True)
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def posmlp(*words: str) -> list[str]:
+    return [sys.executable, "-m", "posmlp", *words]
+
+
+def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
+    """Copy a study file with its sheet and bases, with other epochs; return the new study file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        text = file.read_text("utf-8")
+        if file.suffix == ".yaml":
+            text = re.sub(r"(?m)^(\s+epochs:) \d+", rf"\1 {epochs}", text)
+            text = re.sub(
+                r"(?m)^(\s+warmup_epochs:) (\d+)",
+                lambda found: f"{found[1]} {min(int(found[2]), epochs - 1)}",
+                text,
+            )
+        (folder / file.name).write_text(text, "utf-8")
+    return folder / next(iter(files)).name
+
+
+def runs_in_order(study: Study, rehearse: bool) -> list[str]:
+    """Names of the runs: every variant with the first seed, then with the next."""
+    seeds, variants = study.seeds, list(study.configs)
+    if rehearse:
+        seeds, variants = seeds[:2], variants[:2]
+    return [f"{variant}/seed{seed}" for seed, variant in itertools.product(seeds, variants)]
+
+
+def train(study: Path, runs: Sequence[str], results: Path, arguments, seconds: float) -> None:
+    command = posmlp("train", str(study), *runs, "--runs-at-once", str(arguments.runs_at_once))
+    folders = ["--results", str(results), "--data-root", str(arguments.data_root)]
+    run([*command, *folders, "--checkpoint-minutes", "60"], seconds)
+
+
+def epochs_that_fit(
+    seconds: float, num_runs: int, at_once: int, start_s: float, epoch_s: float
+) -> int:
+    """Epochs of each run, when so many train at once, in rounds."""
+    round_s = SAFETY * seconds / math.ceil(num_runs / at_once)
+    return max(CALIBRATION_EPOCHS, int((round_s - start_s) / epoch_s))
+
+
+def calibrated(study: Study, runs: Sequence[str], arguments, ends: float) -> Path:
+    """Train the first runs for two epochs; return the study with as many epochs as fit."""
+    results = arguments.out / "calibration"
+    first = runs[: arguments.runs_at_once]
+    short = with_epochs(study.files, CALIBRATION_EPOCHS, results / "study")
+    began = time.monotonic()
+    train(short, first, results, arguments, CALIBRATION_S)
+    took = time.monotonic() - began
+    histories = list(results.glob("runs/*/*/*/history.csv"))
+    if len(histories) < len(first):
+        sys.exit(
+            f"error: {len(histories)} of {len(first)} runs ended in {CALIBRATION_S} s; see above"
+        )
+    times = [[float(r["epoch_s"]) for r in csv.DictReader(h.open(newline=""))] for h in histories]
+    epoch_s, start_s = max(column[-1] for column in times), took - max(map(sum, times))
+    left = ends - time.monotonic()
+    epochs = epochs_that_fit(left, len(runs), arguments.runs_at_once, start_s, epoch_s)
+    print(f"start {start_s:.1f} s, epoch {epoch_s:.2f} s with {len(first)} runs: {epochs} epochs")
+    shutil.rmtree(results)
+    return with_epochs(study.files, epochs, arguments.out / "study")
+
+
+def train_study(arguments: argparse.Namespace, ends: float) -> None:
+    """Calibrate, train what fits, and pack the run folders."""
+    study = load_study(arguments.study)
+    runs = runs_in_order(study, arguments.rehearse)
+    results = arguments.out / "work"
+    try:
+        chosen = calibrated(study, runs, arguments, ends - PACKING_S - GRACE_S)
+        left = ends - PACKING_S - GRACE_S - time.monotonic()
+        train(chosen, runs, results, arguments, left)
+    finally:
+        folders = [results / "runs" / study.name / name for name in runs]
+        done = [folder for folder in folders if (folder / "metrics.json").exists()]
+        parts = pack(done, results / "runs", arguments.out, PART_MB * 1_000_000)
+        print(f"{len(done)} of {len(runs)} runs ended: {', '.join(map(str, parts))}", flush=True)
+        shutil.rmtree(results, ignore_errors=True)
+
+
+def pack(folders: Iterable[Path], root: Path, out: Path, most_bytes: int) -> list[Path]:
+    """Archive run folders without checkpoints, whole folders in parts of at most so many bytes."""
+    groups, size = [], math.inf
+    for folder in folders:
+        files = [f for f in sorted(folder.glob("[!.]*")) if not f.match("checkpoint-*")]
+        num_bytes = sum(file.stat().st_size for file in files)
+        if size + num_bytes > most_bytes:
+            groups.append([])
+            size = 0
+        groups[-1] += files
+        size += num_bytes
+    parts = []
+    for number, files in enumerate(groups, 1):
+        parts.append(out / f"runs-{number}.tar.gz")
+        with tarfile.open(parts[-1], "w:gz") as archive:
+            for file in files:
+                archive.add(file, file.relative_to(root))
+    return parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--study", default="tiny_imagenet", help="name or path (tiny_imagenet)")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("results/gpu_hour"), help="new files")
+    parser.add_argument("--minutes", type=float, default=14, help="for all steps together (14)")
+    parser.add_argument("--runs-at-once", type=int, default=6, help="runs that share the GPU (6)")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all")
+    parser.add_argument("--rehearse", action="store_true", help="on CPUs: digits, small sizes")
+    arguments = parser.parse_args()
+    if arguments.rehearse:
+        arguments.study, arguments.runs_at_once = "digits", 2
+    arguments.out, ends = arguments.out.absolute(), time.monotonic() + 60 * arguments.minutes
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if "doctor" in arguments.steps:
+        run(posmlp("doctor", "--json", str(arguments.out / "doctor.json")), DOCTOR_S)
+    if "bench" in arguments.steps:
+        how = ["--rehearse"] if arguments.rehearse else ["--minutes", "3"]
+        folder = ["--results", str(arguments.out)]
+        run([sys.executable, "benchmarks/speed.py", *how, *folder], BENCH_S)
+    if "study" in arguments.steps:
+        train_study(arguments, ends)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,10 +13,12 @@ most 100 s on 2 cores.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,20 @@ from posmlp.training.trainer import make_optimizer
 
 GOAL, GOAL_S = 1.4, 100
 TEST_BATCH = 256
+SPY = "cpu_seconds.txt"  # a line for each process of the study: seconds and its command
+SITECUSTOMIZE = """\
+import atexit, os, resource, sys
+
+def say(process=os.getpid()):
+    if os.getpid() == process:
+        used = [sum(resource.getrusage(resource.RUSAGE_SELF)[:2])]
+        if not any(word.endswith("/snakemake") for word in sys.orig_argv):  # others start no others
+            used.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]))
+        with open({!r}, "a") as file:
+            file.write(f"{{sum(used)}}\\t{{' '.join(sys.orig_argv)}}\\n")
+
+atexit.register(say)
+"""
 
 
 def train(config: RunConfig, data_root: Path) -> float:
@@ -98,10 +114,14 @@ def time_loop(arguments: argparse.Namespace) -> tuple[list[float], float, float]
 
 
 def time_study(arguments: argparse.Namespace) -> tuple[list[float], float, float]:
-    """Run the study from an empty folder; give its accuracies, CPU seconds and seconds."""
+    """Run the study from an empty folder; give its accuracies, CPU seconds and seconds.
+
+    Prints the CPU seconds of every kind of process.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "study"
         make_checkout(folder)
+        (folder / "sitecustomize.py").write_text(SITECUSTOMIZE.format(str(folder / SPY)))
         settings = [f"study={arguments.study}", f"data_root={arguments.data_root.absolute()}"]
         run = partial(
             subprocess.run,
@@ -114,8 +134,19 @@ def time_study(arguments: argparse.Namespace) -> tuple[list[float], float, float
         started = time.perf_counter()
         cpu_s = cpu_seconds(run)
         seconds = time.perf_counter() - started
+        by_kind = Counter()
+        for line in (folder / SPY).read_text().splitlines():
+            used, command = line.split("\t")
+            by_kind[kind(command)] += float(used)
+        print("".join(f"{used:8.1f} s  {name}\n" for name, used in by_kind.most_common()), end="")
         runs = read_frame(folder / f"results/{load_study(arguments.study).name}/runs.csv")
         return runs["test_top1"].tolist(), cpu_s, seconds
+
+
+def kind(command: str) -> str:
+    """The script of a rule, the subcommand of posmlp, or Snakemake itself."""
+    found = re.search(r"/scripts/tmp\w+\.(\w+)\.py|-m (posmlp \w+)", command)
+    return next(filter(None, found.groups())) if found else "snakemake"
 
 
 def main() -> int:

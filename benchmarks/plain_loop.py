@@ -45,7 +45,8 @@ import atexit, os, resource, sys
 def say(process=os.getpid()):
     if os.getpid() == process:
         used = [sum(resource.getrusage(resource.RUSAGE_SELF)[:2])]
-        if not any(word.endswith("/snakemake") for word in sys.orig_argv):  # whose children are all others
+        # The children of Snakemake are all others.
+        if not any(word.endswith("/snakemake") for word in sys.orig_argv):
             used.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]))
         with open({!r}, "a") as file:
             file.write(f"{{sum(used)}}\\t{{' '.join(sys.orig_argv)}}\\n")

@@ -7,8 +7,9 @@ import shutil
 import pytest
 from samples import RunFolder, Shown, files_under
 
+from posmlp.cli import main
 from posmlp.markup import escaped
-from posmlp.tracking.sync import rebuild, sync_once
+from posmlp.tracking.sync import sync_once
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_store_that_grew_and_one_rebuilt_from_the_files_are_equal(study_result
     """Runs are seen killed, going on and finished, a folder of another study is damaged."""
     RunFolder(study_results, "digits", "sgu", 0).finish()
     broken = RunFolder(study_results, "digits", "sgu", 1).finish()
-    for folder in study_results.glob("runs/small/*/seed*"):
+    for folder in study_results.glob("runs/small/*/seed0"):
         history, whole = folder / "history.csv", (folder / "history.csv").read_text()
         kept = (folder / "metrics.json").rename(folder / "kept.json")
         history.write_text("".join(whole.splitlines(keepends=True)[:2]))
@@ -137,9 +138,12 @@ def test_a_store_that_grew_and_one_rebuilt_from_the_files_are_equal(study_result
     sync_once(study_results)
     grown = everything(study_results)
     assert len(grown["registry"]) == 1
-    rebuild(study_results)
-    assert f"{broken.path}: not synced: config.yaml" in capsys.readouterr().out
+    capsys.readouterr()
+    assert main(["rebuild", "--results", str(study_results)]) == 0
+    said = capsys.readouterr().out
+    assert f"{broken.path}: not synced: config.yaml" in said
     (old,) = study_results.glob("mlflow.db.*")
+    assert f"The old store is kept as {old}" in said
     # By another name: this process has the old file open.
     moved = study_results / "rebuilt"
     moved.mkdir()

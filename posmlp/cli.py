@@ -6,8 +6,7 @@ A subcommand imports what it needs, so that `posmlp show` does not wait for torc
 
 import argparse
 import math
-import shlex
-import sys
+import re
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -36,6 +35,23 @@ def from_to(kind: type, low: float, high: float = math.inf) -> Callable[[str], f
 
 
 FOLDER, COUNT, TIME = dict(type=Path, metavar="DIR"), from_to(int, 0), from_to(float, 1e-3)
+
+
+def run_name(text: str) -> tuple[str, int]:
+    """Parse the name of a run, which is its folder's."""
+    if not (found := re.fullmatch(r"(.+)/seed(\d+)", text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not VARIANT/seedK, such as sgu/seed0")
+    return found[1], int(found[2])
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Parse 2/5, the second of five equal parts."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, such as 2/5")
+    return int(found[1]), int(found[2])
+
+
 OPTIONS = {
     "study": dict(metavar="STUDY", help="name of a study, or path of its file"),
     "studies": dict(nargs="*", metavar="STUDY", help="names or paths; default: all with results"),
@@ -48,8 +64,18 @@ OPTIONS = {
     "--data-root": FOLDER | dict(help="folder of the data sets (config.yaml's)"),
     "--device": dict(choices=("auto", "cpu", "cuda"), default="auto", help="(auto)"),
     "--threads": dict(type=COUNT, default=1, metavar="N", help="CPU threads (1)"),
-    "--variant": dict(required=True, help="name in the study's sheet"),
-    "--seed": dict(type=int, default=0, help="seed of the run, or of the drawn sample (0)"),
+    "runs": dict(nargs="*", type=run_name, metavar="VARIANT/seedK", help="default: all runs"),
+    "--part": dict(
+        type=part_of, default=(1, 1), metavar="K/N", help="only the K-th of N equal parts of them"
+    ),
+    "--runs-at-once": dict(
+        type=from_to(int, 1), metavar="N", help="(as many as there are GPUs or else cores)"
+    ),
+    "--launch": dict(metavar="COMMAND", help="starts the processes of a run of several (torchrun)"),
+    "--in-process": dict(
+        action="store_true", help="train one run in this process, which torchrun or srun started"
+    ),
+    "--seed": dict(type=int, default=0, help="of the drawn sample (0)"),
     "--checkpoint-minutes": dict(
         type=TIME,
         default=10.0,
@@ -146,31 +172,16 @@ def prepare(arguments: Namespace) -> None:
     prepare_study(study, str(arguments.data_root), record)
 
 
-@command("train", "train one run of a study", f"{ALL} --variant --seed --checkpoint-minutes")
-def train(arguments: Namespace) -> None:
-    study = load_study(arguments.study)
-    config = study.run(arguments.variant, arguments.seed)
-    import torch
+@command(
+    "train",
+    "train runs of a study, each in a process of its own",
+    "study runs --part --runs-at-once --data-root --device --threads --results "
+    "--checkpoint-minutes --launch --in-process",
+)
+def train(arguments: Namespace) -> int:
+    from posmlp.runs.command import train_runs
 
-    from posmlp.runs.execute import execute
-    from posmlp.runs.interrupts import Interrupts
-    from posmlp.training.distributed import join_world
-
-    torch.set_num_threads(arguments.threads)
-    command = shlex.join(["posmlp", *sys.argv[1:]])
-    with Interrupts(arguments.checkpoint_minutes) as interrupts:
-        world = join_world(arguments.device)
-        folders = arguments.results, arguments.data_root
-        metrics = execute(config, *folders, world, command, interrupts)
-        world.leave()
-    if not world.is_rank0:
-        return
-    done = sum((run.folder(arguments.results) / "metrics.json").exists() for run in study.runs())
-    print(
-        f"{config.name}: top-1 {metrics['test_top1']:.2f} % in "
-        f"{metrics['wall_s']:.0f} s; {done} of {len(study.runs())} runs done",
-        file=sys.stderr,
-    )
+    return train_runs(arguments)
 
 
 @command("show", "print the main table of a study", "study --results --so-far")

@@ -108,6 +108,7 @@ def environment(device_type: str | None = None) -> dict[str, str | int | None]:
     }
 
 
+@cache
 def packages() -> list[str]:
     """Every installed package as name==version, in the order of names."""
     from importlib.metadata import distributions

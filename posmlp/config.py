@@ -29,11 +29,16 @@ class Settings(Section):
     tracking: bool = Field(
         True, description="bring MLflow up to date at the end of a study (`posmlp sync`)"
     )
-    runs_per_gpu: int = Field(
-        1,
+    runs_per_job: int | None = Field(
+        None,
         ge=1,
-        description="most runs that share a GPU, for small networks on a large one; on a cluster "
-        "its GPUs must have shards",
+        description="runs that one job trains; null: all of the study, or one on a cluster",
+    )
+    runs_at_once: int | None = Field(
+        None,
+        ge=1,
+        description="runs of a job that train side by side and share its cores and GPUs; null: as "
+        "many as this machine has GPUs or else cores, or one on a cluster",
     )
     slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
 
@@ -66,20 +71,3 @@ def default_settings(*, cluster: bool = False) -> Settings:
     if not cluster:
         return read_settings(settings, str(CONFIG_FILE))
     return read_settings(settings | read_mapping(SITE_FILE), f"{CONFIG_FILE} or {SITE_FILE}")
-
-
-def sharing(settings: Settings, gpus: int) -> int:
-    """Count the runs that share a GPU; 1 on CPUs.
-
-    Raises:
-        StudyError: each run takes several GPUs.
-    """
-    if settings.device == "cpu":
-        return 1
-    if settings.runs_per_gpu > 1 and gpus > 1:
-        raise StudyError(
-            f"{CONFIG_FILE} or --config: runs_per_gpu: {settings.runs_per_gpu} runs cannot share a "
-            f"GPU because each takes {gpus} (gpus in the study file). Write runs_per_gpu=1, or "
-            "gpus: 1 in the study file"
-        )
-    return settings.runs_per_gpu

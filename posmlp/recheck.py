@@ -7,7 +7,6 @@ each study and compares their numbers; docs/statistics.md gives the tolerance.
 
 import hashlib
 import random
-import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +37,6 @@ from posmlp.analysis.predictions import Predictions, read_predictions
 from posmlp.code_version import training_code_digest
 from posmlp.runs.execute import SAME_MACHINE
 from posmlp.study import RunConfig, Study, load_study
-from posmlp.workflow.allocation import launch
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 PREDICTIONS = "predictions.npz"
@@ -248,8 +246,8 @@ def retrain(
     for run in runs:
         say(f"{study.name}: retraining {run.name}")
         row = rows_of(committed["runs.csv"], run).iloc[0]
-        command = [*shlex.split(launch(study.gpus, study.nodes)), "train"]
-        command += [file, "--variant", run.variant, "--seed", str(run.seed), *options]
+        command = [sys.executable, "-m", "posmlp", "train", file]
+        command += [f"{run.variant}/seed{run.seed}", *options]
         command += ["--threads", f"{row['num_threads']:.0f}"]
         command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
         if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:

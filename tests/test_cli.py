@@ -13,6 +13,7 @@ from posmlp.analysis.collect import find_runs, runs_frame, write_frame
 from posmlp.study import Study, load_study
 
 ROOT = Path(__file__).parents[1]
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
 STUDY = """\
 title: Tiny
 question: What does a command say?
@@ -65,8 +66,7 @@ def error_of(capsys, *words: str) -> str:
     return said.err
 
 
-TRAIN = ("train", "--variant", "sgu", "--seed", "0")
-OF_A_STUDY = [("plan",), ("calibrate",), ("prepare",), TRAIN, ("show",), ("check-results",)]
+OF_A_STUDY = [("plan",), ("calibrate",), ("prepare",), ("train",), ("show",), ("check-results",)]
 
 
 @pytest.mark.parametrize("command", OF_A_STUDY, ids=lambda command: command[0])
@@ -91,13 +91,9 @@ def test_a_wrong_study_is_named_by_every_command(tiny, capsys, command, study, s
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("train tiny.yaml --variant qpe_s1", "tiny.tsv: no variant 'qpe_s1'; "),
-        ("train tiny.yaml --variant qpe --seed 7", "tiny.yaml: seeds: 7 is not among [0, 1]"),
-        (
-            "train tiny.yaml --variant qpe --results file",
-            "file/runs/tiny/qpe/seed0: Not a directory",
-        ),
-        ("train tiny.yaml --variant qpe --device cuda", "device: cuda "),
+        ("train tiny.yaml qpe_s1/seed0", "tiny.tsv: no variant 'qpe_s1'; "),
+        ("train tiny.yaml qpe/seed7", "tiny.yaml: seeds: 7 is not among [0, 1]"),
+        ("train tiny.yaml qpe/seed0 --results file", "file/logs/tiny/train: Not a directory"),
         ("calibrate tiny.yaml --results file", "file/tiny: Not a directory; correct the path"),
         ("prepare tiny.yaml --results loop", "loop/tiny: Too many levels of symbolic links"),
         ("show tiny.yaml", "results/tiny/runs.csv: no such file; `snakemake` writes it"),
@@ -126,6 +122,8 @@ def test_a_mistake_is_one_error(tiny, capsys, words, said):
         ("", "required: COMMAND"),
         ("shw tiny.yaml", "invalid choice: 'shw'"),
         ("show", "required: STUDY"),
+        ("train tiny.yaml qpe", "'qpe' is not VARIANT/seedK, such as sgu/seed0"),
+        ("train tiny.yaml --part 3/2", "'3/2' is not K/N with K from 1 to N"),
         ("ui --port 99999", "99999 is not a number from 1 to 65535"),
         ("sync --every soon", "invalid number value: 'soon'"),
     ],
@@ -167,7 +165,7 @@ def test_slurm_is_needed_for_the_plan_of_a_cluster(tiny, capsys, monkeypatch):
 def test_the_plan_needs_neither_snakemake_nor_a_lock(tiny, capsys):
     assert cli.main(["plan", "tiny.yaml"]) == 0
     plan = capsys.readouterr().out
-    assert plan.startswith("Plan of tiny: 4 runs, 0 done, 4 to do; 1 GPU each")
+    assert plan.startswith("Plan of tiny: 4 runs in 1 job, 0 done, 4 to do; 1 GPU each")
     assert "`posmlp calibrate tiny.yaml`" in plan  # as the command named it
     assert not [*Path().rglob(".snakemake"), *Path("results").iterdir()]
 
@@ -190,6 +188,15 @@ def test_results_of_other_settings_are_not_shown_as_the_studys(tiny, capsys):
 def run(*words: str, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "posmlp", *words]
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
+
+
+def test_a_run_that_cannot_start_is_told_with_its_log(tiny):
+    done = run("train", "tiny.yaml", "qpe/seed0", "--device", "cuda", env=os.environ | NO_GPU)
+    assert done.returncode == user_errors.FAILED
+    _, error, last = done.stderr.splitlines()
+    assert error.startswith("error: device: cuda was requested but ")
+    assert last.startswith("failed: qpe-seed0: device: cuda was requested but ")
+    assert last.endswith(" (log: results/logs/tiny/train/qpe-seed0.log)")
 
 
 def test_a_terminal_without_the_minus_sign(tiny):

@@ -12,8 +12,9 @@ LARGE = {"torch", "timm", "torchvision", "pandas", "matplotlib", "scipy", "mlflo
 NETWORKS, TABLES = {"torch", "timm", "torchvision"}, {"pandas", "scipy"}
 NEEDED = {
     "--help": set(),
-    "train no_such_study --variant sgu --seed 0": set(),  # a user's mistake is told at once
-    "train {study} --variant sgu --seed 0 --results {results}": NETWORKS,
+    "train no_such_study sgu/seed0": set(),  # a user's mistake is told at once
+    "train {study} --results {results}": NETWORKS,
+    "train {study} --part 1/2 --results {results}": set(),  # no run is in this part
     "prepare {study} --results {results}": set(),
     "plan {study} --results {results}": set(),
     "show digits": TABLES,

@@ -9,21 +9,24 @@ from typing import NamedTuple
 
 from posmlp.config import SITE_FILE, Settings
 from posmlp.plan.calibration import Calibration, fitting
+from posmlp.runs.pack import parts
 from posmlp.runs.reading import read_json
 from posmlp.slurm.commands import SlurmError, installed
 from posmlp.study import Study
 from posmlp.study.yaml_files import read_mapping
-from posmlp.workflow.allocation import allocate, job_minutes, runs_at_once
+from posmlp.workflow.allocation import allocate, job_minutes, jobs_at_once
 
 PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; its `jobs` limits the queue
 
 
 class Capacity(NamedTuple):
-    """How many runs train side by side, and what limits them, in words."""
+    """How many jobs and runs train side by side, and what limits them, in words."""
 
-    at_once: int
+    jobs: int  # side by side
+    at_once: int  # runs of a job, side by side
     limit: str
-    runs_per_gpu: int = 1
+    num_jobs: int = 1  # that the study is divided into
+    runs_per_gpu: float = 1
     job_minutes: int | None = None  # time limit of a job; None: there is none
 
 
@@ -33,34 +36,35 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
     Raises:
         ValueError: Slurm is not installed or refuses, or settings do not fit.
     """
-    site, jobs = settings.slurm, 1
+    site, most_jobs = settings.slurm, 1
     if site:
         if not installed():
             raise SlurmError(
                 "Slurm is not installed here (sinfo is not on PATH); run the command on a machine "
                 "that submits jobs, or leave out --cluster"
             )
-        jobs = read_mapping(PROFILE).get("jobs", 50)
+        most_jobs = read_mapping(PROFILE).get("jobs", 50)
     cores = len(os.sched_getaffinity(0))
-    run = allocate(settings, study.gpus, study.nodes, cores, submits=False)
-    at_once, limit = runs_at_once(run, site, study.gpus, cores, jobs)
-    return Capacity(at_once, limit, run.runs_per_gpu, job_minutes(site))
+    job = allocate(settings, study, cores, submits=False)
+    jobs, limit = jobs_at_once(job, site, study.gpus, cores, most_jobs)
+    shared = max(1, job.at_once * study.gpus / job.num_gpus) if job.num_gpus else 1
+    return Capacity(jobs, job.at_once, limit, job.num_jobs, shared, job_minutes(site))
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A variant's runs, how many are done, and what one of them takes."""
+    """A variant's runs, which are left, and what one of them takes."""
 
     variant: str
     num_runs: int
-    num_done: int
+    seeds_left: tuple[int, ...]
     seconds: float | None  # of one run; None: never measured
     source: str
     disk_mb: float | None  # of one run
 
     @property
     def num_left(self) -> int:
-        return self.num_runs - self.num_done
+        return len(self.seeds_left)
 
     @property
     def seconds_left(self) -> float | None:
@@ -80,7 +84,9 @@ def _estimate(
     study: Study, variant: str, results: Path, calibration: Calibration | None
 ) -> Estimate:
     runs = [study.run(variant, seed) for seed in study.seeds]
-    times = [wall_s for run in runs if (wall_s := _measured_s(run.folder(results), run.key))]
+    measured = {run.seed: _measured_s(run.folder(results), run.key) for run in runs}
+    times = [wall_s for wall_s in measured.values() if wall_s]
+    left = tuple(seed for seed, wall_s in measured.items() if not wall_s)
     start_s = calibration.start_s if calibration else 0.0
     seconds, source = None, "not measured"
     if times:
@@ -92,7 +98,7 @@ def _estimate(
         if calibration.processes > 1:
             source += f", {calibration.processes} processes"
     disk = calibration.disk_mb if calibration else None
-    return Estimate(variant, len(runs), len(times), seconds, source, disk)
+    return Estimate(variant, len(runs), left, seconds, source, disk)
 
 
 def _measured_s(folder: Path, key: str) -> float | None:
@@ -104,10 +110,19 @@ def _measured_s(folder: Path, key: str) -> float | None:
     return metrics.get("wall_s") if metrics.get("key") == key else None
 
 
-def wall_seconds(estimates: Iterable[Estimate], at_once: int) -> float:
-    """Time for the runs that are left, `at_once` side by side, longest first."""
-    times = [e.seconds for e in estimates if e.seconds for _ in range(e.num_left)]
+def wall_seconds(study: Study, estimates: Iterable[Estimate], capacity: Capacity) -> float:
+    """Time for the runs that are left: the longest jobs first, a job's runs in its order."""
+    left = {(e.variant, seed): e.seconds for e in estimates for seed in e.seeds_left if e.seconds}
+    jobs = []
+    for runs in parts(study.runs(), capacity.num_jobs):
+        times = [left[name] for run in runs if (name := (run.variant, run.seed)) in left]
+        jobs.append(_side_by_side(times, capacity.at_once))
+    return _side_by_side(sorted(jobs, reverse=True), capacity.jobs)
+
+
+def _side_by_side(times: list[float], at_once: int) -> float:
+    """When the last ends, if each starts as soon as there is room."""
     ends = [0.0] * max(1, min(at_once, len(times)))
-    for seconds in sorted(times, reverse=True):
+    for seconds in times:
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)

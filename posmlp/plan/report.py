@@ -28,11 +28,19 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
     rows = [
-        (e.variant, e.num_runs, e.num_done, duration(e.seconds), duration(e.seconds_left), e.source)
+        (
+            e.variant,
+            e.num_runs,
+            e.num_runs - e.num_left,
+            duration(e.seconds),
+            duration(e.seconds_left),
+            e.source,
+        )
         for e in estimates
     ]
     lines = [
-        f"Plan of {study.name}: {num_runs} runs, {num_runs - num_left} done, {num_left} to do; "
+        f"Plan of {study.name}: {num_runs} runs in {capacity.num_jobs} "
+        f"job{'s' * (capacity.num_jobs > 1)}, {num_runs - num_left} done, {num_left} to do; "
         f"{study.gpus} GPU{'s' * (study.gpus > 1)} each",
         "",
         tabulate(
@@ -64,8 +72,8 @@ def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list
     longest = max(known, key=lambda e: e.seconds)
     lines = [
         f"To pay for:  {hours:.2f} GPU-hours (hours of processes on CPUs)",
-        f"To wait for: {duration(wall_seconds(known, capacity.at_once))} with {capacity.at_once} "
-        f"runs at once ({capacity.limit})",
+        f"To wait for: {duration(wall_seconds(study, known, capacity))} with "
+        f"{capacity.jobs * capacity.at_once} runs at once ({capacity.limit})",
         f"Longest run: {duration(longest.seconds)} ({longest.variant})",
     ]
     if capacity.job_minutes is not None:
@@ -74,7 +82,7 @@ def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list
         lines[-1] += f"; the limit of a job is {capacity.job_minutes / 60:g} h: {fits}"
     if shared > 1:
         lines.append(
-            f"Shared GPUs: {shared} runs on each. Times measured on a GPU that one run had to "
+            f"Shared GPUs: {shared:g} runs on each. Times measured on a GPU that one run had to "
             "itself, as in a calibration, are lower bounds"
         )
     return lines

@@ -160,7 +160,8 @@ def run_to_the_end(
         train(trainer, log, save, interrupts.check)
     except Interrupted:
         unmoved = (trainer.epoch, trainer.step) == began
-        if interrupts.signal == TIME_LIMIT and unmoved and "SLURM_JOB_ID" in os.environ:
+        too_late = interrupts.signal == TIME_LIMIT and interrupts.at_start
+        if too_late and unmoved and "SLURM_JOB_ID" in os.environ:
             raise TrainingError(
                 f"{trainer.config.name}: Slurm's warning of the time limit came before the first "
                 "step; give jobs more time (slurm/site.yaml: hours), or a shorter warning "

@@ -1,29 +1,18 @@
-"""`python -m posmlp.runs.gpus --runs-per-gpu 2 COMMAND ...` runs a command on a GPU of this machine
-that fewer than two other runs of this user occupy, and waits for one while all are full.
+"""What runs of this machine train on: its GPUs, and the processes of a run that takes several."""
 
-For runs that Snakemake starts on a machine with GPUs. Slurm assigns GPUs to its jobs itself.
-"""
-
-import argparse
-import fcntl
 import itertools
 import os
 import re
 import shlex
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
-from pathlib import Path
-
-PAUSE_S = 0.5  # between two looks for a free GPU
 
 
 def visible_gpus() -> list[str]:
     """List the GPUs that CUDA would show to a process started here, as CUDA_VISIBLE_DEVICES does.
 
-    CUDA itself is not asked: that takes torch, seconds and memory of a GPU.
+    CUDA itself is not asked: that takes torch, seconds and memory of a GPU, and a process that has
+    used CUDA must not fork.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
@@ -40,75 +29,38 @@ def visible_gpus() -> list[str]:
         return []
 
 
-def on_gpus(python: str, gpus: int, runs_per_gpu: int) -> str:
-    """Prefix of the command of a run that takes so many GPUs of this machine."""
-    numbers = f"--gpus {gpus} --runs-per-gpu {runs_per_gpu}"
-    return f"{shlex.quote(python)} -m posmlp.runs.gpus {numbers} "
-
-
-def reserve_gpus(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
-    """Wait until so many of the named GPUs have room for a run, and reserve them.
-
-    A GPU has one file for each run that it has room for. This process, and whatever it becomes by
-    exec, keeps the kernel's lock on one of them, which is released when it ends, however it ends.
+def fitting_runs(names: Sequence[str], cores: int, gpus: int) -> int:
+    """Count the runs that train side by side: one on each GPU, or on each core without GPUs.
 
     Args:
-        folder: of these files; one for each user, on this machine.
-
-    Raises:
-        ValueError: there are not that many GPUs.
+        names: of the GPUs.
+        gpus: processes of a run.
     """
-    if len(names) < gpus:
-        raise ValueError(
-            f"a run of this study takes {gpus} GPUs (gpus in the study file) and this machine "
-            f"shows {len(names)}; check nvidia-smi and CUDA_VISIBLE_DEVICES"
+    return max(1, (len(names) or cores) // gpus)
+
+
+def gpus_of_slot(names: Sequence[str], slot: int, gpus: int) -> list[str]:
+    """The GPUs of the slot-th of the runs that train at once; they are shared where too few."""
+    return [names[(slot * gpus + k) % len(names)] for k in range(min(gpus, len(names)))]
+
+
+def launch(gpus: int, nodes: int = 1, cpus_in_job: int | None = None) -> str:
+    """The command that starts the processes of a run; the arguments of `posmlp` follow.
+
+    One process runs by itself. Several are the tasks of an srun inside a Slurm job, spread evenly
+    over its nodes, and of torchrun on a single machine.
+
+    Args:
+        cpus_in_job: CPU cores of each process in a Slurm job; None: not on a cluster.
+    """
+    python = shlex.quote(sys.executable)  # the interpreter that has posmlp, whatever PATH says
+    if gpus == 1:
+        return f"{python} -m posmlp"
+    if cpus_in_job and "SLURM_JOB_ID" in os.environ:
+        # In full: the job's own settings are hidden from commands inside it.
+        return (
+            f"srun --nodes={nodes} --ntasks={gpus} --ntasks-per-node={gpus // nodes} "
+            f"--cpus-per-task={cpus_in_job} --kill-on-bad-exit=0 {python} -m posmlp"
         )
-    folder.mkdir(mode=0o700, exist_ok=True)
-    waited = False
-    while not (reserved := _try_to_reserve(names, gpus, runs_per_gpu, folder)):
-        if not waited:
-            print("waiting for a GPU: other runs occupy all", file=sys.stderr, flush=True)
-        waited = True
-        time.sleep(PAUSE_S)
-    return reserved
-
-
-def _try_to_reserve(names: Sequence[str], gpus: int, runs_per_gpu: int, folder: Path) -> list[str]:
-    """Reserve the GPUs with the most room; none where too few have any."""
-    with ExitStack() as stack, (folder / "choosing").open("w") as choosing:
-        fcntl.flock(choosing, fcntl.LOCK_EX)  # what others try out must not look reserved
-        room: dict[str, list[int]] = {name: [] for name in names}
-        for name, k in itertools.product(names, range(runs_per_gpu)):
-            file = os.open(folder / f"{name}.{k}", os.O_RDWR | os.O_CREAT, 0o600)
-            stack.callback(os.close, file)
-            with suppress(BlockingIOError):  # another run's
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                room[name].append(file)
-        chosen = sorted(filter(room.get, names), key=lambda name: -len(room[name]))[:gpus]
-        if len(chosen) < gpus:
-            return []
-        for name in chosen:
-            os.set_inheritable(os.dup(room[name][0]), True)  # the copy keeps the lock
-    return chosen
-
-
-def main() -> None:
-    """Become the command, once its GPUs are reserved."""
-    parser = argparse.ArgumentParser(prog="python -m posmlp.runs.gpus", description=__doc__)
-    parser.add_argument("--gpus", type=int, default=1, help="taken by the command (1)")
-    parser.add_argument("--runs-per-gpu", type=int, default=1, help="runs that may share a GPU (1)")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run")
-    options = parser.parse_args()
-    folder = Path(tempfile.gettempdir()) / f"posmlp-gpus-{os.getuid()}"
-    try:
-        reserved = reserve_gpus(visible_gpus(), options.gpus, options.runs_per_gpu, folder)
-    except (ValueError, OSError) as error:
-        parser.exit(2, f"error: {error}\n")
-    except KeyboardInterrupt:
-        sys.exit(os.EX_TEMPFAIL)  # as of a training: run me again
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(reserved)
-    os.execvp(options.command[0], options.command)
-
-
-if __name__ == "__main__":
-    main()
+    # standalone: several on one machine each find a port of their own
+    return f"{python} -m torch.distributed.run --standalone --nproc-per-node={gpus} -m posmlp"

@@ -38,6 +38,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def is_finished(folder: Path, key: str) -> bool:
+    """Whether a run folder holds the metrics of a run with this key; damaged metrics are none."""
+    try:
+        return read_json(folder / "metrics.json").get("key") == key
+    except ValueError:
+        return False
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
     """The metrics.json of a finished run, its metrics checked to be numbers.
 

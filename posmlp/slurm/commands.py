@@ -1,7 +1,6 @@
 """Slurm's own commands, each with a time limit."""
 
 import getpass
-import math
 import re
 import shutil
 import subprocess
@@ -81,47 +80,28 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
     return list(found.items())
 
 
-def gpus_and_shards(partition: str | None) -> list[tuple[int, int]]:
-    """Number of GPUs and of shards of each node of the partitions named."""
-    found = [node.split("|")[1] for node in sinfo("%N|%G", partition, "--Node")]
-    return [(_count("gpu", gres), _count("shard", gres)) for gres in found]
-
-
-def _count(kind: str, gres: str) -> int:
-    """Read one number from sinfo's column %G: gpu:h200:4(S:0-1),shard:h200:16(S:0-1)."""
-    return sum(int(number) for number in re.findall(rf"\b{kind}:(?:[^:,(]+:)?(\d+)", gres))
-
-
-def runs_of_partition(
-    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int, runs_per_gpu: int = 1
+def jobs_of_partition(
+    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int
 ) -> tuple[int, str]:
-    """How many runs an empty partition holds at once, and what limits them.
+    """How many jobs an empty partition holds at once, and what limits them.
 
     Args:
-        gpus: of one run.
-        on_gpus: whether runs request GPUs; if not, only the number of jobs limits them.
+        gpus: of one job.
+        on_gpus: whether jobs request GPUs; if not, only the number of jobs limits them.
         most_jobs: in the queue at once.
     """
     jobs = f"at most {most_jobs} jobs in the queue"
     if not on_gpus or not installed():
         return most_jobs, jobs
-    nodes = gpus_and_shards(partition)
-    total = sum(number for number, _ in nodes)
-    room, each = total // gpus, ""
-    if runs_per_gpu > 1:
-        shards = math.ceil(shards_of_gpu(nodes) / runs_per_gpu) or 1
-        room = sum(number * (cut // number // shards) for number, cut in nodes if number)
-        each = f", at most {runs_per_gpu} runs on each"
-    where = f"{total} GPUs in partition {partition or '(default)'}{each}"
-    return max(1, min(most_jobs, room)), f"{where}; {jobs}"
+    found = [node.split("|")[1] for node in sinfo("%N|%G", partition, "--Node")]
+    total = sum(map(_num_gpus, found))
+    where = f"{total} GPUs in partition {partition or '(default)'}"
+    return max(1, min(most_jobs, total // gpus)), f"{where}; {jobs}"
 
 
-def shards_of_gpu(nodes: list[tuple[int, int]]) -> int:
-    """Shards per GPU; the largest number where nodes differ.
-
-    A fraction of that many shards is at least the same fraction of a GPU on every node.
-    """
-    return max((shards // gpus for gpus, shards in nodes if gpus), default=0)
+def _num_gpus(gres: str) -> int:
+    """Read the number of GPUs from sinfo's column %G: gpu:h200:4(S:0-1),fan:2."""
+    return sum(int(number) for number in re.findall(r"\bgpu:(?:[^:,(]+:)?(\d+)", gres))
 
 
 def minutes_of(limit: str) -> int | None:

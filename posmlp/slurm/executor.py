@@ -1,12 +1,13 @@
 """Snakemake's Slurm executor with readable job names, and without the faults that were met.
 
 Written for version 2.8 of snakemake-executor-plugin-slurm. The jobs of a study are named
-study/variant/seed<k> and carry the results folder as their comment, so that a later start finds
-those that an earlier one left behind.
+study/variant/seed<k>, with +9 for nine more runs, and carry the results folder as their comment, so
+that a later start finds those that an earlier one left behind.
 """
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from snakemake_executor_plugin_slurm.job_status_query import get_min_job_age
 
 from posmlp.slurm.commands import Job, SlurmError, ask, memory_used, my_jobs
 from posmlp.slurm.trial import try_submissions
+from posmlp.study import RunConfig
 
 LONGEST_PAUSE_S = 180  # between two status queries of the plugin
 PATIENCE_S = 120.0  # for cancelled jobs to write a checkpoint and leave
@@ -25,11 +27,12 @@ class StudyExecutor(plugin.Executor):
 
     study: str
     results: str  # absolute
+    packs: Sequence[Sequence[RunConfig]]  # the runs of each job that trains
     submitted: list[str]  # numbers of jobs
 
     def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
         self.submitted.append(job_info.external_jobid)
-        print(f"Slurm job {job_info.external_jobid}: {name_of(job_info.job, self.study)}")
+        print(f"Slurm job {job_info.external_jobid}: {self.name_of(job_info.job)}")
         super().report_job_submission(job_info, register_job)
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **details: Any) -> None:
@@ -38,6 +41,15 @@ class StudyExecutor(plugin.Executor):
         if failed_by_itself(job):
             job.attempt = job.restart_times + 1
         super().report_job_error(job_info, msg, **details)
+
+    def name_of(self, job: Any) -> str:
+        """The name of a job in squeue, sacct and Slurm's mail."""
+        name = job.rule.name
+        if name == "train":
+            first, *others = self.packs[int(job.wildcards.part) - 1]
+            more = f"+{len(others)}" if others else ""
+            name = f"{first.variant}/seed{first.seed}{more}"
+        return f"{self.study}/{name}"
 
     def left(self) -> list[Job]:
         """Jobs of this study and results folder that wait or run."""
@@ -83,11 +95,14 @@ class StudyExecutor(plugin.Executor):
         return f"Memory: at most {memory.used:.1f} GB used{of}, by job {memory.job}"
 
 
-def adapt(workflow: Any, study: str, results: Path) -> StudyExecutor:
+def adapt(
+    workflow: Any, study: str, results: Path, packs: Sequence[Sequence[RunConfig]]
+) -> StudyExecutor:
     """Turn the plugin's executor of a workflow into a StudyExecutor."""
     executor = workflow.scheduler._executor
     executor.__class__ = StudyExecutor
-    executor.study, executor.results, executor.submitted = study, str(results.absolute()), []
+    executor.study, executor.packs = study, packs
+    executor.results, executor.submitted = str(results.absolute()), []
     executor.slurm_logdir = results.absolute() / "logs/slurm"
     # The plugin gives all jobs one name, a random one, and queries by it.
     plugin.query_job_status_squeue = lambda name: (
@@ -96,7 +111,7 @@ def adapt(workflow: Any, study: str, results: Path) -> StudyExecutor:
     command = plugin.get_submit_command
 
     def named(job: Any, params: dict[str, Any], *arguments: Any, **options: Any) -> str:
-        names = {"run_uuid": name_of(job, study), "comment_str": executor.results}
+        names = {"run_uuid": executor.name_of(job), "comment_str": executor.results}
         return command(job, params | names, *arguments, **options)
 
     plugin.get_submit_command = named
@@ -134,20 +149,13 @@ def warn_of_short_memory() -> None:
         )
 
 
-def name_of(job: Any, study: str) -> str:
-    """The name of a job in squeue, sacct and Slurm's mail."""
-    if job.rule.name == "train":
-        return f"{study}/{job.wildcards.variant}/seed{job.wildcards.seed}"
-    return f"{study}/{job.rule.name}"
-
-
 def failed_by_itself(job: Any) -> bool:
-    """Whether a job's log ends with the note of train.sh that its run failed by itself."""
+    """Whether a job's log ends with the error of a run, or of all, and not with a loss."""
     for path in job.log:
         try:
             lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             continue
-        if lines and lines[-1].startswith("failed: "):
+        if lines and lines[-1].startswith(("failed: ", "error: ")):
             return True
     return False

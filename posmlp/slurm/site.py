@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from posmlp.slurm.commands import gpus_and_shards, installed, partition_minutes, shards_of_gpu
+from posmlp.slurm.commands import partition_minutes
+from posmlp.study import Study
 from posmlp.study.section import Section
 from posmlp.study.study_error import StudyError, setting_error
 
@@ -34,13 +35,20 @@ class Site(Section):
     gpu_type: str | None = Field(
         None, description="type of GPU as `sinfo -o %G` names it, such as h200; null: any"
     )
-    cpus: int = Field(8, ge=1, description="CPU cores per GPU: they read and augment images")
-    mem_gb: float = Field(32.0, gt=0, description="main memory per GPU, in GB")
+    cpus: int = Field(
+        8,
+        ge=1,
+        description="CPU cores per GPU, or per run without GPUs: they read and augment images",
+    )
+    mem_gb: float = Field(
+        32.0, gt=0, description="main memory per GPU, or per run without GPUs, in GB"
+    )
     hours: float | None = Field(
         None,
         gt=0,
-        description="time limit of a training job; a longer training continues in the next job; "
-        "null: the partition's limit, or 24 where it has none",
+        description="time limit of a job for one run; one for several, of which some train after "
+        "others, has as many times that, up to the partition's limit. A longer training continues "
+        "in the next job; null: the partition's limit, or 24 where it has none",
     )
     warning_s: int = Field(
         120,
@@ -75,77 +83,51 @@ class Site(Section):
 
 
 def training_resources(
-    site: Site, gpus: int, nodes: int, on_gpus: bool, runs_per_gpu: int, submits: bool
+    site: Site, study: Study, on_gpus: bool, at_once: int, rounds: int, submits: bool
 ) -> dict[str, Any]:
-    """What a training requests from Slurm, under the names that Snakemake's plugin uses.
+    """What a training job requests from Slurm, under the names that Snakemake's plugin uses.
 
     Args:
-        gpus: of one run, over all its nodes; each has a process, also where runs use CPUs.
-        on_gpus: whether to request GPUs at all.
-        runs_per_gpu: runs that share a GPU; each of them requests shards of it.
+        on_gpus: whether to request GPUs at all; each has a process.
+        at_once: runs that share the job's GPU and what the site gives with it; without GPUs each
+            has as much.
+        rounds: runs of the job that train one after the other.
         submits: whether this process submits jobs; one inside a job does not ask the controller.
 
     Raises:
-        StudyError: the partition has no such time limit or no such shards.
+        StudyError: the partition has no such time limit.
     """
-    per_node = gpus // nodes
+    per_node, shares = study.gpus // study.nodes, 1 if on_gpus else at_once
     named = {
         "slurm_partition": site.partition,
         "slurm_account": site.account,
         "qos": site.qos,
         "constraint": site.constraint,
     }
+    limit = partition_minutes(site.partition) if submits else None
     resources = {
         **{name: value for name, value in named.items() if value is not None},
-        "mem_mb": math.ceil(1000 * site.mem_gb * per_node / runs_per_gpu),
-        "cpus_per_task": cpus_of_process(site, runs_per_gpu),
-        "runtime": growing_minutes(site, partition_minutes(site.partition) if submits else None),
+        "mem_mb": math.ceil(1000 * site.mem_gb * per_node * shares),
+        "cpus_per_task": site.cpus * shares,
+        "runtime": growing_minutes(site, limit, rounds),
         "slurm_extra": site.sbatch_options(),
     }
-    if on_gpus and runs_per_gpu > 1:
-        resources["gres"] = f"shard:{shards_of_run(site, runs_per_gpu) if submits else 1}"
-    elif on_gpus:
+    if on_gpus:
         kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
         resources["gres"] = f"{kind}:{per_node}"  # on each node
-    if gpus > 1:
-        # Started by an srun of our own (workflow/allocation.py), so the plugin adds none.
-        resources |= {"mpi": "srun", "tasks": gpus, "nodes": nodes, "tasks_per_gpu": 0}
+    if study.gpus > 1:
+        # Started by an srun of our own (runs/gpus.py), so the plugin adds none.
+        tasks = {"tasks": study.gpus, "nodes": study.nodes, "tasks_per_gpu": 0}
+        resources |= {"mpi": "srun"} | tasks
     return resources
 
 
-def cpus_of_process(site: Site, runs_per_gpu: int) -> int:
-    """CPU cores of each process of a run."""
-    return max(1, site.cpus // runs_per_gpu)
-
-
-def shards_of_run(site: Site, runs_per_gpu: int) -> int:
-    """The number of shards that keeps more than `runs_per_gpu` runs off a GPU.
-
-    Raises:
-        StudyError: the partition's GPUs have too few shards, or a type of GPU is requested.
-    """
-    if site.gpu_type:
-        raise StudyError(
-            f"slurm/site.yaml: slurm.gpu_type: {site.gpu_type} cannot be requested where runs "
-            "share a GPU (runs_per_gpu), because shards have no type. Write null, and choose the "
-            "GPU by partition or constraint"
-        )
-    if not installed():
-        return 1
-    found = shards_of_gpu(gpus_and_shards(site.partition))
-    if found < runs_per_gpu:
-        has = f"has {found} shards per GPU" if found else "has no GPUs with shards"
-        raise StudyError(
-            f"config/config.yaml or --config: runs_per_gpu: {runs_per_gpu} runs cannot share a GPU "
-            f"here: partition {site.partition or '(the default)'} {has}. Ask the cluster's "
-            "administrators for more (docs/cluster.md), name another partition in "
-            f"slurm/site.yaml, or write runs_per_gpu={max(1, found)}"
-        )
-    return math.ceil(found / runs_per_gpu)
-
-
-def growing_minutes(site: Site, limit: int | None) -> Callable[..., int]:
+def growing_minutes(site: Site, limit: int | None, rounds: int = 1) -> Callable[..., int]:
     """The time limit as a function of the attempt: it grows, up to the partition's limit.
+
+    Args:
+        limit: of the partition, in minutes.
+        rounds: of runs that train one after the other in a job.
 
     Raises:
         StudyError: the job would wait in the queue for ever, or would be warned before it trains.
@@ -168,7 +150,7 @@ def growing_minutes(site: Site, limit: int | None) -> Callable[..., int]:
         )
 
     def runtime(wildcards: Any, attempt: int) -> int:
-        grown = math.ceil(minutes * attempt)
+        grown = math.ceil(minutes * attempt * (rounds if site.hours else 1))
         return min(grown, limit) if limit else grown
 
     return runtime

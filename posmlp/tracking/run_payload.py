@@ -245,7 +245,7 @@ def run_note(
 
 
 def repeat_command(config: Mapping[str, Any]) -> str:
-    return "posmlp train {study} --variant {variant} --seed {seed}".format(**config)
+    return "posmlp train {study} {variant}/seed{seed}".format(**config)
 
 
 def _text(value: Any) -> str:

@@ -1,93 +1,84 @@
-"""Allocation: what every run of a study gets, from this machine or from Slurm."""
+"""Allocation: what a job that trains runs of a study gets, from this machine or from Slurm."""
 
-import os
-import shlex
-import sys
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import Any
 
-from posmlp.config import Settings, sharing
-from posmlp.runs.gpus import on_gpus, visible_gpus
-from posmlp.slurm.commands import default_account, partition_minutes, runs_of_partition
-from posmlp.slurm.site import Site, cpus_of_process, training_resources
+from posmlp.config import CONFIG_FILE, Settings
+from posmlp.runs.gpus import fitting_runs, launch, visible_gpus
+from posmlp.slurm.commands import default_account, jobs_of_partition, partition_minutes
+from posmlp.slurm.site import Site, training_resources
+from posmlp.study import Study, StudyError
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """What a run gets, and how many runs fit side by side."""
+    """What a job gets, and how it trains its runs."""
 
-    command: str  # starts the processes of a run; the arguments of `posmlp` follow
+    launch: str  # starts the processes of a run; the arguments of `posmlp` follow
     cpus: int  # threads of each process
-    threads: int  # Snakemake's `threads` of a run; a cluster reads cpus_per_task instead
-    resources: dict[str, Any]  # Snakemake's `resources` of a run
-    runs_per_gpu: int = 1
-    gpus: list[str] = field(default_factory=list)  # of this machine
-    slots: int | None = None  # runs that these GPUs hold at once
+    at_once: int  # runs of a job that train side by side
+    num_jobs: int  # in all
+    threads: int  # Snakemake's `threads` of a job; a cluster reads cpus_per_task instead
+    resources: dict[str, Any]  # Snakemake's `resources` of a job
+    num_gpus: int = 0  # of this machine, or of a job on a cluster
 
 
-def allocate(settings: Settings, gpus: int, nodes: int, cores: int, submits: bool) -> Allocation:
-    """Divide this machine, or what the site file says of a cluster, among the runs of a study.
+def allocate(settings: Settings, study: Study, cores: int, submits: bool) -> Allocation:
+    """Divide this machine, or a job's share of a cluster, among the runs of a job.
 
     Args:
-        gpus: processes of a run, a GPU each where GPUs are used.
-        nodes: that a run is spread over, on a cluster.
         cores: of this machine, for all runs together.
         submits: whether this process may submit jobs; one inside a job asks Slurm nothing.
 
     Raises:
         StudyError: the settings do not fit each other or the cluster.
     """
-    runs_per_gpu = sharing(settings, gpus)
-    use_gpus = settings.device != "cpu"
+    num_runs, on_gpus = len(study.variants) * len(study.seeds), settings.device != "cpu"
+    if (settings.runs_at_once or 1) > 1 and study.gpus > 1 and (settings.slurm or on_gpus):
+        raise StudyError(
+            f"{CONFIG_FILE} or --config: runs_at_once: {settings.runs_at_once} runs cannot share a "
+            f"GPU because each takes {study.gpus} (gpus in the study file). Write runs_at_once=1, "
+            "or gpus: 1 in the study file"
+        )
     if settings.slurm:
-        site = settings.slurm
-        if submits and not site.account:
-            site = site.model_copy(update={"account": default_account()})
-        cpus = cpus_of_process(site, runs_per_gpu)
-        resources = training_resources(site, gpus, nodes, use_gpus, runs_per_gpu, submits)
-        return Allocation(launch(gpus, nodes, cpus), cpus, 1, resources, runs_per_gpu)
-    command = launch(gpus)
-    names = visible_gpus() if use_gpus else []
-    if not names:
-        return Allocation(command, 1, gpus, {"mem_mb": 4000})
-    slots = max(1, len(names) * runs_per_gpu // gpus)
-    cpus = max(1, cores // (slots * gpus))
+        return _of_cluster(settings, study, num_runs, on_gpus, submits)
+    names = visible_gpus() if on_gpus else []
+    at_once = settings.runs_at_once or fitting_runs(names, cores, study.gpus)
     return Allocation(
-        on_gpus(sys.executable, gpus, runs_per_gpu) + command,
-        cpus,
-        cpus * gpus,
-        {"mem_mb": 4000, "gpu_slots": 1},
-        runs_per_gpu,
-        names,
-        slots,
+        launch=launch(study.gpus),
+        cpus=max(1, cores // (at_once * study.gpus)),
+        at_once=at_once,
+        num_jobs=math.ceil(num_runs / (settings.runs_per_job or num_runs)),
+        threads=cores,  # one job at a time
+        resources={"mem_mb": 4000 * at_once},
+        num_gpus=len(names),
     )
 
 
-def launch(gpus: int, nodes: int = 1, cpus_in_job: int | None = None) -> str:
-    """The command that starts the processes of a run; the arguments of `posmlp` follow.
-
-    One process runs by itself. Several are the tasks of an srun inside a Slurm job, spread evenly
-    over its nodes, and of torchrun on a single machine.
-
-    Args:
-        cpus_in_job: CPU cores of each process in a Slurm job; None: not on a cluster.
-    """
-    python = shlex.quote(sys.executable)  # the interpreter that has posmlp, whatever PATH says
-    if gpus == 1:
-        return f"{python} -m posmlp"
-    if cpus_in_job and "SLURM_JOB_ID" in os.environ:
-        # In full: the job's own settings are hidden from commands inside it.
-        return (
-            f"srun --nodes={nodes} --ntasks={gpus} --ntasks-per-node={gpus // nodes} "
-            f"--cpus-per-task={cpus_in_job} --kill-on-bad-exit=0 {python} -m posmlp"
-        )
-    return f"{python} -m torch.distributed.run --nproc-per-node={gpus} -m posmlp"
+def _of_cluster(
+    settings: Settings, study: Study, num_runs: int, on_gpus: bool, submits: bool
+) -> Allocation:
+    site, at_once, runs_per_job = settings.slurm, settings.runs_at_once or 1, settings.runs_per_job
+    if submits and not site.account:
+        site = site.model_copy(update={"account": default_account()})
+    rounds = math.ceil((runs_per_job or 1) / at_once)  # of runs, one after the other
+    cpus = max(1, site.cpus // at_once) if on_gpus else site.cpus
+    return Allocation(
+        launch=launch(study.gpus, study.nodes, cpus),
+        cpus=cpus,
+        at_once=at_once,
+        num_jobs=math.ceil(num_runs / (runs_per_job or 1)),
+        threads=1,
+        resources=training_resources(site, study, on_gpus, at_once, rounds, submits),
+        num_gpus=study.gpus if on_gpus else 0,
+    )
 
 
-def runs_at_once(
+def jobs_at_once(
     allocation: Allocation, site: Site | None, gpus: int, cores: int, most_jobs: int
 ) -> tuple[int, str]:
-    """How many runs can train side by side, and what limits them.
+    """How many jobs can train side by side, and what limits their runs.
 
     Args:
         gpus: of one run.
@@ -95,15 +86,9 @@ def runs_at_once(
         most_jobs: in the queue of a cluster at once.
     """
     if site:
-        asks = "gres" in allocation.resources
-        return runs_of_partition(site.partition, gpus, asks, most_jobs, allocation.runs_per_gpu)
-    number, limit = max(1, cores // allocation.threads), f"{cores} cores"
-    if allocation.slots:
-        number = min(number, allocation.slots)
-        shared = allocation.runs_per_gpu
-        each = f", at most {shared} runs on each" if shared > 1 else ""
-        limit = f"{len(allocation.gpus)} GPUs{each}; {limit}"
-    return number, f"{limit} of this machine"
+        return jobs_of_partition(site.partition, gpus, allocation.num_gpus > 0, most_jobs)
+    limit = f"{allocation.num_gpus} GPUs; " if allocation.num_gpus else ""
+    return 1, f"{limit}{cores} cores of this machine"
 
 
 def job_minutes(site: Site | None) -> int | None:

@@ -14,7 +14,9 @@ import psutil
 
 from posmlp.config import Settings
 from posmlp.runs.folder_lock import FolderInUse, FolderLock
-from posmlp.study import Study
+from posmlp.runs.pack import reason
+from posmlp.runs.reading import is_finished
+from posmlp.study import RunConfig, Study
 
 # Rules that write nothing of a study's: they run beside a start of it.
 WITHOUT_A_STUDY = {"audit", "project_figures"}
@@ -37,8 +39,15 @@ class StudyLock(FolderLock):
 class Session:
     """What a start of a study does before its first job and after its last."""
 
-    def __init__(self, workflow: Any, settings: Settings, study: Study) -> None:
+    def __init__(
+        self,
+        workflow: Any,
+        settings: Settings,
+        study: Study,
+        packs: Sequence[Sequence[RunConfig]],
+    ) -> None:
         self.workflow, self.settings, self.study = workflow, settings, study
+        self.packs = packs  # the runs of each job that trains
         self.results = Path(settings.results)
         if self.results.exists() and not self.results.is_dir():  # or Snakemake ends in a traceback
             sys.exit(f"error: results: {self.results} is a file, not a folder; name another one")
@@ -61,7 +70,7 @@ class Session:
             if self.workflow.executor_plugin.name == "slurm":
                 from posmlp.slurm.executor import adapt, before_submitting
 
-                self.executor = adapt(self.workflow, self.study.name, self.results)
+                self.executor = adapt(self.workflow, self.study.name, self.results, self.packs)
                 before_submitting(self.executor, [job for job in jobs if not job.is_local])
         except ValueError as error:
             sys.exit(f"error: {error}\nNothing has been started.")
@@ -98,10 +107,11 @@ class Session:
         raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Report failed jobs, how many runs have finished, and jobs that are still in the queue."""
-        lines = sorted(failure(job.rule.name, job.log) for job in self.workflow.scheduler.failed)
+        """Report failed runs, how many have finished, and jobs that are still in the queue."""
+        failed = self.workflow.scheduler.failed
+        lines = sorted(line for job in failed for line in failures(job.rule.name, job.log))
         runs = self.study.runs()
-        done = sum((run.folder(self.results) / "metrics.json").exists() for run in runs)
+        done = sum(is_finished(run.folder(self.results), run.key) for run in runs)
         lines.append(f"{self.study.name}: {done} of {len(runs)} runs finished")
         if self.executor:
             lines += self.report_of_slurm()
@@ -118,20 +128,15 @@ class Session:
         return [line for line in lines if line]
 
 
-def failure(rule: str, logs: Sequence[str]) -> str:
-    """One line on a job that has failed: what, why, and where its log is."""
+def failures(rule: str, logs: Sequence[str]) -> list[str]:
+    """A line for each run that a job could not train, or else one on the job: why, and its log."""
     if not logs:
-        return f"failed: {rule}"
+        return [f"failed: {rule}"]
     log = Path(logs[0])
-    return f"failed: {log.stem}: {reason(log)} (log: {log})"
-
-
-def reason(log: Path) -> str:
-    """The error that a log reports: its last line of that kind, or else its last line."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return "no log was written"
-    lines = [line for line in lines if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["the log is empty"])[-1].removeprefix("error: ")
+    with contextlib.suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if found := [line for line in lines if line.startswith(("failed: ", "lost: "))]:
+            return found
+    return [
+        f"failed: {rule if rule == log.stem else f'{rule} {log.stem}'}: {reason(log)} (log: {log})"
+    ]

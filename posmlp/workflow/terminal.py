@@ -11,7 +11,7 @@ from typing import Any
 from snakemake.logging import DefaultFormatter
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from posmlp.workflow.session import failure
+from posmlp.workflow.session import failures
 
 KEPT = ("Complete log(s)", "Nothing to be done")
 # Said better by the run itself and by the summary at the end.
@@ -43,7 +43,7 @@ class ShortFormatter(DefaultFormatter):
         return f"{time.strftime('%H:%M:%S')} {msg['rule_msg'] or msg['rule_name']}"
 
     def format_job_error(self, msg: dict[str, Any]) -> str:
-        return failure(msg["rule_name"], list(msg["log"] or []))
+        return "\n".join(failures(msg["rule_name"], list(msg["log"] or [])))
 
 
 def shorten(workflow: Any) -> None:

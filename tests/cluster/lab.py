@@ -97,16 +97,18 @@ class Submission:
         return job
 
     def trainers(self) -> list[psutil.Process]:
-        found = []
+        """The processes that train, children of the job's own."""
+        parents = {}
         for process in psutil.process_iter():
             try:
                 words = process.cmdline()
                 here = process.cwd() == str(self.checkout.path)
+                if here and words[1:4] == ["-m", "posmlp", "train"]:
+                    parents[process] = process.ppid()
             except psutil.Error:
                 continue
-            if here and words[1:4] == ["-m", "posmlp", "train"]:
-                found.append(process)
-        return found
+        pids = {process.pid for process in parents}
+        return [process for process, parent in parents.items() if parent in pids]
 
     def run_folder(self, seconds: float = 240) -> Path:
         """The folder of a run that trains and has written a checkpoint."""
@@ -119,6 +121,13 @@ class Submission:
         """The final metrics of a run."""
         path = f"results/runs/{self.study}/{variant}/seed{seed}/metrics.json"
         return json.loads((self.checkout.path / path).read_text())
+
+
+def train_here(checkout: Checkout, study: str, *runs: str, results: str = "results") -> None:
+    """Train runs outside of the cluster, with the checkout's own posmlp."""
+    words = [sys.executable, "-m", "posmlp", "train", study, *runs, "--results", results]
+    done = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def planned(checkout: Checkout, **site: Any) -> str:

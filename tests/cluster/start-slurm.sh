@@ -71,7 +71,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,bf_resolution=1,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-GresTypes=gpu,shard
+GresTypes=gpu
 JobRequeue=1
 KillWait=20
 MinJobAge=300
@@ -90,7 +90,7 @@ AccountingStorageTRES=gres/gpu
 AccountingStorageEnforce=associations,limits,qos
 AccountingStoreFlags=job_comment
 NodeName=n[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16821-16822] CPUs=8 RealMemory=32000
-NodeName=g[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16823-16824] CPUs=8 RealMemory=32000 Gres=gpu:h200:4,shard:16
+NodeName=g[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16823-16824] CPUs=8 RealMemory=32000 Gres=gpu:h200:4
 PartitionName=cpu Nodes=n[1-2] Default=YES DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=gpu Nodes=g[1-2] DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=short Nodes=g[1-2] DefMemPerCPU=500 MaxTime=0:02:00 PriorityTier=10 PreemptMode=OFF
@@ -98,7 +98,6 @@ PartitionName=scavenge Nodes=g[1-2] DefMemPerCPU=500 MaxTime=2:00:00 PriorityTie
 CONF
 cat > "$etc/gres.conf" << CONF
 NodeName=g[1-2] Name=gpu Type=h200 File=$gpus
-NodeName=g[1-2] Name=shard Count=16
 CONF
 cat > "$etc/cgroup.conf" << CONF
 CgroupPlugin=cgroup/v1

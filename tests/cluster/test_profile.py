@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import command, planned, shown, wait_for
+from lab import command, planned, shown, train_here, wait_for
 
 TRAIN = "--until", "train"
 
@@ -21,12 +21,11 @@ def test_a_study_comes_out_as_on_one_machine(submit, checkout):
     assert "All 10 passed" in (checkout.path / "results/digits/checks.md").read_text()
     assert (checkout.path / "results/digits/figures/accuracy_vs_params.pdf").exists()
     kept = [("sgu", 0), ("lrpe_s4", 1), ("gqpe_s16", 2)]
-    targets = [f"elsewhere/runs/digits/{variant}/seed{seed}/metrics.json" for variant, seed in kept]
-    config = "study=digits", "tracking=false", "results=elsewhere"
-    done = checkout.snakemake(*targets, "--config", *config, study="")
-    assert done.returncode == 0, done.stdout
-    for target, (variant, seed) in zip(targets, kept, strict=True):
-        local = json.loads((checkout.path / target).read_text())
+    names = [f"{variant}/seed{seed}" for variant, seed in kept]
+    train_here(checkout, "digits", *names, results="elsewhere")
+    for name, (variant, seed) in zip(names, kept, strict=True):
+        path = checkout.path / f"elsewhere/runs/digits/{name}/metrics.json"
+        local = json.loads(path.read_text())
         there = cluster.metrics(variant, seed)
         assert there["key"] == local["key"]
         for name in ("test_top1", "test_loss", "train_loss", "data_digest", "num_threads"):
@@ -48,25 +47,24 @@ def test_a_training_gets_the_gpu_that_it_asks_for(submit):
 
 
 def test_two_runs_train_on_one_gpu_at_once(submit, checkout):
-    """Of a GPU's four shards each takes two."""
-    checkout.edit("config/config.yaml", "runs_per_gpu: 1", "runs_per_gpu: 2")
+    """Side by side in one job."""
+    for key in ("runs_per_job", "runs_at_once"):
+        checkout.edit("slurm/site.yaml", f"{key}: 1", f"{key}: 2")
+        checkout.edit("config/config.yaml", f"{key}: null", f"{key}: 2")
     checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 40")
     run = submit(*TRAIN, cpus=2, mem_gb=4)
     trainers = wait_for(lambda: len(run.trainers()) == 2 and run.trainers(), 240, "two trainers")
     held = {(t.environ()["SLURMD_NODENAME"], t.environ()["CUDA_VISIBLE_DEVICES"]) for t in trainers}
     assert len(held) == 1
-    assert len({trainer.environ()["SLURM_JOB_ID"] for trainer in trainers}) == 2
-    for job in run.jobs():
-        for asked in ("TresPerNode=gres:shard:2", "MinMemoryNode=2000M", "CPUs/Task=1"):
-            assert asked in shown(job), shown(job)
+    (job,) = run.jobs()
+    assert {trainer.environ()["SLURM_JOB_ID"] for trainer in trainers} == {job}
+    asked = ("JobName=tiny/sgu/seed0+1", "TresPerNode=gres:gpu:1", "MinMemoryNode=4000M")
+    for words in (*asked, "CPUs/Task=2"):
+        assert words in shown(job), shown(job)
     assert run.wait(400) == 0, run.output
     assert run.metrics("gqpe")["epochs"] == run.metrics("sgu")["epochs"] == 40
     plan = planned(checkout, cpus=2, mem_gb=4)
-    assert "with 16 runs at once (8 GPUs in partition gpu, at most 2 runs on each" in plan
-    refused = submit("--forceall", cpus=2, mem_gb=4, partition="cpu")
-    assert refused.wait(60) == 1
-    assert "partition cpu has no GPUs with shards" in refused.output
-    assert "Traceback" not in refused.output
+    assert "with 16 runs at once (8 GPUs in partition gpu;" in plan
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -83,10 +81,7 @@ def test_two_gpus_train_one_run(submit, checkout, nodes):
     assert run.wait(400) == 0, run.output
     metrics = run.metrics("gqpe")
     assert metrics["num_processes"] == 2
-    alone = checkout.snakemake(
-        "results/runs/one/gqpe/seed0/metrics.json", study=str(one_process(checkout))
-    )
-    assert alone.returncode == 0, alone.stdout
+    train_here(checkout, one_process(checkout), "gqpe/seed0")
     local = checkout.path / "results/runs/one/gqpe/seed0/metrics.json"
     assert metrics["train_loss"] == pytest.approx(json.loads(local.read_text())["train_loss"], 1e-4)
 
@@ -161,7 +156,7 @@ def test_jobs_have_readable_names_and_logs_beside_the_results(submit, checkout):
     text = shown(job)
     assert "JobName=long/sgu/seed0\n" in text
     assert f"Comment={checkout.path}/elsewhere" in text
-    assert f"StdOut={checkout.path}/elsewhere/logs/slurm/rule_train/sgu_0/{job}.log" in text
+    assert f"StdOut={checkout.path}/elsewhere/logs/slurm/rule_train/1/{job}.log" in text
 
 
 def test_ctrl_c_cancels_what_was_submitted_however_often_it_is_pressed(submit):
@@ -198,7 +193,7 @@ def test_a_plan_costs_one_short_job(submit, checkout):
     assert measured.submitted() == 1
     plan = planned(checkout)
     for said in (
-        "Plan of tiny: 2 runs, 0 done, 2 to do",
+        "Plan of tiny: 2 runs in 2 jobs, 0 done, 2 to do",
         "with 8 runs at once (8 GPUs in partition gpu; at most 50 jobs in the queue)",
         "the limit of a job is 2 h: one job",
     ):

@@ -1,7 +1,7 @@
 """Runner: trains one run in its own processes, disturbs them, and checks how they end.
 
-A process that trains is forked from one that has imported torch, so a start is quick; the
-signals it gets are real.
+`posmlp train` is forked from a process that has imported torch, so a start is quick; the signals
+that it, or the child in which it trains the run, gets are real.
 """
 
 import os
@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import psutil
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from posmlp.cli import main as posmlp_main
@@ -31,15 +32,20 @@ LEAST_LIMIT = 512  # bytes; the lock of a run folder has as many
 IN_WRITING = "SIGKILL while a file is written"
 DISK_FULL = "disk full"
 DAMAGED = "damaged checkpoint"
+ALONE = "SIGTERM to the run alone"
+OF_PARENT = "SIGKILL of its parent"
 SENT = {
     "SIGKILL": [signal.SIGKILL],
+    OF_PARENT: [signal.SIGKILL],
     IN_WRITING: [signal.SIGKILL],
+    ALONE: [signal.SIGTERM],
     "SIGTERM": [signal.SIGTERM],
     "SIGUSR1": [signal.SIGUSR1],
     "SIGINT": [signal.SIGINT],
     "SIGINT twice": [signal.SIGINT, signal.SIGINT],
     DAMAGED: [signal.SIGKILL],  # and then the checkpoint is damaged
 }
+TO_THE_RUN = ("SIGKILL", IN_WRITING, DAMAGED, ALONE)  # the others are sent to its parent
 KINDS = (*SENT, DISK_FULL)
 
 
@@ -84,8 +90,9 @@ class Runner:
         self.folder = results / "runs" / "killed" / variant / f"seed{seed}"
         self.logs = results / "logs" / variant / f"seed{seed}"
         self.logs.mkdir(parents=True)
-        self.arguments = ["train", f"{work}/killed.yaml", "--variant", variant]
-        self.arguments += ["--seed", str(seed), "--results", str(results), "--device", "cpu"]
+        self.log = results / "logs" / "killed" / "train" / f"{variant}-seed{seed}.log"
+        self.arguments = ["train", f"{work}/killed.yaml", f"{variant}/seed{seed}"]
+        self.arguments += ["--results", str(results), "--device", "cpu"]
         self.arguments += ["--checkpoint-minutes", "0.001"]  # the least: every 60 ms
         self.starts: list[Start] = []
         self.damaged: Path | None = None  # a checkpoint, until a start has reported it
@@ -115,23 +122,30 @@ class Runner:
             process.join(at)
             if kind == IN_WRITING:
                 self.await_writing(process)
-            for number in SENT[kind]:
-                with suppress(ProcessLookupError):
-                    if process.is_alive():
-                        os.kill(process.pid, number)
-                process.join(gap)
+            self.send(kind, process, gap)
         process.join(PATIENCE_S)
         if process.is_alive():
             process.kill()
             process.join()
-        with open(reader, encoding="utf-8") as pipe:
-            log = pipe.read()
+        with open(reader, encoding="utf-8") as pipe:  # open until the child has ended, too
+            log = pipe.read() + (self.log.read_text() if self.log.exists() else "")
         start = Start(process.exitcode, log, steps.value, time.monotonic() - began)
         self.starts.append(start)
         (self.logs / f"{len(self.starts):02} {kind}.log").write_text(
             f"{log}\nexit status {start.status}, {start.steps} steps\n"
         )
         return start
+
+    def send(self, kind: str, process: BaseProcess, gap: float) -> None:
+        """Send the signals of a fault, unless whom they are meant for has ended."""
+        for number in SENT[kind]:
+            with suppress(psutil.Error):
+                target = psutil.Process(process.pid)
+                if kind in TO_THE_RUN:
+                    target = next(iter(target.children()), None)
+                if target and process.is_alive():
+                    target.send_signal(number)
+            process.join(gap)
 
     def await_writing(self, process: BaseProcess) -> None:
         """Return when a file is being written, or the process has ended."""
@@ -170,14 +184,17 @@ class Runner:
 
     def ended_well(self, kind: str) -> bool:
         """Whether the last start's exit status is one that this fault may lead to."""
-        start, sent = self.starts[-1], [-number for number in SENT.get(kind, [])]
+        start = self.starts[-1]
+        sent = [-number for number in SENT.get(kind, []) if kind not in TO_THE_RUN]
         if kind == DISK_FULL:
             return start.status == FAILED and "disk space" in start.log
         if start.status in sent:  # SIGKILL; or before the run is watched, or after; or twice
             killed = -signal.SIGKILL in sent or len(sent) > 1
             return killed or start.steps == 0 or self.finished
+        if start.status == RUN_AGAIN and kind in TO_THE_RUN:
+            return kind != ALONE and "killed by SIGKILL" in start.log
         if start.status == RUN_AGAIN:
-            return bool(sent) and "stopping after this step" in start.log
+            return bool(sent) and "stopped: 1 runs; the same command resumes them" in start.log
         return start.status == 0 and self.finished
 
 

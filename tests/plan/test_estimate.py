@@ -48,18 +48,18 @@ def of(variant: str, estimates: list[Estimate]) -> Estimate:
 def test_a_calibration_stands_in_until_a_run_is_finished(tmp_path):
     found = estimate(STUDY, tmp_path, [ROW])
     sgu = of("sgu", found)
-    assert sgu == Estimate("sgu", 3, 0, 10 + A_RUN_S, "calibration on GPU A", 7.0)
+    assert sgu == Estimate("sgu", 3, (0, 1, 2), 10 + A_RUN_S, "calibration on GPU A", 7.0)
     assert of("gqpe_s4", found).seconds is None
     finish(tmp_path, "sgu", 0, wall_s=100.0)
     finish(tmp_path, "sgu", 2, wall_s=140.0)
     sgu = of("sgu", estimate(STUDY, tmp_path, [ROW]))
-    assert (sgu.num_left, sgu.seconds, sgu.source) == (1, 130.0, "2 finished runs")
+    assert (sgu.seeds_left, sgu.seconds, sgu.source) == ((1,), 130.0, "2 finished runs")
 
 
 def test_what_was_measured_with_other_settings_does_not_count(tmp_path):
     finish(tmp_path, "sgu", 0, wall_s=100.0, key="0" * 16)
     sgu = of("sgu", estimate(STUDY, tmp_path, [ROW.model_copy(update=dict(settings="0" * 16))]))
-    assert (sgu.num_done, sgu.seconds, sgu.disk_mb) == (0, None, None)
+    assert (sgu.num_left, sgu.seconds, sgu.disk_mb) == (3, None, None)
 
 
 def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
@@ -77,17 +77,28 @@ def test_the_latest_measurement_counts_and_other_machines_are_kept(tmp_path):
     assert of("sgu", estimate(STUDY, tmp_path, rows)).seconds == 10 + A_RUN_S - 10 * 40 * 0.25
 
 
-@pytest.mark.parametrize(("at_once", "wall"), [(1, 60.0), (2, 30.0), (3, 30.0), (100, 30.0)])
-def test_the_wait_is_that_of_the_longest_runs_first(at_once, wall):
-    runs = [Estimate("a", 3, 0, 10.0, "", None), Estimate("b", 2, 1, 30.0, "", None)]
-    assert wall_seconds(runs, at_once) == wall
+@pytest.mark.parametrize(
+    ("num_jobs", "jobs", "at_once", "wall"),
+    [
+        (36, 1, 1, 60.0),
+        (36, 2, 1, 30.0),  # jobs of a run each, the longest first
+        (36, 100, 1, 30.0),
+        (1, 1, 2, 40.0),  # one job, its runs in the order of the sheet: 10 10 | 10 30
+        (12, 2, 1, 30.0),  # a job for each variant
+        (12, 1, 3, 40.0),
+    ],
+)
+def test_the_wait_is_that_of_the_longest_jobs_first(num_jobs, jobs, at_once, wall):
+    runs = [Estimate("sgu", 3, (0, 1, 2), 10.0, "", None)]
+    runs += [Estimate("gqpe_s4", 3, (1,), 30.0, "", None)]
+    assert wall_seconds(STUDY, runs, Capacity(jobs, at_once, "", num_jobs)) == wall
 
 
 def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
     finish(tmp_path, "sgu", 0, wall_s=7200.0)
     calibrated(tmp_path, ROW)
-    text = plan_text(STUDY, tmp_path, Capacity(4, "4 GPUs", job_minutes=60))
-    assert "36 runs, 1 done, 35 to do" in text
+    text = plan_text(STUDY, tmp_path, Capacity(1, 4, "4 GPUs", job_minutes=60))
+    assert "36 runs in 1 job, 1 done, 35 to do" in text
     assert "4.01 GPU-hours" in text
     assert "To wait for: 2.0 h with 4 runs at once (4 GPUs)" in text
     assert "the limit of a job is 1 h: 3 jobs, one after the other" in text
@@ -97,7 +108,7 @@ def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
 
 def test_runs_that_share_a_gpu_pay_for_their_fraction_of_it(tmp_path):
     calibrated(tmp_path, ROW)
-    text = plan_text(STUDY, tmp_path, Capacity(8, "2 GPUs", runs_per_gpu=4))
+    text = plan_text(STUDY, tmp_path, Capacity(1, 8, "2 GPUs", runs_per_gpu=4))
     assert f"{3 * (10 + A_RUN_S) / 4 / 3600:.2f} GPU-hours" in text
     assert "4 runs on each" in text
     assert "lower bounds" in text
@@ -109,18 +120,17 @@ def calibrated(results: Path, *rows: Calibration) -> None:
 
 
 def test_runs_at_once_are_those_of_this_machine_or_of_the_cluster(monkeypatch):
-    settings = {"study": "digits", "runs_per_gpu": 2}
+    settings = {"study": "digits", "runs_at_once": 6}
     monkeypatch.setattr(allocation, "visible_gpus", lambda: ["GPU"] * 3)
     monkeypatch.setattr(module.os, "sched_getaffinity", lambda process: range(4))
     here = module.capacity_of(Settings.model_validate(settings), STUDY)
-    assert (here.at_once, here.runs_per_gpu, here.job_minutes) == (4, 2, None)
-    assert here.limit == "3 GPUs, at most 2 runs on each; 4 cores of this machine"
+    assert here == Capacity(1, 6, "3 GPUs; 4 cores of this machine", 1, 2, None)
     monkeypatch.setattr(module, "installed", lambda: True)
-    monkeypatch.setattr(allocation, "runs_of_partition", lambda *given: (7, f"{given}"))
+    monkeypatch.setattr(allocation, "jobs_of_partition", lambda *given: (7, f"{given}"))
     monkeypatch.setattr(allocation, "partition_minutes", lambda partition: 90)
-    settings["slurm"] = {"partition": "gpu"}
+    settings |= {"slurm": {"partition": "gpu"}, "runs_per_job": 12}
     there = module.capacity_of(Settings.model_validate(settings), STUDY)
-    assert there == Capacity(7, "('gpu', 1, True, 50, 2)", 2, 90)
+    assert there == Capacity(7, 6, "('gpu', 1, True, 50)", 3, 6, 90)
 
 
 def test_damaged_files_are_named(tmp_path):

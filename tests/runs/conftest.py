@@ -48,11 +48,11 @@ def run():
 
 @pytest.fixture
 def study_file(tmp_path):
-    """A study of one variant that trains for a minute unless it is stopped."""
+    """A study of two runs that train for a minute unless they are stopped."""
     (tmp_path / "long.tsv").write_text("variant\tclaim\nsgu\tThe reference\n")
     path = tmp_path / "long.yaml"
     path.write_text(
-        "title: Long\nquestion: Does it stop?\nreference: sgu\nseeds: [0]\n"
+        "title: Long\nquestion: Does it stop?\nreference: sgu\nseeds: [0, 1]\n"
         "data: {name: digits}\nmodel: {name: gmlp_posgu_xs1_8, gate: sgu}\n"
         "recipe: {epochs: 200, batch_size: 32, lr: 1e-2, weight_decay: 0.05}\n"
     )
@@ -64,9 +64,9 @@ def start_process(study_file, tmp_path):
     """Return a function that starts `python -m posmlp train` of the long study."""
     started = []
 
-    def start(results=tmp_path / "results", **options):
+    def start(*words, results=tmp_path / "results", **options):
         command = [sys.executable, "-m", "posmlp", "train", str(study_file)]
-        command += ["--variant", "sgu", "--seed", "0", "--results", str(results)]
+        command += [*(words or ["sgu/seed0"]), "--results", str(results)]
         process = subprocess.Popen(
             command,
             cwd=ROOT,

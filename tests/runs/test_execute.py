@@ -1,6 +1,7 @@
 """A run from start to finish: what its folder holds, and how it goes on after an interruption."""
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -185,32 +186,37 @@ def ignore_interrupts():
 )
 def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, name, before):
     results = tmp_path / "résultats d'été/数据"
-    process = start_process(results, preexec_fn=before)
+    process = start_process(results=results, preexec_fn=before)
     folder = results / "runs/long/sgu/seed0"
     wait_for_step(process, folder)
     process.send_signal(getattr(signal, name))
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 75, output
-    assert f"by {name}; the same command resumes there" in output
-    assert "Traceback" not in output
+    log = (results / "logs/long/train/sgu-seed0.log").read_text()
+    assert f"by {name}; the same command resumes there" in log
+    assert "stopped: 1 runs; the same command resumes them" in output
+    assert "Traceback" not in output + log
     assert not (folder / "metrics.json").exists()
     assert torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)["epoch"] >= 1
 
 
 def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
-    first = start_process()
-    wait_for_step(first, tmp_path / "results/runs/long/sgu/seed0")
+    first, folder = start_process(), tmp_path / "results/runs/long/sgu/seed0"
+    wait_for_step(first, folder)
+    trainer = json.loads((folder / ".lock").read_text())["pid"]
     second = start_process()
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert f"is in use: process {first.pid} on " in output
+    assert f"is in use: process {trainer} on " in output
     assert "Traceback" not in output
     assert first.poll() is None
-    first.kill()
+    os.kill(trainer, signal.SIGKILL)
     first.communicate()
-    third = start_process()
-    line = third.stdout.readline()
-    assert "resuming at epoch" in line
+    start_process()
+    log, deadline = tmp_path / "results/logs/long/train/sgu-seed0.log", time.monotonic() + 60
+    while "resuming at epoch" not in log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("step", [1, 5])

@@ -3,7 +3,7 @@
 import pytest
 
 from posmlp.slurm import commands
-from posmlp.slurm.commands import SlurmError, ask, minutes_of, partitions, runs_of_partition
+from posmlp.slurm.commands import SlurmError, ask, jobs_of_partition, minutes_of, partitions
 
 SINFO = "cpu*|2:00:00\ngpu|1-12:00:00\nlong|infinite\n"
 
@@ -40,25 +40,13 @@ def test_partitions_are_found(monkeypatch, names, found):
 @pytest.mark.parametrize(
     ("gpus", "on_gpus", "at_once"), [(1, True, 12), (4, True, 3), (1, False, 50), (16, True, 1)]
 )
-def test_runs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, at_once):
+def test_jobs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, at_once):
     nodes = "g1|gpu:h200:4(S:0)\ng2|gpu:8\ng1|gpu:h200:4(S:0)\nn1|(null)\n"
     monkeypatch.setattr(commands, "ask", lambda *command: nodes)
     monkeypatch.setattr(commands, "installed", lambda: True)
-    number, limited_by = runs_of_partition("gpu", gpus, on_gpus, most_jobs=50)
+    number, limited_by = jobs_of_partition("gpu", gpus, on_gpus, most_jobs=50)
     assert number == at_once
     assert "50 jobs" in limited_by
-
-
-@pytest.mark.parametrize(("runs_per_gpu", "at_once"), [(4, 32), (2, 16), (3, 16), (1, 12)])
-def test_runs_that_share_a_gpu_are_bounded_by_shards(monkeypatch, runs_per_gpu, at_once):
-    """Of 4 shards three runs would take one each and leave room for a fourth: so two each."""
-    nodes = "g1|gpu:h200:4(S:0-1),shard:h200:16(S:0-1)\ng2|gpu:8,shard:16\nn1|(null)\n"
-    monkeypatch.setattr(commands, "ask", lambda *command: nodes)
-    monkeypatch.setattr(commands, "installed", lambda: True)
-    assert commands.gpus_and_shards("gpu") == [(4, 16), (8, 16), (0, 0)]
-    number, limited_by = runs_of_partition("gpu", 1, True, 50, runs_per_gpu)
-    assert number == at_once
-    assert ("runs on each" in limited_by) == (runs_per_gpu > 1)
 
 
 def test_a_command_that_fails_hangs_or_is_missing_is_one_line(monkeypatch):

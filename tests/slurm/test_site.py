@@ -1,6 +1,7 @@
 """What a site file becomes: the resources that Snakemake's plugin turns into a request."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,8 +12,9 @@ from posmlp.slurm.site import Site, training_resources
 from posmlp.study.study_error import StudyError
 
 
-def resources(site: Site, gpus=1, nodes=1, on_gpus=True, runs_per_gpu=1, submits=True):
-    return training_resources(site, gpus, nodes, on_gpus, runs_per_gpu, submits)
+def resources(site: Site, gpus=1, nodes=1, on_gpus=True, at_once=1, rounds=1, submits=True):
+    study = SimpleNamespace(gpus=gpus, nodes=nodes)
+    return training_resources(site, study, on_gpus, at_once, rounds, submits)
 
 
 @pytest.fixture(autouse=True)
@@ -57,40 +59,13 @@ def test_on_cpus_no_gpu_is_asked_for():
     assert "gres" not in resources(Site(gpu_type="h200"), on_gpus=False)
 
 
-@pytest.fixture
-def shards(monkeypatch):
-    """A partition with a node of four GPUs and as many shards as are asked for here."""
-
-    def cut(number):
-        monkeypatch.setattr(module, "installed", lambda: True)
-        monkeypatch.setattr(module, "gpus_and_shards", lambda partition: [(4, number), (0, 0)])
-
-    return cut
-
-
-@pytest.mark.parametrize(("runs_per_gpu", "asked"), [(2, 4), (3, 3), (8, 1)])
-def test_a_run_that_shares_a_gpu_asks_for_its_part(shards, runs_per_gpu, asked):
-    shards(32)
-    request = resources(Site(cpus=8, mem_gb=32), runs_per_gpu=runs_per_gpu)
-    assert request["gres"] == f"shard:{asked}"
-    assert request["cpus_per_task"] == 8 // runs_per_gpu
-    assert request["mem_mb"] == pytest.approx(32000 / runs_per_gpu, abs=1)
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [(0, r"has no GPUs with shards.*runs_per_gpu=1"), (8, "has 2 shards per GPU")],
-)
-def test_more_runs_than_shards_are_refused_before_they_wait_for_ever(shards, number, said):
-    shards(number)
-    with pytest.raises(StudyError, match=said):
-        resources(Site(partition="gpu"), runs_per_gpu=4)
-
-
-def test_shards_have_no_type(shards):
-    shards(32)
-    with pytest.raises(StudyError, match=r"slurm.gpu_type: h200 .* constraint"):
-        resources(Site(gpu_type="h200"), runs_per_gpu=4)
+@pytest.mark.parametrize(("on_gpus", "cpus", "mem_mb"), [(True, 8, 32000), (False, 32, 128000)])
+def test_runs_at_once_share_what_comes_with_a_gpu_and_have_each_their_own_without(
+    on_gpus, cpus, mem_mb
+):
+    asked = resources(Site(cpus=8, mem_gb=32), on_gpus=on_gpus, at_once=4)
+    assert (asked["cpus_per_task"], asked["mem_mb"]) == (cpus, mem_mb)
+    assert asked.get("gres") == ("gpu:1" if on_gpus else None)
 
 
 def test_names_that_are_null_are_left_to_the_cluster():
@@ -108,15 +83,19 @@ def test_the_time_grows_by_attempt_up_to_the_partitions_limit(limit, hours, atte
     assert resources(Site(hours=hours))["runtime"](None, attempt=attempt) == minutes
 
 
+@pytest.mark.parametrize(("hours", "minutes"), [(0.25, 45), (1.0, 120), (None, 120)])
+def test_runs_one_after_the_other_have_their_times_together(limit, hours, minutes):
+    assert resources(Site(hours=hours), rounds=3)["runtime"](None, attempt=1) == minutes
+
+
 def test_more_time_than_the_partition_allows_is_refused(limit):
     with pytest.raises(StudyError, match=r"slurm.hours: 3 h exceed the 2 h .* null"):
         resources(Site(hours=3.0))
 
 
-@pytest.mark.parametrize("name", ["partition_minutes", "gpus_and_shards"])
-def test_a_process_inside_a_job_does_not_ask_the_controller(monkeypatch, name):
-    monkeypatch.setattr(module, name, lambda partition: pytest.fail("asked"))
-    resources(Site(), runs_per_gpu=4, submits=False)
+def test_a_process_inside_a_job_does_not_ask_the_controller(monkeypatch):
+    monkeypatch.setattr(module, "partition_minutes", lambda partition: pytest.fail("asked"))
+    resources(Site(), submits=False)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     note = tags.pop("mlflow.note.content")
     assert escaped("fewer <b>") in note
     assert "<b>" not in note
-    assert "    git checkout 0123abc\n    posmlp train digits --variant gqpe-s4 --seed 0" in note
+    assert "    git checkout 0123abc\n    posmlp train digits gqpe-s4/seed0" in note
     assert len(tags.pop("posmlp.digest")) == 16
     assert tags == {
         **{"posmlp.run": "digits/gqpe-s4/seed0/00000000000000aa", "run_key": "00000000000000aa"},
@@ -68,7 +68,7 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
         **{"gate": "gqpe", "groups": "4", "backbone": "gmlp_posgu_xs1_8", "data": "digits"},
         **{"claim": "fewer <b>", "code_version": "c0de" * 4, "git_commit": "0123abc"},
         **{"git_dirty": "true", "host": "node1", "device": "cpu", "slurm_job_id": "77"},
-        "command": "posmlp train digits --variant gqpe-s4 --seed 0",
+        "command": "posmlp train digits gqpe-s4/seed0",
         "mlflow.source.git.commit": "0123abc",
         "mlflow.runName": "2 gqpe-s4 seed 00",
     }

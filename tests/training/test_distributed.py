@@ -1,4 +1,4 @@
-"""Processes that train one run, started by torchrun as a user does: the figures of one process.
+"""Processes that train one run, started by torchrun as `posmlp train` does: the figures of one.
 
 The processes' sums are added in another order, so figures differ in float32's last bits and what
 training makes of these: 2e-7 over 2 epochs, 1e-5 over 20 were seen; ten times that is allowed.
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -51,12 +52,11 @@ def start(tmp_path):
     started = []
 
     def start(num, variant="sgu", **recipe):
-        study = STUDY | {"recipe": STUDY["recipe"] | recipe}
+        study = STUDY | {"recipe": STUDY["recipe"] | recipe, "gpus": num}
         (tmp_path / "small.yaml").write_text(yaml.safe_dump(study))
         (tmp_path / "small.tsv").write_text(SHEET)
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num)]
-        command = [sys.executable, *(launcher if num > 1 else []), "-m", "posmlp", "train"]
-        command += [str(tmp_path / "small.yaml"), "--variant", variant, "--seed", "0"]
+        command = [sys.executable, "-m", "posmlp", "train", str(tmp_path / "small.yaml")]
+        command += [f"{variant}/seed0"]
         command += ["--results", str(tmp_path / f"{num}"), "--device", "cpu"]
         command += ["--data-root", str(tmp_path / "data")]
         out = (tmp_path / "out").open("w")
@@ -81,7 +81,12 @@ def start(tmp_path):
 @pytest.fixture
 def said(tmp_path):
     """Return a function that reads what the last process and its children printed."""
-    return (tmp_path / "out").read_text
+
+    def read():
+        logs = [tmp_path / "out", *tmp_path.glob("*/logs/small/train/*.log")]
+        return "".join(path.read_text() for path in logs)
+
+    return read
 
 
 def test_several_processes_train_what_one_does(start, said):
@@ -111,11 +116,9 @@ def test_several_processes_train_what_one_does(start, said):
 
 
 def trainers(process):
-    """Process ids of the trainers that a torchrun has started."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [
-        int(child) for child in children if b"posmlp" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    """Process ids of the trainers that a torchrun, the process's child, has started."""
+    (torchrun,) = psutil.Process(process.pid).children()
+    return sorted(child.pid for child in torchrun.children() if "--in-process" in child.cmdline())
 
 
 def test_the_death_of_one_process_ends_all(start, said):

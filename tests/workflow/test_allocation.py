@@ -1,24 +1,28 @@
-"""How a machine, or a cluster, is divided among the runs of a study."""
+"""How a machine, or a cluster's jobs, are divided among the runs of a study."""
 
-import sys
+from dataclasses import replace
 
 import pytest
 
-from posmlp.config import read_settings, sharing
+from posmlp.config import read_settings
+from posmlp.study import load_study
 from posmlp.study.study_error import StudyError
 from posmlp.workflow import allocation as module
-from posmlp.workflow.allocation import allocate, launch, runs_at_once
+from posmlp.workflow.allocation import allocate, jobs_at_once
 
 SITE = {"cpus": 6, "mem_gb": 32, "account": "lab"}
+DIGITS = load_study("digits")  # 36 runs
 
 
 def allocated(gpus=1, nodes=1, cores=8, **settings):
-    return allocate(read_settings({"study": "digits"} | settings), gpus, nodes, cores, submits=True)
+    study = replace(DIGITS, gpus=gpus, nodes=nodes)
+    return allocate(read_settings({"study": "digits"} | settings), study, cores, submits=True)
 
 
 @pytest.fixture
 def visible(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr("posmlp.slurm.site.partition_minutes", lambda partition: None)
 
     def show(names):
         monkeypatch.setattr(module, "visible_gpus", lambda: names)
@@ -27,64 +31,72 @@ def visible(monkeypatch):
     return show
 
 
+@pytest.mark.parametrize("key", ["runs_per_job", "runs_at_once"])
 @pytest.mark.parametrize("value", [0, -1, 1.5, "two"])
-def test_runs_per_gpu_is_a_whole_number_from_one_on(value):
-    with pytest.raises(StudyError, match=r"config.yaml or --config: runs_per_gpu"):
-        read_settings({"study": "digits", "runs_per_gpu": value})
+def test_numbers_of_runs_are_whole_from_one_on(key, value):
+    with pytest.raises(StudyError, match=f"config.yaml or --config: {key}"):
+        read_settings({"study": "digits", key: value})
 
 
-def test_only_runs_of_one_gpu_share_it():
-    settings = read_settings({"study": "digits", "runs_per_gpu": "4"})
-    assert sharing(settings, gpus=1) == 4
+@pytest.mark.parametrize("site", [{}, {"slurm": SITE}])
+def test_only_runs_of_one_gpu_share_it(visible, site):
+    assert allocated(runs_at_once="4", **site).at_once == 4
     with pytest.raises(StudyError, match=r"each takes 2 \(gpus in the study file\)"):
-        sharing(settings, gpus=2)
-    cpu = read_settings({"study": "digits", "runs_per_gpu": 4, "device": "cpu"})
-    assert sharing(cpu, gpus=2) == 1
+        allocated(gpus=2, runs_at_once=4, **site)
+
+
+def test_on_cores_runs_of_several_processes_train_side_by_side(visible):
+    run = allocated(gpus=2, runs_at_once=4, device="cpu")
+    assert (run.at_once, run.cpus) == (4, 1)
 
 
 @pytest.mark.parametrize(
-    ("names", "gpus", "runs_per_gpu", "cores", "slots", "cpus", "said"),
+    ("names", "gpus", "settings", "cores", "at_once", "cpus"),
     [
-        ("01", 1, 1, 8, 2, 4, (2, "2 GPUs; 8 cores of this machine")),
-        ("01", 1, 2, 7, 4, 1, (4, "2 GPUs, at most 2 runs on each; 7 cores of this machine")),
-        ("01", 1, 4, 3, 8, 1, (3, "2 GPUs, at most 4 runs on each; 3 cores of this machine")),
-        ("0123", 2, 1, 16, 2, 4, (2, "4 GPUs; 16 cores of this machine")),
-        ("0", 2, 1, 4, 1, 2, (1, "1 GPUs; 4 cores of this machine")),
-        ("", 1, 4, 3, None, 1, (3, "3 cores of this machine")),
-        ("", 2, 1, 3, None, 1, (1, "3 cores of this machine")),
+        ("", 1, {}, 3, 3, 1),
+        ("", 2, {}, 3, 1, 1),
+        ("", 1, {"runs_at_once": 2}, 8, 2, 4),
+        ("01", 1, {}, 8, 2, 4),
+        ("01", 1, {"runs_at_once": 4}, 7, 4, 1),
+        ("0123", 2, {}, 16, 2, 4),
+        ("0", 2, {}, 4, 1, 2),
     ],
 )
-def test_a_machine_is_divided(visible, names, gpus, runs_per_gpu, cores, slots, cpus, said):
+def test_one_job_divides_a_machine_among_its_runs(
+    visible, names, gpus, settings, cores, at_once, cpus
+):
     visible(list(names))
-    run = allocated(gpus, cores=cores, runs_per_gpu=runs_per_gpu)
-    assert (run.slots, run.cpus, run.threads) == (slots, cpus, cpus * gpus)
-    assert ("gpu_slots" in run.resources) == bool(names)
-    assert ("posmlp.runs.gpus" in run.command) == bool(names)
-    assert runs_at_once(run, None, gpus, cores, most_jobs=50) == said
+    job = allocated(gpus, cores=cores, **settings)
+    assert (job.at_once, job.cpus, job.threads, job.num_jobs) == (at_once, cpus, cores, 1)
+    there = f"{len(names)} GPUs; " if names else ""
+    said = f"{there}{cores} cores of this machine"
+    assert jobs_at_once(job, None, gpus, cores, most_jobs=50) == (1, said)
 
 
 def test_gpus_are_left_alone_where_runs_use_the_cpu(visible):
     visible(["0"])
-    assert allocated(device="cpu").slots is None
+    assert allocated(device="cpu").at_once == 8
 
 
-def test_a_cluster_gives_what_the_site_file_says(visible, monkeypatch):
-    monkeypatch.setattr("posmlp.slurm.site.partition_minutes", lambda partition: None)
-    run = allocated(slurm=SITE)
-    assert (run.cpus, run.threads, run.resources["cpus_per_task"]) == (6, 1, 6)
-    assert run.resources["gres"] == "gpu:1"
+def test_a_cluster_gives_what_the_site_file_says(visible):
+    job = allocated(slurm=SITE)
+    assert (job.cpus, job.threads, job.resources["cpus_per_task"]) == (6, 1, 6)
+    assert job.resources["gres"] == "gpu:1"
     assert "gres" not in allocated(slurm=SITE, device="cpu").resources
 
 
-def test_one_process_runs_by_itself(monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/opt/my env/python")
-    assert launch(1) == "'/opt/my env/python' -m posmlp"
-
-
-def test_several_processes_use_torchrun_here_and_srun_in_a_job(visible, monkeypatch):
-    torchrun = "torch.distributed.run --nproc-per-node=8 -m posmlp"
-    assert launch(8, 2, 6).endswith(torchrun)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    spread = "srun --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=6 "
-    assert launch(8, 2, 6).startswith(spread)
-    assert launch(8).endswith(torchrun)  # inside a job, but without the profile
+@pytest.mark.parametrize(
+    ("settings", "num_jobs", "at_once", "cpus", "minutes"),
+    [
+        ({}, 36, 1, 6, 60),
+        ({"runs_per_job": 10}, 4, 1, 6, 600),
+        ({"runs_per_job": 10, "runs_at_once": 4}, 4, 4, 1, 180),
+        ({"runs_per_job": 10, "runs_at_once": 4, "device": "cpu"}, 4, 4, 6, 180),
+    ],
+)
+def test_a_job_of_a_cluster_has_one_run_unless_more_are_wanted(
+    visible, settings, num_jobs, at_once, cpus, minutes
+):
+    job = allocated(slurm=SITE | {"hours": 1}, **settings)
+    assert (job.num_jobs, job.at_once, job.cpus) == (num_jobs, at_once, cpus)
+    assert job.resources["runtime"](None, attempt=1) == minutes

@@ -63,6 +63,28 @@ def test_only_what_belongs_there_is_beside_the_results(finished):
     assert "20,925,538" in (finished.results / "audit/audit.html").read_text()
 
 
+def test_a_job_of_all_runs_trains_what_is_missing(finished, tmp_path):
+    """A row that has changed and a deleted folder; no other run is touched."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.path, copy)
+    other, runs = Checkout(copy, fresh=False), copy / finished.results.name / "runs/tiny"
+    other.edit("config/config.yaml", "runs_per_job: 1", "runs_per_job: null")
+    other.edit("config/studies/tiny.tsv", "gqpe\t4", "gqpe\t8")
+    kept = (runs / "sgu/seed0/metrics.json").stat()
+    done = other.snakemake("--until", "collect")
+    assert done.returncode == 0, done.stdout
+    assert "1 of 2 runs to train" in done.stdout
+    assert (runs / "sgu/seed0/metrics.json").stat().st_mtime_ns == kept.st_mtime_ns
+    assert other.planned("--until", "collect") == {}
+    shutil.rmtree(runs / "sgu/seed0")
+    assert other.planned("--until", "collect") == {"train": 1, "collect": 1}
+    other.edit("config/studies/tiny.tsv", "sgu\tThe reference\t\t\n", "")
+    other.edit("config/studies/tiny.yaml", "reference: sgu", "reference: gqpe")
+    other.edit("config/studies/tiny.yaml", "[sgu, gqpe]", "[gqpe]")
+    done = other.snakemake("--until", "collect")
+    assert "nothing to train: 1 of 1 runs are finished" in done.stdout
+
+
 def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
     copy = tmp_path / "clone"
     kept = shutil.ignore_patterns(".snakemake*", "runs", "logs", "pages", "*.json", "mlflow*")
@@ -82,8 +104,8 @@ def test_a_new_seed_or_row_trains_only_what_is_missing(finished):
 def test_a_changed_row_retrains_its_runs_alone(finished):
     with edited(finished, "config/studies/tiny.tsv", "gqpe\t4", "gqpe\t8"):
         done = finished.snakemake("--dry-run")
-        assert "Training gqpe, seed 0" in done.stdout
-        assert "Training sgu, seed 0" not in done.stdout
+        assert "Training tiny, part 2 of 2" in done.stdout
+        assert "Training tiny, part 1 of 2" not in done.stdout
 
 
 def test_a_changed_setting_retrains_what_depends_on_it(finished):

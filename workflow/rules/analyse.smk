@@ -3,11 +3,7 @@
 
 rule collect:
     input:
-        metrics=expand(
-            rules.train.output.metrics,
-            variant=[variant.name for variant in STUDY.variants],
-            seed=STUDY.seeds,
-        ),
+        trained=expand(TRAINED, part=range(1, RUN.num_jobs + 1)),
     output:
         runs=f"{HERE}/runs.csv",
         curves=f"{HERE}/curves.csv",
@@ -22,6 +18,7 @@ rule collect:
         study=SETTINGS.study,
         results=RESULTS,
         variants=[(v.name, v.claim, v.against) for v in STUDY.variants],
+        seeds=STUDY.seeds,
         code=analysis_code_digest(),
     message:
         "Collecting {RUNS}"

@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from posmlp.analysis.figures.catalogue import figures_from
 from posmlp.code_version import analysis_code_digest, training_code_digest
 from posmlp.config import read_settings
+from posmlp.runs.pack import parts
 from posmlp.study import check_models, load_study
 from posmlp.workflow.allocation import allocate
+from posmlp.workflow.marks import forget_old_marks
 
 try:
     SETTINGS = read_settings(config)
@@ -34,14 +37,18 @@ RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RELEASED_LOGS = "workflow/resources/released_logs"
-RUN = allocate(SETTINGS, STUDY.gpus, STUDY.nodes, workflow.cores, workflow.is_main_process)
-if RUN.slots:
-    workflow.register_resource("gpu_slots", RUN.slots)
+PYTHON = shlex.quote(sys.executable)
+RUN = allocate(SETTINGS, STUDY, workflow.cores or 1, workflow.is_main_process)
+TRAINED = f"{MARKS}.trained-{{part}}"
+if workflow.is_main_process:
+    PACKS = parts(STUDY.runs(), RUN.num_jobs)  # the runs of each job that trains
+    marks = [Path(TRAINED.format(part=part)) for part in range(1, RUN.num_jobs + 1)]
+    forget_old_marks(marks, PACKS, Path(RESULTS))
 
 
 wildcard_constraints:
     variant="[A-Za-z0-9][A-Za-z0-9_.-]*",
-    seed="[0-9]+",
+    part="[0-9]+",
 
 
 def in_report(path, entry, **where):
@@ -88,11 +95,6 @@ def report_page(name, path=None):
     number = ("study", "results", "audit", "checks", "provenance", "runs").index(name) + 1
     path = path or f"{HERE}/pages/{name}.html"
     return report(path, category="Study", labels={"page": f"{number} {name}"})
-
-
-def run_of(wildcards):
-    """The settings of a training."""
-    return STUDY.run(wildcards.variant, int(wildcards.seed))
 
 
 def address_digest():

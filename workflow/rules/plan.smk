@@ -17,5 +17,5 @@ rule calibrate:
     message:
         "Measuring how fast the variants of {STUDY.name} train"
     shell:
-        "{RUN.command} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
+        "{RUN.launch} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
         " --data-root {SETTINGS.data_root:q} --threads {RUN.cpus} > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -6,7 +6,7 @@ if workflow.is_main_process:
     from posmlp.workflow.session import Session
     from posmlp.workflow.terminal import shorten
 
-    SESSION = Session(workflow, SETTINGS, STUDY)
+    SESSION = Session(workflow, SETTINGS, STUDY, PACKS)
     shorten(workflow)
 elif SETTINGS.slurm:
     from posmlp.slurm.signals import forward_signals

@@ -1,26 +1,28 @@
-# One training: a variant with a seed. It is repeated when its key changes: a setting that it depends
-# on, or the code in posmlp/{layers,models,data,training}; dates do not count. A training that is
-# stopped by a signal leaves a checkpoint and continues when it is started again: by train.sh where it
-# alone was stopped, by Slurm or Snakemake's `retries` on a cluster, or by the next start.
+# Trainings: a job trains some of the runs, each in a process of its own (posmlp/runs/pack.py), and
+# skips those that are finished. A run is repeated when its key changes: a setting that it depends on,
+# or the code in posmlp/{layers,models,data,training}; dates do not count. A training that is stopped
+# by a signal leaves a checkpoint and continues when it is started again: by the job where it alone was
+# stopped, by Slurm or Snakemake's `retries` on a cluster, or by the next start.
 
 
 rule train:
     input:
-        study=ancient(STUDY_FILE),  # never a reason to train; `key` is
+        study=ancient(STUDY_FILE),  # never a reason to train
     output:
-        # Other files of the folder survive a failed job, so that the next one continues.
-        metrics=f"{RUNS}/{{variant}}/seed{{seed}}/metrics.json",
+        # Says that all runs of this part are finished; a start removes it where they are not
+        # (posmlp/workflow/marks.py). No file of a run, so that a failed job loses none.
+        touch(TRAINED),
     log:
-        f"{LOGS}/train/{{variant}}-seed{{seed}}.log",
+        f"{LOGS}/train-{{part}}.log",
+    priority: 2  # before figures that need no run: it takes the whole machine
     threads: RUN.threads
     resources:
         **RUN.resources,
-    params:
-        key=lambda wildcards: run_of(wildcards).key,
     message:
-        "Training {wildcards.variant}, seed {wildcards.seed}"
+        "Training {STUDY.name}, part {wildcards.part} of {RUN.num_jobs}"
     shell:
-        "exec bash workflow/scripts/train.sh {log:q} {RUN.command} train {SETTINGS.study:q}"
-        " --variant {wildcards.variant:q} --seed {wildcards.seed} --results {RESULTS:q}"
-        " --data-root {SETTINGS.data_root:q} --device {SETTINGS.device} --threads {RUN.cpus}"
-        " --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
+        "exec bash workflow/scripts/train.sh {log:q} {PYTHON} -m posmlp train {SETTINGS.study:q}"
+        " --part {wildcards.part}/{RUN.num_jobs} --runs-at-once {RUN.at_once}"
+        " --results {RESULTS:q} --data-root {SETTINGS.data_root:q} --device {SETTINGS.device}"
+        " --threads {RUN.cpus} --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
+        " --launch {RUN.launch:q}"

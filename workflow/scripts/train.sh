@@ -1,9 +1,8 @@
-# train.sh LOG COMMAND...: run a training and log it; its errors and progress also go to the terminal.
+# train.sh LOG COMMAND...: train runs and log it; errors and progress also go to the terminal.
 #
-# Stopped by a signal, a training exits with status 75 and continues when it is started again: here,
-# at most twice, where it alone was signalled; later, where this shell was too (Ctrl-C, Slurm's
-# warning before the time limit, which puts the job back into the queue). The shell speaks for a
-# trainer that cannot: one that was killed, or stopped before it could handle a signal.
+# Stopped by a signal, the command exits with status 75 and continues when it is started again: after
+# Slurm's warning before the time limit, this shell puts the job back into the queue. The shell speaks
+# for a command that cannot: one that was killed, or stopped before it could handle a signal.
 
 log=$1
 shift
@@ -17,19 +16,16 @@ for name in INT TERM USR1; do
 done
 echo "$(date '+%F %T') on $(hostname)${SLURM_JOB_ID:+, Slurm job $SLURM_JOB_ID}" > "$log"
 
-for _ in 1 2 3; do
-  "$@" >> "$log" 2> >(trap '' INT TERM USR1; exec tee -a "$log" >&2)
-  status=$?
-  case $status in
-    130 | 138 | 143) # INT, USR1 or TERM in the seconds before the trainer handles them
-      note "stopped by SIG$(kill -l $status) before training began"
-      status=75
-      ;;
-    137) note 'lost: killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)' ;;
-    2) echo 'failed: not retried, the run itself failed; see the error above' >> "$log" ;;
-  esac
-  [ $status -eq 75 ] && [ -z "$signalled" ] || break
-done
+"$@" >> "$log" 2> >(trap '' INT TERM USR1; exec tee -a "$log" >&2)
+status=$?
+wait $! # for all that it has said
+case $status in
+  130 | 138 | 143) # INT, USR1 or TERM in the moment before it handles them
+    note "stopped by SIG$(kill -l $status) before training began"
+    status=75
+    ;;
+  137) note 'lost: killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)' ;;
+esac
 
 if [ $status -eq 75 ] && [ "$signalled" = USR1 ] && [ -n "$SLURM_JOB_ID" ]; then
   # The job keeps its number, so Snakemake goes on waiting for it. Where the cluster refuses, the

@@ -1,0 +1,53 @@
+"""Marks of trained packs: which of them a start forgets."""
+
+import json
+import os
+
+import pytest
+
+from posmlp.study import load_study
+from posmlp.workflow.marks import forget_old_marks
+
+RUNS = load_study("digits").runs()[:4]
+PACKS = [RUNS[:2], RUNS[2:]]
+
+
+@pytest.fixture
+def marks(tmp_path):
+    """Two marks, of two finished runs each."""
+    for run in RUNS:
+        path = run.folder(tmp_path) / "metrics.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"key": run.key}))
+        os.utime(path, (1000, 1000))
+    found = [tmp_path / f".digits.trained-{part}" for part in (1, 2)]
+    for mark in found:
+        mark.touch()
+    return found
+
+
+def metrics(run, results):
+    return run.folder(results) / "metrics.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda path: None, [True, True]),
+        (lambda path: path.unlink(), [True, False]),
+        (lambda path: path.write_text("{"), [True, False]),
+        (lambda path: path.write_text('{"key": "0"}'), [True, False]),
+        (lambda path: os.utime(path, (4e9, 4e9)), [True, False]),  # by another start or command
+    ],
+    ids=["unchanged", "deleted", "damaged", "another key", "trained later"],
+)
+def test_a_mark_holds_while_all_its_runs_are_finished(marks, tmp_path, change, kept):
+    change(metrics(RUNS[3], tmp_path))
+    forget_old_marks(marks, PACKS, tmp_path)
+    assert [mark.exists() for mark in marks] == kept
+
+
+def test_marks_are_never_made(marks, tmp_path):
+    marks[0].unlink()
+    forget_old_marks(marks, PACKS, tmp_path)
+    assert [mark.exists() for mark in marks] == [False, True]

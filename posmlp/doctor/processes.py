@@ -137,5 +137,7 @@ def runs_at_once(device: torch.device) -> Finding:
     for count in counts:
         if speeds[count] > WORTH_IT * speeds[best]:
             best = count
-    advice = f"Small networks: runs_at_once: {best} per GPU in config/config.yaml, if memory allows."
+    advice = (
+        f"Small networks: runs_at_once: {best} per GPU in config/config.yaml, if memory allows."
+    )
     return Finding(Verdict.OK, text, advice if device.type == "cuda" else "", speeds)

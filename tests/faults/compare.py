@@ -12,8 +12,10 @@ from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import Checkpoints, read_checkpoint
 from posmlp.runs.reading import read_history
 
-# Of metrics.json: when and how fast; and the repository, which somebody may be working in.
+# Of metrics.json: when, how fast and into which folder; and the repository, which somebody may be
+# working in.
 MAY_DIFFER = (
+    "command",
     "started_at",
     "finished_at",
     "num_starts",

@@ -19,12 +19,13 @@ from posmlp.layers.mixing import TokenMixing
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the first axis, where a unit has its channels.
 
-    Native LayerNorm between two transposes is faster than reductions over the first axis.
+    Native LayerNorm between two transposes is faster than reductions over the first axis, and
+    copies of a transposed matrix are several times faster than those of more axes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        x, shape = x.movedim(0, -1), self.normalized_shape
-        return F.layer_norm(x, shape, self.weight, self.bias, self.eps).movedim(-1, 0)
+        rows, shape = x.flatten(1).mT, self.normalized_shape
+        return F.layer_norm(rows, shape, self.weight, self.bias, self.eps).mT.reshape(x.shape)
 
 
 class GatingUnit(nn.Module):

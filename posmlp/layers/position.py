@@ -48,8 +48,8 @@ def over_pairs(scores_SO: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size
     table_SOO = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
-    slices = table_SOO.unfold(1, height, 1).unfold(2, width, 1).flip(1, 2)  # (S, h, w, h, w)
-    return slices.reshape(-1, height * width, height * width)
+    slices = table_SOO.unfold(1, height, 1).unfold(2, width, 1)  # (S, h, w, h, w), last query first
+    return slices.reshape(-1, height * width, height * width).flip(1)
 
 
 @fx.wrap

@@ -65,7 +65,7 @@ class MemoryBatches:
         """Do nothing: no other process reads these images."""
 
     def normalised(self, pixels_BCHW: Tensor) -> Tensor:
-        return (pixels_BCHW.float() - self.mean) / self.std
+        return pixels_BCHW.float().sub_(self.mean).div_(self.std)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's slice of all images, each once and in order."""
@@ -110,14 +110,10 @@ def placed(pixels_BCHW: Tensor, corners_B2: Tensor, size: int) -> Tensor:
     Args:
         corners_B2: rows and columns, which may be negative.
     """
-    B, C, H, W = pixels_BCHW.shape
-    canvas = torch.arange(size, device=pixels_BCHW.device)
-    rows_BS, columns_BS = (canvas - corner_B[:, None] for corner_B in corners_B2.unbind(1))
-    image = torch.arange(B, device=canvas.device)[:, None, None, None]
-    channel = torch.arange(C, device=canvas.device)[None, :, None, None]
-    rows, columns = rows_BS[:, None, :, None], columns_BS[:, None, None, :]
-    inside = (rows >= 0) & (rows < H) & (columns >= 0) & (columns < W)
-    return pixels_BCHW[image, channel, rows.clamp(0, H - 1), columns.clamp(0, W - 1)] * inside
+    windows = F.pad(pixels_BCHW, (size,) * 4).unfold(2, size, 1).unfold(3, size, 1)
+    rows_B, columns_B = (size - corners_B2).clamp(0, windows.shape[2] - 1).unbind(1)
+    image = torch.arange(len(pixels_BCHW), device=pixels_BCHW.device)
+    return windows[image, :, rows_B, columns_B]
 
 
 def memory_batches(

@@ -31,4 +31,6 @@ def seed_globals(seed: int) -> None:
     """
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # torch.manual_seed before that keeps a stack trace a call
+        torch.cuda.manual_seed_all(seed)

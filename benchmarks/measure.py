@@ -115,9 +115,10 @@ def copy_bandwidth(device: str) -> float:
 
 
 def processor() -> str:
-    """Name of the processor and the number of threads in use."""
+    """Name of the processor, its instructions that torch uses, and the number of threads."""
     threads = torch.get_num_threads()
-    return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{cpu_name()}, {instructions}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def hardware() -> str:

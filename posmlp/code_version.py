@@ -4,6 +4,7 @@ import ast
 import hashlib
 import os
 import platform
+import re
 import socket
 import subprocess
 from functools import cache
@@ -117,12 +118,14 @@ def packages() -> list[str]:
     return sorted((f"{name}=={version}" for name, version in found.items()), key=str.lower)
 
 
-def cpu_name() -> str:
-    """The processor's model as the system names it."""
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor as the system names it, with the numbers that tell apart those of one name."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+        first = cpuinfo.read_text().partition("\n\n")[0]
+    except OSError:  # not Linux
+        first = ""
+    facts = dict(re.findall(r"(.+?)\s*: (.+)", first))
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    numbers = [f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if key in facts]
+    return f"{facts['model name']} ({', '.join(numbers)})" if numbers else facts["model name"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posmlp import code_version
-from posmlp.code_version import code_digest, environment, git_state
+from posmlp.code_version import code_digest, cpu_name, environment, git_state
 
 SOURCE = '''
 """Module docstring."""
@@ -159,6 +159,14 @@ def test_git_state_is_unknown_without_repository_or_git(tmp_path, monkeypatch):
     monkeypatch.setattr(code_version, "PACKAGE", Path(code_version.__file__).parent)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state() == unknown
+
+
+def test_processors_of_one_name_are_told_apart(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    processor = "model\t\t: {}\nmodel name\t: AMD EPYC\nstepping\t: 1\nflags\t: avx2\n\n"
+    cpuinfo.write_text(processor.format(2) + processor.format(3))
+    assert cpu_name(cpuinfo) == "AMD EPYC (model 2, stepping 1)"
+    assert cpu_name(tmp_path / "none") != ""
 
 
 def test_environment_has_every_fact_of_a_run(monkeypatch):

@@ -118,10 +118,13 @@ class Quadratic(nn.Module):
             self.spread += self.spread_init * self.unit_spread()
 
     def scores(self) -> Tensor:
-        offsets_OD = at_least_float32(self.offsets_OD)
+        # Linear in P centre and in P: one product with d and with -dd'/2.
         precision_SDD = at_least_float32(self.precision())
-        reach_SOD = at_least_float32(self.center)[:, None] - offsets_OD / 2
-        return ((offsets_OD @ precision_SDD) * reach_SOD).sum(-1)
+        pull_SD1 = precision_SDD @ at_least_float32(self.center)[..., None]
+        offsets_DO = at_least_float32(self.offsets_OD).mT
+        factors_EO = torch.cat([torch.ones_like(offsets_DO[:1]), offsets_DO / -2])  # E = 1 + D
+        features_DEO = offsets_DO[:, None] * factors_EO
+        return torch.cat([pull_SD1, precision_SDD], -1).flatten(1) @ features_DEO.flatten(0, 1)
 
 
 class QPE(Quadratic):

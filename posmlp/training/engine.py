@@ -8,7 +8,6 @@ from enum import IntEnum
 from typing import Any
 
 from timm.data import Mixup
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import distribute_bn
 from torch import nn
 
@@ -116,7 +115,8 @@ def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
             loss.backward()
         trainer.loss_sum += loss.detach()
     if recipe.clip_grad:
-        nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip_grad)
+        groups = trainer.optimizer.param_groups  # listed once, unlike model.parameters()
+        nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], recipe.clip_grad)
     trainer.optimizer.step()
     if trainer.ema:
         trainer.ema.update(trainer.model, step=number + 1)
@@ -184,8 +184,4 @@ def check_finite(trainer: Trainer) -> None:
 
 def make_loss(recipe: Recipe, mixup: Mixup | None) -> nn.Module:
     """Pick the loss; Mixup's targets already include label smoothing."""
-    if mixup:
-        return SoftTargetCrossEntropy()
-    if recipe.label_smoothing:
-        return LabelSmoothingCrossEntropy(recipe.label_smoothing)
-    return nn.CrossEntropyLoss()
+    return nn.CrossEntropyLoss(label_smoothing=0.0 if mixup else recipe.label_smoothing)

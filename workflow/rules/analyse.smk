@@ -16,12 +16,11 @@ rule collect:
     localrule: True
     params:
         study=SETTINGS.study,
-        results=RESULTS,
         variants=[(v.name, v.claim, v.against) for v in STUDY.variants],
         seeds=STUDY.seeds,
         code=analysis_code_digest(),
     message:
-        "Collecting {RUNS}"
+        f"Collecting {RUNS}"
     script:
         "../scripts/collect.py"
 
@@ -43,7 +42,7 @@ rule tables:
         rule=(STUDY.reference, STUDY.level),
         code=analysis_code_digest(),
     message:
-        "Writing the tables of {STUDY.name}"
+        f"Writing the tables of {STUDY.name}"
     script:
         "../scripts/tables.py"
 
@@ -65,7 +64,7 @@ rule comparison:
         rule=(STUDY.level, STUDY.margin),
         code=analysis_code_digest(),
     message:
-        "Comparing the variants of {STUDY.name}"
+        f"Comparing the variants of {STUDY.name}"
     script:
         "../scripts/comparison.py"
 
@@ -97,7 +96,6 @@ rule studies_figures:
         f"{RESULTS}/logs/studies_figures.log",
     localrule: True
     params:
-        results=RESULTS,
         others=digests("comparison.json", but=STUDY.name),
         code=analysis_code_digest(),
     message:
@@ -122,7 +120,7 @@ rule figures:
         rule=(STUDY.reference, STUDY.level, STUDY.margin),
         code=analysis_code_digest(),
     message:
-        "Drawing the figures of {STUDY.name}"
+        f"Drawing the figures of {STUDY.name}"
     script:
         "../scripts/figures.py"
 
@@ -141,7 +139,6 @@ rule network_figures:
     threads: workflow.cores or 1
     params:
         study=SETTINGS.study,
-        results=RESULTS,
         code=analysis_code_digest(),
     message:
         "Drawing what the gating units have learned"

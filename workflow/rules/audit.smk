@@ -4,8 +4,8 @@
 
 rule audit:
     input:
-        published="workflow/resources/published.csv",
-        counterparts="workflow/resources/counterparts.csv",
+        published=f"{HOME}/resources/published.csv",
+        counterparts=f"{HOME}/resources/counterparts.csv",
     output:
         csv=f"{RESULTS}/audit/audit.csv",
         md=f"{RESULTS}/audit/audit.md",
@@ -14,7 +14,6 @@ rule audit:
         f"{RESULTS}/logs/audit.log",
     localrule: True
     params:
-        results=RESULTS,
         runs=lambda wildcards: digests("runs.csv", "curves.csv"),
         code=(analysis_code_digest(), training_code_digest()),
     message:

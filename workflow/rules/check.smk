@@ -18,6 +18,6 @@ rule checks:
         may_not_learn=STUDY.may_not_learn,
         code=analysis_code_digest(),
     message:
-        "Checking the results of {STUDY.name}"
+        f"Checking the results of {STUDY.name}"
     script:
         "../scripts/checks.py"

@@ -32,12 +32,13 @@ WORDS = [
     *(question.model_dump_json() for question in STUDY.questions),
 ]
 TABLES = ["main", "variants", "questions"]  # the first of which pages show
+# The folder workflow/, which is elsewhere where another workflow uses this one as a module.
+HOME = os.path.relpath(f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/..")
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
-RELEASED_LOGS = "workflow/resources/released_logs"
-PYTHON = shlex.quote(sys.executable)
+RELEASED_LOGS = f"{HOME}/resources/released_logs"
 RUN = allocate(SETTINGS, STUDY, workflow.cores or 1, workflow.is_main_process)
 TRAINED = f"{MARKS}.trained-{{part}}"
 if workflow.is_main_process:
@@ -86,7 +87,7 @@ def pictures():
     entries = [entry for source in folders for entry in figures_from(source)]
     return {
         "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
-        "captions": [f"workflow/report/{entry.name}.rst" for entry in entries],
+        "captions": [f"{HOME}/report/{entry.name}.rst" for entry in entries],
     }
 
 
@@ -95,6 +96,11 @@ def report_page(name, path=None):
     number = ("study", "results", "audit", "checks", "provenance", "runs").index(name) + 1
     path = path or f"{HERE}/pages/{name}.html"
     return report(path, category="Study", labels={"page": f"{number} {name}"})
+
+
+def quoted(text):
+    """A word of a shell command. Snakemake would look for names in braces in the using workflow."""
+    return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
 
 
 def address_digest():

@@ -15,7 +15,8 @@ rule calibrate:
     params:
         speeds={config.variant: config.speed_key for config in STUDY.configs.values()},
     message:
-        "Measuring how fast the variants of {STUDY.name} train"
+        f"Measuring how fast the variants of {STUDY.name} train"
     shell:
-        "{RUN.launch} calibrate {SETTINGS.study:q} --file {output:q} --device {SETTINGS.device}"
-        " --data-root {SETTINGS.data_root:q} --threads {RUN.cpus} > {log:q} 2> >(tee -a {log:q} >&2)"
+        f"{RUN.launch} calibrate {quoted(SETTINGS.study)} --file {{output:q}}"
+        f" --device {SETTINGS.device} --data-root {quoted(SETTINGS.data_root)} --threads {RUN.cpus}"
+        " > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -2,7 +2,9 @@
 # cluster, its requests; at the end it says what has failed. Why no rule checks the data:
 # posmlp/data/prepare.py.
 
-if workflow.is_main_process:
+if not workflow.modifier.is_main_snakefile():
+    pass  # a module: the workflow that uses it has a start of its own
+elif workflow.is_main_process:
     from posmlp.workflow.session import Session
     from posmlp.workflow.terminal import shorten
 

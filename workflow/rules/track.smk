@@ -17,8 +17,7 @@ rule sync:
     params:
         address=address_digest(),
         study=STUDY.name,
-        results=RESULTS,
     message:
-        "Bringing MLflow up to date with {RUNS}"
+        f"Bringing MLflow up to date with {RUNS}"
     script:
         "../scripts/sync.py"

@@ -19,10 +19,10 @@ rule train:
     resources:
         **RUN.resources,
     message:
-        "Training {STUDY.name}, part {wildcards.part} of {RUN.num_jobs}"
+        f"Training {STUDY.name}, part {{wildcards.part}} of {RUN.num_jobs}"
     shell:
-        "exec bash workflow/scripts/train.sh {log:q} {PYTHON} -m posmlp train {SETTINGS.study:q}"
-        " --part {wildcards.part}/{RUN.num_jobs} --runs-at-once {RUN.at_once}"
-        " --results {RESULTS:q} --data-root {SETTINGS.data_root:q} --device {SETTINGS.device}"
-        " --threads {RUN.cpus} --checkpoint-minutes {SETTINGS.checkpoint_minutes}"
-        " --launch {RUN.launch:q}"
+        f"exec bash {quoted(HOME)}/scripts/train.sh {{log:q}} {quoted(sys.executable)} -m posmlp train"
+        f" {quoted(SETTINGS.study)} --part {{wildcards.part}}/{RUN.num_jobs}"
+        f" --runs-at-once {RUN.at_once} --results {quoted(RESULTS)}"
+        f" --data-root {quoted(SETTINGS.data_root)} --device {SETTINGS.device} --threads {RUN.cpus}"
+        f" --checkpoint-minutes {SETTINGS.checkpoint_minutes} --launch {quoted(RUN.launch)}"

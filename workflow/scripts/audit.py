@@ -6,5 +6,5 @@ from posmlp.analysis.audit import audit, write_audit
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    lines = audit(Path(snakemake.params.results), Path(snakemake.input.published).parent)
-    write_audit(lines, Path(snakemake.output.html).parent)
+    folder = Path(snakemake.output.html).parent
+    write_audit(audit(folder.parent, Path(snakemake.input.published).parent), folder)

@@ -10,6 +10,5 @@ with job_log(snakemake.log[0]):
     from posmlp.analysis.networks import study_networks
 
     study, path = load_study(snakemake.params.study), Path(snakemake.output.granularity)
-    results = Path(snakemake.params.results)
-    measured = study_networks(study, results, path.parent / "figures", snakemake.threads)
+    measured = study_networks(study, path.parents[1], path.parent / "figures", snakemake.threads)
     write_frame(measured, path)

@@ -7,6 +7,7 @@ from posmlp.analysis.figures.catalogue import draw_figures
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    paths = sorted(Path(snakemake.params.results).glob("*/comparison.json"))
+    folder = Path(snakemake.output[0]).parent
+    paths = sorted(folder.parent.glob("*/comparison.json"))
     comparisons = [json.loads(path.read_text("utf-8")) for path in paths]
-    draw_figures("studies", {"comparisons": comparisons}, Path(snakemake.output[0]).parent)
+    draw_figures("studies", {"comparisons": comparisons}, folder)

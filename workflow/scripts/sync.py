@@ -10,7 +10,7 @@ from posmlp.workflow import job_log, warn
 with job_log(snakemake.log[0]):
     counts = {}
     try:
-        (report,) = sync_once(Path(snakemake.params.results), [snakemake.params.study])
+        (report,) = sync_once(Path(snakemake.output.report).parents[1], [snakemake.params.study])
         counts = report.counts()
         print("\n".join(report.lines()))
         if problems := [*report.runs.problems, *report.problems]:

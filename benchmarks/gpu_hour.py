@@ -13,9 +13,10 @@
 Neither Snakemake nor MLflow is needed, and no network. What may be missing there travels as wheels,
 for that machine's Python:
 
-    pip download --only-binary=:all: --python-version 3.12 -d wheels timm pydantic ruamel.yaml \\
-      psutil nvidia-ml-py safetensors --no-deps    # and what these need in turn
-    pip install --no-index --find-links wheels pydantic ruamel.yaml psutil nvidia-ml-py
+    pip download -d wheels --only-binary=:all: --python-version 3.12 pydantic ruamel.yaml psutil \\
+      safetensors nvidia-ml-py
+    pip download -d wheels --no-deps timm
+    pip install --no-index --find-links wheels --no-deps wheels/*.whl      # there
 
 Afterwards, at the same commit of the code: copy OUT/bench/*.json to results/bench/ and OUT/study/*
 to config/studies/, unpack the archives in results/runs/, and run

@@ -106,3 +106,22 @@ def test_versions_that_are_too_old_are_named(monkeypatch):
     finding = machine.versions(CPU)
     assert finding.verdict == Verdict.FAILED
     assert "pip install 'timm>=1.0.31' 'torch>=2.11'" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("kernels", "free", "advice"),
+    [
+        (["sm_80", "sm_90a"], 79e9, ""),
+        (["sm_80", "sm_90a"], 40e9, "GPU 0 is in use: 40 GB are free"),
+        (["sm_80", "sm_100"], 79e9, "this torch has no kernels for GPU 0"),
+    ],
+)
+def test_a_gpu_that_is_in_use_or_too_new_is_told(monkeypatch, kernels, free, advice):
+    facts = dict(device_count=1, get_device_name="H100", get_device_capability=(9, 0))
+    facts |= dict(mem_get_info=(free, 80e9), get_arch_list=kernels)
+    for name, value in facts.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    finding = machine.gpus(torch.device("cuda"))
+    assert finding.text == "H100, 80 GB"
+    assert finding.advice.startswith(advice)
+    assert finding.verdict == (Verdict.WARNING if advice else Verdict.OK)

@@ -41,4 +41,6 @@ def diagnose(device_type: str, file: Path | None = None) -> bool:
             "device: cuda was requested but torch sees no GPU on this machine; leave out --device "
             "to check the rest, or check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
+    if device_type == "cpu":
+        torch.set_num_threads(1)  # as runs do, one for each core
     return examine(CHECKS, torch.device(device_type), file)

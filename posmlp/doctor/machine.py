@@ -3,10 +3,8 @@
 import platform
 import re
 import subprocess
-import sys
 import tomllib
 from importlib import metadata, util
-from pathlib import Path
 
 import torch
 
@@ -67,7 +65,6 @@ def gpus(device: torch.device) -> Finding:
     if device.type != "cuda":
         return no_gpu()
     found, problems = [], []
-    kernels = {arch.partition("_")[2] for arch in torch.cuda.get_arch_list()}
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         major, minor = torch.cuda.get_device_capability(number)
@@ -77,11 +74,17 @@ def gpus(device: torch.device) -> Finding:
             problems.append(f"GPU {number} is in use: {free / 1e9:.0f} GB are free")
         if major < 8:
             problems.append(f"GPU {number} computes bfloat16 slowly; recipe.amp: off may be faster")
-        if f"{major}{minor}" not in {kernel.rstrip("a") for kernel in kernels}:
-            problems.append(f"this torch has no kernels of its own for GPU {number}")
+        if not has_kernels(major, minor):
+            problems.append(f"this torch has no kernels for GPU {number}; install another build")
     text = "; ".join(f"{gpu['name']}, {gpu['memory_gb']:.0f} GB" for gpu in found)
     verdict = Verdict.WARNING if problems else Verdict.OK
     return Finding(verdict, text, ". ".join(problems), {"gpus": found})
+
+
+def has_kernels(major: int, minor: int) -> bool:
+    """Whether torch was built for a compute capability, or an earlier one of the same major."""
+    built = (re.fullmatch(r"sm_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list())
+    return any(int(b[1]) == major and int(b[2]) <= minor for b in built if b)
 
 
 def no_gpu() -> Finding:
@@ -97,20 +100,10 @@ def no_gpu() -> Finding:
 
 
 def cores(device: torch.device) -> Finding:
-    """Cores and memory that this process may use."""
-    gigabytes = memory_gb()
+    """Cores that this process may use, which read and decode images."""
     num_gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    text = f"{num_cores()} cores; {gigabytes:.0f} GB of memory"
-    values = {"cores": num_cores(), "memory_gb": gigabytes}
-    if num_gpus and num_cores() < 2 * num_gpus:
+    text, values = f"{num_cores()} for this process", {"cores": num_cores()}
+    if num_cores() < 2 * num_gpus:
         advice = "Ask for more cores, such as srun --cpus-per-task 8: few cannot feed a GPU."
-        return Finding(Verdict.WARNING, f"{text}, for {num_gpus} GPUs", advice, values)
+        return Finding(Verdict.WARNING, f"{text} and {num_gpus} GPUs", advice, values)
     return Finding(Verdict.OK, text, values=values)
-
-
-def memory_gb() -> float:
-    """Memory of the machine; a job's limit may be lower."""
-    if not sys.platform.startswith("linux"):
-        return float("nan")
-    kilobytes = Path("/proc/meminfo").read_text().split()[1]
-    return int(kilobytes) / 1e6

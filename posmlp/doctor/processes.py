@@ -103,6 +103,8 @@ def changes(network: nn.Module, wrapped: nn.Module, images: Tensor) -> list[Tens
 
 def side_by_side(device: torch.device, counts: tuple[int, ...]) -> dict[int, float]:
     """Training images a second of so many runs of the smallest network at once, all together."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of this process, which keeps what it has used
     context = mp.get_context("spawn")
     barrier, speeds = context.Barrier(max(counts)), context.SimpleQueue()
     if not spawn(train_at_once, max(counts), device, counts, barrier, speeds):

@@ -18,27 +18,28 @@ def test_every_shipped_study_passes_a_dry_run(checkout):
         assert done.returncode == 0, done.stdout
 
 
+TYPO = ("tiny.yaml", "weight_decay", "weight_deacy")
+BAD_NAME = ("tiny.tsv", "gqpe\tA", "g/pe\tA")
+GATE = ("tiny.tsv", "gqpe\t4", "gpqe\t4")
+GROUPS = ("tiny.tsv", "gqpe\t4", "gqpe\t7")
+NETWORK = ("tiny.yaml", "name: gmlp_posgu_xs1_8", "name: posmlp_xxs_28")
+
+
 @pytest.mark.parametrize(
-    ("name", "old", "new", "words"),
+    ("edits", "words"),
     [
-        ("tiny.yaml", "weight_decay", "weight_deacy", ["recipe.weight_deacy", "weight_decay"]),
-        ("tiny.yaml", "seeds: [0]", "seeds: [0]\nseeds: [1]", ["line 7", 'duplicate key "seeds"']),
-        ("tiny.tsv", "gqpe\t4", "gpqe\t4", ["model.gate", "allowed: sgu"]),
-        ("tiny.tsv", "gqpe\t4", "gqpe\t7", ["model.groups", "allowed: 1, 2, 4"]),
-        ("tiny.tsv", "gqpe\tA", "g/pe\tA", ["g/pe", "letters, digits"]),
-        (
-            "tiny.yaml",
-            "name: gmlp_posgu_xs1_8",
-            "name: posmlp_xxs_28",
-            ["model.windows", "that work"],
-        ),
+        ([TYPO, BAD_NAME], ["recipe.weight_deacy", "weight_decay", "g/pe", "letters, digits"]),
+        ([GATE], ["model.gate", "allowed: sgu"]),
+        ([GROUPS], ["model.groups", "allowed: 1, 2, 4"]),
+        ([NETWORK], ["model.windows", "that work"]),
     ],
 )
-def test_a_users_mistake_is_named_and_nothing_is_written(checkout, name, old, new, words):
-    checkout.edit(f"config/studies/{name}", old, new)
+def test_users_mistakes_are_named_and_nothing_is_written(checkout, edits, words):
+    for name, old, new in edits:
+        checkout.edit(f"config/studies/{name}", old, new)
     done = checkout.snakemake()
     assert done.returncode != 0
-    for word in [name, *words]:
+    for word in [*(name for name, _, _ in edits), *words]:
         assert word in done.stdout
     assert "Traceback" not in done.stdout
     assert not (checkout.path / "results").exists()

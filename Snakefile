@@ -3,7 +3,10 @@
 
 from snakemake.utils import min_version
 
+from posmlp.workflow.terminal import shorten
+
 min_version("9.27")
+shorten(workflow)  # first: what reads the settings has something to say too
 
 
 configfile: "config/config.yaml"

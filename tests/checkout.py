@@ -1,9 +1,12 @@
 """Checkout: a copy of the project in which a test runs the workflow as a user does."""
 
+import contextlib
 import os
+import pty
 import shutil
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -54,8 +57,27 @@ class Checkout:
         output, _ = process.communicate(timeout=500)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
+    def on_terminal(self, *arguments: str) -> str:
+        """Run the command on a terminal of 80 columns; return all that it wrote there."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (24, 80))
+        process = self.start(*arguments, output=its, TERM="xterm")
+        os.close(its)
+        written = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while some := os.read(ours, 4096):
+                written += some
+        os.close(ours)
+        process.wait(timeout=500)
+        return written.decode()
+
     def start(
-        self, *arguments: str, study: str = "tiny", cores: str = "2", **variables: str
+        self,
+        *arguments: str,
+        study: str = "tiny",
+        cores: str = "2",
+        output: int = subprocess.PIPE,
+        **variables: str,
     ) -> subprocess.Popen[str]:
         """Start the command, in a process group of its own as from a terminal."""
         command = [Path(sys.executable).with_name("snakemake"), *arguments]
@@ -71,7 +93,7 @@ class Checkout:
             cwd=self.path,
             env=environment,
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
@@ -30,7 +30,7 @@ class Display:
         self.watch = watch
         self.ended = threading.Event()
         self.reported: set[str] = set()  # failed runs
-        self.said, self.said_at = "", float("-inf")
+        self.said_at = float("-inf")
         self.live = None
         if not plain and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
             self.live = self.on_terminal()
@@ -65,7 +65,13 @@ class Display:
         """Print above the table what others write on stderr."""
         with open(reader, encoding="utf-8", errors="replace") as lines:
             for text in lines:
-                self.live.console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
+                self.say(text.rstrip("\n"))
+
+    def say(self, text: str) -> None:
+        if self.live:
+            self.live.console.print(Text.from_ansi(text), soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def follow(self) -> None:
         """Show one look after another until all runs have finished or failed."""
@@ -74,29 +80,33 @@ class Display:
             while not self.ended.wait(wait_s):
                 began = time.perf_counter()
                 progress = self.watch.look()
-                self.report_failures(progress)
                 self.show(progress)
                 if progress.is_over:
-                    return
+                    break
                 wait_s = max(1.0, (time.perf_counter() - began) / SHARE_OF_A_CORE)
         finally:
             if self.live:
                 self.live.stop()
 
-    def report_failures(self, progress: Progress) -> None:
+    def show(self, progress: Progress) -> None:
         for run in progress.of(FAILED):
             if run.name not in self.reported:
                 self.reported.add(run.name)
-                print(failure(run), file=sys.stderr, flush=True)
-
-    def show(self, progress: Progress) -> None:
+                self.say(failure(run))
         if self.live:
-            size = os.get_terminal_size(self.terminal)
-            self.live.console.size = size
+            columns, rows = os.get_terminal_size(self.terminal)
+            size = columns or 80, rows or 24  # some terminals do not know
+            self.live.console.size = ConsoleDimensions(*size)
             self.live.start()
             self.live.update(screen(progress, *size), refresh=True)
-            return
-        text, now = line(progress), time.monotonic()
-        if text != self.said and now - self.said_at >= SECONDS_BETWEEN_LINES:
-            self.said, self.said_at = text, now
-            print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+        elif self.is_due(progress):
+            self.say(f"{time.strftime('%H:%M:%S')} {line(progress)}")
+
+    def is_due(self, progress: Progress) -> bool:
+        """Whether a line is: a minute after the last, or at the end, which a start tells itself."""
+        if progress.is_over:
+            return not self.watch.starting
+        due = time.monotonic() - self.said_at >= SECONDS_BETWEEN_LINES
+        if due:
+            self.said_at = time.monotonic()
+        return due

@@ -12,12 +12,14 @@ from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Progr
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", WAITING: "dim"}
 WIDE = 110  # columns from which the two tables stand side by side
+LONGEST_BAR = 80
 FEWEST_ROWS = 3  # of a table, however low the terminal
 
 
 def screen(progress: Progress, width: int, height: int) -> RenderableType:
     """The study on a terminal: counts, time left, runs in training, and variants so far."""
     bar = Table.grid(padding=(0, 2), expand=True)
+    bar.width = min(width, LONGEST_BAR)
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
     done = ProgressBar(1.0, progress.fraction, complete_style="cyan", finished_style="green")

@@ -3,12 +3,10 @@
 import contextlib
 import datetime
 import os
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from torch import Tensor
 
@@ -27,7 +25,6 @@ from posmlp.training.evaluation import predict
 from posmlp.training.trainer import Trainer, make_trainer
 from posmlp.training.training_error import TrainingError, explained
 
-SECONDS_BETWEEN_LINES = 10  # on the terminal; the log has every epoch
 # What must be equal in all segments of a run for its metrics to be equal to the last bit.
 SAME_MACHINE = (
     *("torch", "timm", "numpy", "device", "cpu_instructions"),
@@ -138,7 +135,6 @@ def run_to_the_end(
 ) -> None:
     """Train what is left, with checkpoints and history in the folder."""
     checkpoints, rank0 = Checkpoints(folder.path), trainer.world.is_rank0
-    shown = time.monotonic()
 
     def save(state: dict[str, Any]) -> None:
         if rank0:
@@ -147,13 +143,9 @@ def run_to_the_end(
         interrupts.saved()
 
     def log(row: dict[str, Any]) -> None:
-        nonlocal shown
         if rank0:
             folder.write_history(trainer.history)
             say(progress(trainer, row))
-            if time.monotonic() - shown >= SECONDS_BETWEEN_LINES:
-                shown = time.monotonic()
-                say(progress(trainer, row), sys.stderr)
 
     began = trainer.epoch, trainer.step
     try:
@@ -204,10 +196,10 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def say(line: str, file: TextIO | None = None) -> None:
-    """Print for people; a log on a full disk must not end a training."""
+def say(line: str) -> None:
+    """Print into the run's log; a full disk must not end a training."""
     with contextlib.suppress(OSError):
-        print(line, file=file, flush=True)
+        print(line, flush=True)
 
 
 def final_metrics(trainer: Trainer) -> dict[str, Any]:

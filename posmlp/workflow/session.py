@@ -13,10 +13,12 @@ from typing import Any
 import psutil
 
 from posmlp.config import Settings
+from posmlp.progress.display import Display
+from posmlp.progress.state import Watch
+from posmlp.progress.view import line
 from posmlp.runs.folder_lock import FolderInUse, FolderLock
-from posmlp.runs.pack import reason
-from posmlp.runs.reading import is_finished
 from posmlp.study import RunConfig, Study
+from posmlp.workflow.terminal import failures, wants_more, wants_nothing
 
 # Rules that write nothing of a study's: they run beside a start of it.
 WITHOUT_A_STUDY = {"audit", "project_figures"}
@@ -52,6 +54,7 @@ class Session:
         if self.results.exists() and not self.results.is_dir():  # or Snakemake ends in a traceback
             sys.exit(f"error: results: {self.results} is a file, not a folder; name another one")
         self.stopping = False
+        self.display = None  # of runs in training
         self.executor = None  # of Slurm, once it is adapted
 
     def start(self) -> None:
@@ -75,6 +78,11 @@ class Session:
         except ValueError as error:
             sys.exit(f"error: {error}\nNothing has been started.")
         signal.signal(signal.SIGINT, self.interrupt)
+        if "train" in rules and not wants_nothing(self.workflow):
+            watch = Watch(self.study, self.results, starting=True)
+            self.display = Display(watch, plain=wants_more(self.workflow))
+            self.display.start()
+            atexit.register(self.display.stop)  # whatever ends Snakemake
 
     def lock(self) -> None:
         folder = self.results / "runs" / self.study.name
@@ -107,15 +115,16 @@ class Session:
         raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Report failed runs, how many have finished, and jobs that are still in the queue."""
+        """Report failed runs, the states of all, and jobs that are still in the queue."""
         failed = self.workflow.scheduler.failed
-        lines = sorted(line for job in failed for line in failures(job.rule.name, job.log))
-        runs = self.study.runs()
-        done = sum(is_finished(run.folder(self.results), run.key) for run in runs)
-        lines.append(f"{self.study.name}: {done} of {len(runs)} runs finished")
+        lines = sorted(text for job in failed for text in failures(job.rule.name, job.log))
+        if self.display:
+            self.display.stop()
+            lines.append(line(self.display.watch.look()))
         if self.executor:
             lines += self.report_of_slurm()
-        print("\n".join(lines), file=sys.stderr)
+        if lines:
+            print("\n".join(lines), file=sys.stderr)
 
     def report_of_slurm(self) -> list[str]:
         """Memory used; after Ctrl-C, jobs that could not be cancelled."""
@@ -126,17 +135,3 @@ class Session:
             except ValueError as error:
                 lines.append(f"warning: {error}")
         return [line for line in lines if line]
-
-
-def failures(rule: str, logs: Sequence[str]) -> list[str]:
-    """A line for each run that a job could not train, or else one on the job: why, and its log."""
-    if not logs:
-        return [f"failed: {rule}"]
-    log = Path(logs[0])
-    with contextlib.suppress(OSError):
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if found := [line for line in lines if line.startswith(("failed: ", "lost: "))]:
-            return found
-    return [
-        f"failed: {rule if rule == log.stem else f'{rule} {log.stem}'}: {reason(log)} (log: {log})"
-    ]

@@ -143,7 +143,7 @@ def test_a_run_at_fault_is_reported_with_its_log_and_the_others_go_on(submit, ch
     assert run.metrics("sgu")["epochs"] == 30
     log = "results/logs/tiny/train/worse-seed0.log"
     failed = rf"failed: worse-seed0: the training loss is nan .* \(log: {log}\)"
-    assert re.search(f"{failed}\ntiny: 1 of 2 runs finished\n", run.output), run.output
+    assert re.search(f"{failed}\ntiny: 1 of 2 runs finished, 1 failed\n", run.output), run.output
     assert "error: the training loss is nan" in (checkout.path / log).read_text()
     assert run.submitted() == 2, run.output
     assert len(run.output.splitlines()) < 20, run.output

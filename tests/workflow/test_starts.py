@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+BANNERS = (
+    *("Building DAG", "Job stats", "Select jobs", "rule train:", "Finished jobid", "steps"),
+    *("Error in rule", "RuleException", "Config file"),
+)
 SHIPPED = Path(__file__).parents[2].joinpath("config/studies").glob("*.yaml")
 
 
@@ -69,16 +73,26 @@ def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout)
     assert done.returncode != 0
     log = "results/logs/tiny/train/gqpe-seed0.log"
     summary = rf"failed: gqpe-seed0: the training loss is nan .* \(log: {log}\)"
-    assert re.search(f"{summary}\ntiny: 1 of 2 runs finished\n", done.stdout), done.stdout
+    assert re.search(f"{summary}\ntiny: 1 of 2 runs finished, 1 failed\n", done.stdout), done.stdout
     assert json.loads((checkout.path / "results/runs/tiny/sgu/seed0/metrics.json").read_text())
     assert "error: the training loss is nan" in (checkout.path / log).read_text()
-    for banner in ("Select jobs", "Finished jobid", "Error in rule", "RuleException"):
+    for banner in BANNERS:
         assert banner not in done.stdout
     assert len(done.stdout.splitlines()) < 18, done.stdout
     assert "Error in rule train" in next((checkout.path / ".snakemake/log").iterdir()).read_text()
     checkout.edit(engine, fault, "loss.detach()")
-    done = checkout.snakemake("--until", "train")
-    assert "tiny: 2 of 2 runs finished" in done.stdout
+    seen = checkout.on_terminal("--until", "train")
+    assert "tiny: 0 of 2 runs finished, 2 waiting" in plain(seen)  # the code has changed
+    assert re.search(r"variant +finished +top-1", plain(seen))
+    assert seen.index("\x1b[?25l") < seen.index("\x1b[?25h")  # the cursor is back
+    assert "tiny: 2 of 2 runs finished" in plain(seen)[-400:]
+    for banner in BANNERS:
+        assert banner not in seen
+
+
+def plain(screen):
+    """What a terminal was told, without colours and moves of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
 
 
 @pytest.fixture

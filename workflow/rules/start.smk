@@ -6,10 +6,8 @@ if not workflow.modifier.is_main_snakefile():
     pass  # a module: the workflow that uses it has a start of its own
 elif workflow.is_main_process:
     from posmlp.workflow.session import Session
-    from posmlp.workflow.terminal import shorten
 
     SESSION = Session(workflow, SETTINGS, STUDY, PACKS)
-    shorten(workflow)
 elif SETTINGS.slurm:
     from posmlp.slurm.signals import forward_signals
 

@@ -1,4 +1,4 @@
-# train.sh LOG COMMAND...: train runs and log it; errors and progress also go to the terminal.
+# train.sh LOG COMMAND...: train runs and log it. What people see of it, posmlp/progress shows.
 #
 # Stopped by a signal, the command exits with status 75 and continues when it is started again: after
 # Slurm's warning before the time limit, this shell puts the job back into the queue. The shell speaks
@@ -7,7 +7,6 @@
 log=$1
 shift
 : "${log:?}"
-note() { echo "$*" | tee -a "$log" >&2; }
 
 signalled=
 for name in INT TERM USR1; do
@@ -15,22 +14,22 @@ for name in INT TERM USR1; do
   trap "signalled=$name" $name
 done
 echo "$(date '+%F %T') on $(hostname)${SLURM_JOB_ID:+, Slurm job $SLURM_JOB_ID}" > "$log"
+exec >> "$log" 2>&1
 
-"$@" >> "$log" 2> >(trap '' INT TERM USR1; exec tee -a "$log" >&2)
+"$@"
 status=$?
-wait $! # for all that it has said
 case $status in
   130 | 138 | 143) # INT, USR1 or TERM in the moment before it handles them
-    note "stopped by SIG$(kill -l $status) before training began"
+    echo "stopped by SIG$(kill -l $status) before training began"
     status=75
     ;;
-  137) note 'lost: killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)' ;;
+  137) echo 'lost: killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)' ;;
 esac
 
 if [ $status -eq 75 ] && [ "$signalled" = USR1 ] && [ -n "$SLURM_JOB_ID" ]; then
   # The job keeps its number, so Snakemake goes on waiting for it. Where the cluster refuses, the
   # status 75 makes Snakemake submit it anew (`retries`).
-  echo "the time limit is near: job $SLURM_JOB_ID goes back into the queue" >> "$log"
-  scontrol requeue "$SLURM_JOB_ID" || note "warning: job $SLURM_JOB_ID was not put back into the queue"
+  echo "the time limit is near: job $SLURM_JOB_ID goes back into the queue"
+  scontrol requeue "$SLURM_JOB_ID" || echo "warning: job $SLURM_JOB_ID was not put back into the queue"
 fi
 exit $status

@@ -1,6 +1,7 @@
 """Accuracy and loss against every number that a study sweeps: images, epochs, groups, rates."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from posmlp.analysis.figures.marks import (
     shorten,
 )
 from posmlp.analysis.figures.style import (
+    GREY,
+    LINE,
     ONE_COLUMN,
     TWO_COLUMNS,
     figure_style,
@@ -25,7 +28,12 @@ from posmlp.analysis.figures.style import (
 )
 
 MOST_SWEEPS = 3
-PANELS = {"test_top1": "top-1 accuracy (%)", "test_loss": "test loss"}
+GAP = "top-1, difference (points)"
+PANELS = {  # label of the axis: columns of the value and of half its interval
+    "top-1 accuracy (%)": ("test_top1_mean", "test_top1_half_width"),
+    GAP: ("test_top1_difference", "test_top1_difference_half_width"),
+    "test loss": ("test_loss_mean", "test_loss_half_width"),
+}
 SCHEDULE = ("recipe.epochs", "recipe.warmup_epochs")
 # What may change along with a number and is no sweep of its own: fewer images get more epochs.
 ALONG = {"data.train_fraction": SCHEDULE, "recipe.epochs": SCHEDULE}
@@ -36,7 +44,7 @@ AXES = {
     "recipe.lr": "learning rate",
     "recipe.position_lr": "rate of positional parameters (factor)",
 }
-MOST_TICKS, LONGEST_NAME = 5, 16
+MOST_LINES, MOST_TICKS, LONGEST_NAME = 8, 5, 16  # of a panel; of a name in the legend
 ASIDE = 0.03  # of its value, between the marks of two lines
 
 
@@ -50,54 +58,80 @@ class Line(NamedTuple):
 
 @figure_style()
 def sweeps(summary: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw top-1 and test loss against swept numbers, a column of panels each.
+    """Draw top-1, its difference and test loss against swept numbers, a column of panels each.
+
+    A difference is drawn where a variant is compared with one of the reference's gating unit.
 
     Args:
         settings: of each variant, by dotted key.
     """
     there = summary["test_top1_mean"].notna() & summary["variant"].isin(settings)
-    summary = summary[there]
+    summary = with_gaps_alone(summary[there])
     swept = {key: lines for key in AXES if (lines := list(lines_of(summary, settings, key)))}
     swept = dict(list(swept.items())[:MOST_SWEEPS])
     if not swept:
         return nothing_to_show("This study sweeps neither images nor epochs, groups or rates.")
+    drawn = pd.concat([line.rows for lines in swept.values() for line in lines])
+    panels = [label for label, (value, _) in PANELS.items() if drawn[value].notna().any()]
     width = ONE_COLUMN if len(swept) == 1 else TWO_COLUMNS
-    figure = Figure(figsize=(width, 4.4), layout="constrained")
-    grid = figure.subplots(2, len(swept), squeeze=False, sharex="col")
+    names = dict.fromkeys(line.label for lines in swept.values() for line in lines)
+    ncols = 2 if width == ONE_COLUMN else 4
+    height = 1.3 + 1.45 * len(panels) + 1.3 * LINE * -(-len(names) // ncols)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(panels), len(swept), squeeze=False, sharex="col")
     handles: dict[str, Any] = {}
     for column, (key, lines) in zip(grid.T, swept.items(), strict=True):
-        for axes, metric in zip(column, PANELS, strict=True):
-            for number, line in enumerate(lines):
-                handles.setdefault(line.label, draw_line(axes, line, metric, number, len(lines)))
-            if key == "model.groups":
-                draw_reference(axes, summary, metric)
-            axes.margins(x=0.1)
-        format_axis(column[1], np.unique(np.concatenate([line.rows["x"] for line in lines])), key)
-    for axes, label in zip(grid[:, 0], PANELS.values(), strict=True):
+        for axes, label in zip(column, panels, strict=True):
+            handles = draw_panel(axes, lines, label) | handles
+            if key == "model.groups" and label != GAP:
+                draw_reference(axes, summary, PANELS[label][0])
+        format_axis(column[-1], np.unique(np.concatenate([line.rows["x"] for line in lines])), key)
+    for axes, label in zip(grid[:, 0], panels, strict=True):
         axes.set_ylabel(label)
-    columns = 2 if width == ONE_COLUMN else 4
-    names = shorten(handles, LONGEST_NAME)
-    figure.legend(handles.values(), names, loc="outside upper center", ncols=columns)
-    add_caption(figure, caption(swept, summary["reference"].iloc[0]))
+    marks, labels = [handles[name] for name in names], shorten(names, LONGEST_NAME)
+    figure.legend(marks, labels, loc="outside upper center", ncols=ncols)
+    add_caption(figure, caption(swept, summary["reference"].iloc[0], GAP in panels))
     return figure
 
 
-def caption(swept: Mapping[str, list[Line]], reference: str) -> str:
+def draw_panel(axes: Axes, lines: list[Line], label: str) -> dict[str, Any]:
+    """Draw all lines of a panel; their marks by name."""
+    if label == GAP:
+        axes.axhline(0, color=GREY, linewidth=0.6)
+    marks = {
+        line.label: draw_line(axes, line, PANELS[label], number, len(lines))
+        for number, line in enumerate(lines)
+    }
+    axes.margins(x=0.1)
+    return marks
+
+
+def with_gaps_alone(summary: pd.DataFrame) -> pd.DataFrame:
+    """Keep differences of other units from the reference's."""
+    gates = summary.set_index("variant")["gate"]
+    reference = summary["reference"].map(gates)
+    gap = (summary["against"].map(gates) == reference) & (summary["gate"] != reference)
+    columns = PANELS[GAP]
+    return summary.assign(**{name: summary[name].where(gap) for name in columns})
+
+
+def caption(swept: Mapping[str, list[Line]], reference: str, gap: bool) -> str:
     """Say what bars and lines are."""
     parts = [
         bar_caption(pd.concat([line.rows for lines in swept.values() for line in lines])),
         " A line joins variants that differ in nothing else.",
+        " Differences are from the reference's unit at the same settings." if gap else "",
         " Fewer images may have more epochs." if "data.train_fraction" in swept else "",
         f" Dashed: {shorten([reference], LONGEST_NAME)[0]}." if "model.groups" in swept else "",
     ]
     return "".join(parts)
 
 
-def draw_reference(axes: Axes, summary: pd.DataFrame, metric: str) -> None:
+def draw_reference(axes: Axes, summary: pd.DataFrame, column: str) -> None:
     """Draw the reference as a level where it has no place on the axis."""
     for _, row in summary[summary["variant"] == summary["reference"]].iterrows():
         colour = gate_look(row["gate"]).colour
-        axes.axhline(row[f"{metric}_mean"], color=colour, linestyle="--", linewidth=0.7)
+        axes.axhline(row[column], color=colour, linestyle="--", linewidth=0.7)
 
 
 def lines_of(
@@ -113,7 +147,7 @@ def lines_of(
     known = summary.assign(x=x, rest=rest).dropna(subset="x")
     known = known[known.groupby("rest")["x"].transform("nunique") > 1]
     ambiguous = known.groupby("gate")["rest"].nunique() > 1
-    for _, rows in known.groupby("rest", sort=False):
+    for _, rows in islice(known.groupby("rest", sort=False), MOST_LINES):
         gate, variant = rows[["gate", "variant"]].iloc[0]
         label = variant if ambiguous[gate] else gate_label(gate)
         yield Line(label, gate, rows.drop_duplicates("x").sort_values("x"))
@@ -128,14 +162,14 @@ def position(row: pd.Series, value: Any, key: str) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 
-def draw_line(axes: Axes, line: Line, metric: str, number: int, num_lines: int) -> Any:
+def draw_line(axes: Axes, line: Line, columns: tuple[str, str], number: int, num_lines: int) -> Any:
     """Draw means with intervals, each line a little aside so that bars do not cover each other."""
-    look, rows = gate_look(line.gate), line.rows
+    look, rows, (value, half_width) = gate_look(line.gate), line.rows, columns
     aside = 1 + ASIDE * (number - (num_lines - 1) / 2)
     return axes.errorbar(
         rows["x"] * aside,
-        rows[f"{metric}_mean"],
-        yerr=rows[f"{metric}_half_width"],
+        rows[value],
+        yerr=rows[half_width],
         marker=look.mark,
         markersize=4 * look.scale,
         color=look.colour,

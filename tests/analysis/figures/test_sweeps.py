@@ -15,6 +15,7 @@ def summary(runs_of):
         for gate in ("sgu", "gqpe")
         for end, num in (("", 1_000), ("_few", 100))
     ]
+    frames[3]["against"] = "sgu_few"
     return summarise(pd.concat([*frames, runs_of({"wide": [92.0, 93.0]}, gate="gqpe")]), "sgu")
 
 
@@ -38,10 +39,12 @@ def test_a_line_joins_what_differs_in_one_number_and_what_it_brings_along(summar
 
 
 def test_a_panel_a_number_with_ticks_where_it_was_trained(summary, settings):
-    accuracy, loss = sweeps(summary, settings).axes
+    accuracy, gap, loss = sweeps(summary, settings).axes
     assert [tick.get_text() for tick in loss.get_xticklabels()] == ["100", "1,000"]
     assert loss.get_xlabel() == "training images"
     assert len(accuracy.containers) == len(loss.containers) == 2
+    of_gqpe = gap.containers[1].lines[0].get_ydata()
+    assert of_gqpe.tolist() == pytest.approx([0.0, 0.0])  # from sgu with as many images
 
 
 def test_a_study_without_a_sweep_says_so(summary, settings):

@@ -36,7 +36,7 @@ class ShortHandler(logging.StreamHandler):
         if event is LogEvent.JOB_ERROR:
             return not self.workflow.local_exec  # here the job itself has said it
         if event is LogEvent.JOB_INFO:
-            return record.rule_name != "train"
+            return bool(record.rule_msg) and record.rule_name != "train"  # not `all`, a mere target
         if record.levelno >= logging.WARNING:
             return not text.startswith(DROPPED)
         return text.startswith(KEPT)
@@ -44,7 +44,7 @@ class ShortHandler(logging.StreamHandler):
     def format(self, record: logging.LogRecord) -> str:
         event = getattr(record, "event", None)
         if event is LogEvent.JOB_INFO:
-            return f"{time.strftime('%H:%M:%S')} {record.rule_msg or record.rule_name}"
+            return f"{time.strftime('%H:%M:%S')} {record.rule_msg}"
         if event is LogEvent.JOB_ERROR:
             return "\n".join(failures(record.rule_name, list(record.log or [])))
         return str(record.msg)

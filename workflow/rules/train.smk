@@ -8,8 +8,10 @@
 rule train:
     input:
         study=ancient(STUDY_FILE),  # never a reason to train
+        # A mark that was only removed would not be made again while all that follows is up to date.
+        again=lambda wildcards: glob.glob(glob.escape(TRAINED.format(**wildcards)) + ".again"),
     output:
-        # Says that all runs of this part are finished; a start removes it where they are not
+        # Says that all runs of this part are finished; a start repeats the job where they are not
         # (posmlp/workflow/marks.py). No file of a run, so that a failed job loses none.
         touch(TRAINED),
     log:

@@ -20,13 +20,16 @@ def token_mixing_parameters(model: nn.Module) -> list[int]:
 
 
 def multiply_accumulates(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Count one image's multiply-accumulates in the forward pass, which papers print as FLOPs.
+    """Count an image's multiply-accumulates in the forward pass, which papers print as FLOPs.
 
-    Matrix products and convolutions count, sums, activations and normalisation do not. Token mixing
-    counts as the product with the map that it is, however it is computed.
+    Matrix products and convolutions count, sums, activations and normalisation do not. The count is
+    that of a second image in a batch, so what serves all images, making the maps, is no part of it.
     """
     without_numbers = copy.deepcopy(model).to("meta").eval()
-    image = torch.zeros(1, *image_shape, device="meta", dtype=next(model.parameters()).dtype)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        without_numbers(image)
-    return counter.get_total_flops() // 2
+    dtype, flops = next(model.parameters()).dtype, []
+    for num_images in (1, 2):
+        images = torch.zeros(num_images, *image_shape, device="meta", dtype=dtype)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            without_numbers(images)
+        flops.append(counter.get_total_flops())
+    return (flops[1] - flops[0]) // 2

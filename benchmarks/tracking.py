@@ -48,9 +48,7 @@ def timed_sync(what: str, results: Path) -> None:
     began, used = time.perf_counter(), time.process_time()
     (report,) = sync_once(results)
     wall, cpu = time.perf_counter() - began, time.process_time() - used
-    print(
-        f"{what:16} {report.runs.num_sent:5} sent  {wall:7.2f} s  {cpu:7.2f} s of CPU", flush=True
-    )
+    print(f"{what:16} {report.num_sent:5} sent  {wall:7.2f} s  {cpu:7.2f} s of CPU", flush=True)
 
 
 def main() -> None:

@@ -265,7 +265,7 @@ def rebuild(arguments: Namespace) -> None:
     "released verify", "compare golden cases of the released code with ours", "files --tolerance"
 )
 def released_verify(arguments: Namespace) -> int:
-    from posmlp.released import verify
+    from posmlp.released.golden import verify
 
     return 0 if verify(arguments.files, arguments.tolerance) else DIFFERENT
 

@@ -12,10 +12,10 @@ from posmlp.released.convert import (
     UNIT,
     ReleasedError,
     convert_network,
+    export_network,
     unit_groups,
     unit_settings,
 )
-from posmlp.released.export import export_network
 
 OPTIONAL = (*OFFSETS, "num_batches_tracked")  # written by the release, follow from the rest
 NUM_NAMED = 3  # tensors that an error names
@@ -34,7 +34,7 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
     arguments = architecture(state, options)
     check_layout(state, arguments)
     model = PosMlp(**arguments).to(state["head.weight"].dtype)
-    ours = convert_network(state, arguments["windows"], dict(options))
+    ours = convert_network(state, arguments["windows"], options)
     counters = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
     model.load_state_dict(counters | ours)
     return model.eval()
@@ -48,27 +48,26 @@ def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
             raise ReleasedError(f"the tensor {name} of the released PosMLP is missing")
         return state[name].shape
 
-    blocks = {(int(m[1]), int(m[2])) for name in state if (m := UNIT.fullmatch(name))}
-    if not blocks:
+    units: dict[int, dict[int, dict[str, Tensor]]] = {}  # by stage and block
+    for name, value in state.items():
+        if match := UNIT.fullmatch(name):
+            units.setdefault(int(match[1]), {}).setdefault(int(match[2]), {})[match[3]] = value
+    if not units:
         raise ReleasedError("no tensor is named like levels.0.encoder.0.gate_unit...")
-    depths = [sum(i == stage for i, _ in blocks) for stage in range(len({i for i, _ in blocks}))]
-    first = [f"levels.{stage}.encoder.0." for stage in range(len(depths))]
-    units = [
-        {n.removeprefix(f"{p}gate_unit."): v for n, v in state.items() if n.startswith(p + "gate")}
-        for p in first
-    ]
-    dims = [shape(f"{prefix}norm.weight")[0] for prefix in first]
-    hidden = [shape(f"{prefix}proj_c_e.bias")[0] for prefix in first]
+    first = [units.get(stage, {}).get(0, {}) for stage in range(len(units))]
+    prefixes = [f"levels.{stage}.encoder.0." for stage in range(len(units))]
+    dims = [shape(f"{prefix}norm.weight")[0] for prefix in prefixes]
+    hidden = [shape(f"{prefix}proj_c_e.bias")[0] for prefix in prefixes]
     return dict(
         num_classes=shape("head.weight")[0],
         img_size=tuple(options.get("img_size", (224, 224))),
         in_chans=shape("patch_embed.projs.0.weight")[1],
         dims=tuple(dims),
-        depths=tuple(depths),
-        windows=tuple(window_side(unit, i) for i, unit in enumerate(units)),
+        depths=tuple(len(units.get(stage, {})) for stage in range(len(units))),
+        windows=tuple(window_side(unit, i) for i, unit in enumerate(first)),
         mlp_ratios=tuple(channels / dim for channels, dim in zip(hidden, dims, strict=True)),
-        groups=tuple(unit_groups(unit) for unit in units),
-        **unit_settings(units[0], dict(options)),
+        groups=tuple(unit_groups(unit) for unit in first),
+        **unit_settings(first[0], options),
     )
 
 

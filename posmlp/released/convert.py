@@ -1,4 +1,4 @@
-"""The authors' layout to ours: parameters of a gating unit, and of a whole network.
+"""The authors' layout to ours and back: parameters of a gating unit, and of a whole network.
 
 The two differ in three conventions: axes (the first released offset axis points right, the second
 up; ours point down and right), groups (released channel c belongs to group c mod s; ours are
@@ -11,8 +11,27 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from posmlp.layers import LRPE, QPE, GatingUnit
+from posmlp.layers.position import offset_grid, offset_index
+from posmlp.models import PosMlp
+
 # An offset is (right, up) in the release and (down, right) here: ours @ TURN.T == released.
-TURN = [[0.0, 1.0], [-1.0, 0.0]]
+TURN = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+# Names of the two layouts; # is a number that both share.
+NAMES = {
+    **{f"patch_embed.projs.{i}": f"stem.{3 * i}" for i in range(3)},
+    **{f"patch_embed.norms.{i}": f"stem.{3 * i + 1}" for i in range(3)},
+    "levels.#.pool": "stages.#.downsample",
+    "levels.#.encoder.#.norm": "stages.#.blocks.#.norm",
+    "levels.#.encoder.#.proj_c_e": "stages.#.blocks.#.mlp_channels.fc1",
+    "levels.#.encoder.#.proj_c_s": "stages.#.blocks.#.mlp_channels.fc2",
+    "norm": "norm",
+    "head": "head.fc",
+}
+OURS = {ours: released for released, ours in NAMES.items()}
+UNIT = re.compile(r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(.+)")
+TABLE = "pos.window_relative_position_bias_table"
+OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers: tables of offsets
 
 
 class ReleasedError(ValueError):
@@ -30,92 +49,98 @@ def half_order(channels: int, groups: int) -> Tensor:
     return torch.cat([order + channels // 2, order])
 
 
-def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options: dict) -> dict:
-    """Turn a released gating unit's parameters into a state dict of `GatingUnit`.
+def unit_groups(params: Mapping[str, Tensor]) -> int:
+    """Read a released unit's number of groups from the shapes."""
+    if "pos.attention_centers" in params:
+        return params["pos.attention_centers"].shape[0]
+    return params[TABLE].shape[1] if TABLE in params else 1
 
-    Differentiable, so that gradients flow back to the released parameters.
+
+def unit_settings(params: Mapping[str, Tensor], options: Mapping) -> dict:
+    """Arguments of `GatingUnit` that make the released unit.
 
     Args:
         params: `pos.attention_centers`, `pos.token_proj_n_bias`, ... as in a released block.
         options: keyword arguments of the released unit that were not the default.
     """
     if "proj_list.0.weight" in params:
-        ours = {"proj.weight": params["proj_list.0.weight"]}
-        ours |= {f"norm.{name}": params[f"norm_list.0.{name}"] for name in ("weight", "bias")}
-        if "proj_list.0.bias" in params:
-            ours["proj.bias"] = params["proj_list.0.bias"]
-        return ours
-    ours = {}
-    if has_bias(params, options):
-        ours["proj.position_bias"] = params["pos.token_proj_n_bias"][0]
-    if "pos.window_relative_position_bias_table" in params:
-        table_OS = params["pos.window_relative_position_bias_table"]
-        shape = (-1, 2 * window[0] - 1, 2 * window[1] - 1)
-        ours["proj.position.table"] = table_OS.T.reshape(shape).flip(1, 2)  # released: query - key
-        if "token_proj_n_weight" in params:
-            ours["proj.weight"] = params["token_proj_n_weight"][0]
-        return ours
-    return ours | convert_quadratic(params, options)
-
-
-def convert_quadratic(params: Mapping[str, Tensor], options: dict) -> dict[str, Tensor]:
-    """Turn centres and spreads of the released QuaMap (posmlp2D.py:54-94) into ours."""
-    center_SD, spread = params["pos.attention_centers"], params["pos.attention_spreads"]
-    turn = torch.tensor(TURN, dtype=center_SD.dtype)
-    if spread.ndim == 1:  # QPE: the released width scales the centre, nothing else
-        center_SD = spread.square()[:, None] * center_SD
-        return {
-            "proj.position.center": center_SD @ turn,
-            "proj.position.spread": torch.ones_like(spread),
-        }
-    spread = turn.T @ spread if options.get("symmetric", True) else turn.T @ spread @ turn
-    return {"proj.position.center": center_SD @ turn, "proj.position.spread": spread}
-
-
-def has_bias(params: Mapping[str, Tensor], options: dict) -> bool:
-    """Whether the released unit adds its bias; its LRPE always does."""
-    return options.get("absolute_bias", True) or "pos.window_relative_position_bias_table" in params
-
-
-def unit_settings(params: Mapping[str, Tensor], options: dict) -> dict:
-    """Arguments of `GatingUnit` that make the released unit."""
-    if "proj_list.0.weight" in params:
         if "proj_list.1.weight" in params:
             raise ReleasedError("SGU with more than two chunks has no counterpart here")
         return dict(gate="sgu", bias="proj_list.0.bias" in params)
-    bias = has_bias(params, options)
-    if "pos.window_relative_position_bias_table" in params:
-        return dict(gate="fc_lrpe" if "token_proj_n_weight" in params else "lrpe", bias=bias)
-    gate = "gqpe" if params["pos.attention_spreads"].ndim == 3 else "qpe"
-    psd = options.get("symmetric", True) if gate == "gqpe" else True
+    bias = options.get("absolute_bias", True)
+    if TABLE in params:  # the released LRPE always adds its bias
+        return dict(gate="fc_lrpe" if "token_proj_n_weight" in params else "lrpe", bias=True)
+    if params["pos.attention_spreads"].ndim == 1:
+        gate, psd = "qpe", True
+    else:
+        gate, psd = "gqpe", options.get("symmetric", True)
     return dict(gate=gate, bias=bias, psd=psd, softmax=options.get("use_softmax", True))
 
 
-def unit_groups(params: Mapping[str, Tensor]) -> int:
-    """Read the number of groups from the shapes."""
-    if "pos.attention_centers" in params:
-        return params["pos.attention_centers"].shape[0]
-    table_OS = params.get("pos.window_relative_position_bias_table")
-    return 1 if table_OS is None else table_OS.shape[1]
+def turned(center_SD: Tensor, spread: Tensor, psd: bool, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotate centres and spreads (released posmlp2D.py:32-94): by TURN to ours, by TURN.T back."""
+    turn = turn.to(center_SD)
+    if spread.ndim == 3:
+        spread = turn.T @ spread if psd else turn.T @ spread @ turn
+    return center_SD @ turn, spread
 
 
-# Names of the two layouts; # is a number that both share.
-NAMES = {
-    "patch_embed.projs.0": "stem.0",
-    "patch_embed.norms.0": "stem.1",
-    "patch_embed.projs.1": "stem.3",
-    "patch_embed.norms.1": "stem.4",
-    "patch_embed.projs.2": "stem.6",
-    "patch_embed.norms.2": "stem.7",
-    "levels.#.pool": "stages.#.downsample",
-    "levels.#.encoder.#.norm": "stages.#.blocks.#.norm",
-    "levels.#.encoder.#.proj_c_e": "stages.#.blocks.#.mlp_channels.fc1",
-    "levels.#.encoder.#.proj_c_s": "stages.#.blocks.#.mlp_channels.fc2",
-    "norm": "norm",
-    "head": "head.fc",
-}
-UNIT = re.compile(r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(.+)")
-OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers: tables of offsets
+def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options: Mapping) -> dict:
+    """Turn a released gating unit's parameters into a state dict of `GatingUnit`.
+
+    Differentiable, so that gradients flow back to the released parameters. Arguments are those of
+    `unit_settings`.
+    """
+    settings = unit_settings(params, options)
+    if settings["gate"] == "sgu":
+        return {
+            f"{layer}.{name}": params[f"{layer}_list.0.{name}"]
+            for layer in ("proj", "norm")
+            for name in ("weight", "bias")
+            if f"{layer}_list.0.{name}" in params
+        }
+    ours = {"proj.position_bias": params["pos.token_proj_n_bias"][0]} if settings["bias"] else {}
+    if "token_proj_n_weight" in params:
+        ours["proj.weight"] = params["token_proj_n_weight"][0]
+    if TABLE in params:
+        shape = (-1, 2 * window[0] - 1, 2 * window[1] - 1)
+        ours["proj.position.table"] = params[TABLE].T.reshape(shape).flip(1, 2)  # query - key
+        return ours
+    center_SD, spread = params["pos.attention_centers"], params["pos.attention_spreads"]
+    if settings["gate"] == "qpe":  # the released width scales the centre, nothing else
+        center_SD, spread = spread.square()[:, None] * center_SD, torch.ones_like(spread)
+    center_SD, spread = turned(center_SD, spread, settings["psd"], TURN)
+    return ours | {"proj.position.center": center_SD, "proj.position.spread": spread}
+
+
+def export_unit(unit: GatingUnit) -> dict[str, Tensor]:
+    """Parameters and offset tables of a gating unit as its released counterpart has them."""
+    mixer, num_tokens = unit.proj, unit.proj.window[0] * unit.proj.window[1]
+    position, index = mixer.position, offset_index(mixer.window)
+    if position is None:
+        bias = torch.zeros(num_tokens) if mixer.bias is None else mixer.bias
+        norm = {f"norm_list.0.{name}": value for name, value in unit.norm.named_parameters()}
+        return {"proj_list.0.weight": mixer.weight, "proj_list.0.bias": bias, **norm}
+    bias = torch.zeros(num_tokens, 1) if mixer.position_bias is None else mixer.position_bias
+    released = {"pos.token_proj_n_bias": bias[None]}
+    if isinstance(position, LRPE):
+        released[TABLE] = position.table.flip(1, 2).flatten(1).T
+        released["pos.window_relative_position_index"] = index.T
+        if mixer.weight is not None:
+            released["token_proj_n_weight"] = mixer.weight[None]
+        return released
+    offsets_OD = offset_grid(mixer.window)
+    right_O, up_O = (offsets_OD @ TURN.T.to(offsets_OD)).unbind(1)
+    if isinstance(position, QPE):
+        features = [right_O, up_O, right_O**2 + up_O**2]
+    else:
+        features = [right_O, up_O, right_O**2, up_O**2, right_O * up_O]
+    center_SD, spread = turned(position.center, position.spread, position.psd, TURN.T)
+    return released | {
+        "pos.attention_centers": center_SD,
+        "pos.attention_spreads": spread,
+        "pos.rel_indices": torch.stack(features, dim=-1)[index],
+    }
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str | None:
@@ -130,7 +155,16 @@ def renamed(name: str, names: Mapping[str, str]) -> str | None:
     return None
 
 
-def convert_network(state: Mapping[str, Tensor], windows: tuple[int, ...], options: dict) -> dict:
+def reorder(state: dict[str, Tensor], prefix: str, order: Tensor, half: Tensor) -> None:
+    """Permute a block's hidden channels, which its unit halves."""
+    for name in ("fc1.weight", "fc1.bias"):
+        state[f"{prefix}.{name}"] = state[f"{prefix}.{name}"][order]
+    state[f"{prefix}.fc2.weight"] = state[f"{prefix}.fc2.weight"][:, half]
+
+
+def convert_network(
+    state: Mapping[str, Tensor], windows: tuple[int, ...], options: Mapping
+) -> dict[str, Tensor]:
     """Turn a released PosMLP state dict into one of `posmlp.models.PosMlp`.
 
     Args:
@@ -150,13 +184,36 @@ def convert_network(state: Mapping[str, Tensor], windows: tuple[int, ...], optio
         else:
             raise ReleasedError(f"{name!r} is not a name of the released PosMLP")
     for (stage, block), params in units.items():
-        window = (windows[int(stage)],) * 2
         prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
-        for name, value in convert_unit(params, window, options).items():
-            ours[f"{prefix}.gate.{name}"] = value
-        fc1, fc2 = f"{prefix}.fc1", f"{prefix}.fc2.weight"
-        order = half_order(len(ours[f"{fc1}.bias"]), unit_groups(params))
-        ours[f"{fc1}.weight"] = ours[f"{fc1}.weight"][order]
-        ours[f"{fc1}.bias"] = ours[f"{fc1}.bias"][order]
-        ours[fc2] = ours[fc2][:, order[len(order) // 2 :]]
+        unit = convert_unit(params, (windows[int(stage)],) * 2, options)
+        order = half_order(len(ours[f"{prefix}.fc1.bias"]), unit_groups(params))
+        reorder(ours, prefix, order, order[len(order) // 2 :])
+        ours |= {f"{prefix}.gate.{name}": value for name, value in unit.items()}
     return ours
+
+
+def export_network(model: PosMlp) -> dict[str, Tensor]:
+    """The network's state dict in the released layout, with offset tables and counters.
+
+    Left out is what the released code cannot do; `checked_export` refuses it.
+    """
+    ours, units = model.state_dict(), gating_units(model)
+    for (stage, block), unit in units.items():
+        prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
+        num_channels, groups = len(ours[f"{prefix}.fc1.bias"]), unit.proj.groups
+        half = group_order(num_channels // 2, groups).argsort()
+        reorder(ours, prefix, half_order(num_channels, groups).argsort(), half)
+    released = {other: v for name, v in ours.items() if (other := renamed(name, OURS))}
+    for (stage, block), unit in units.items():
+        prefix = f"levels.{stage}.encoder.{block}.gate_unit"
+        released |= {f"{prefix}.{name}": value for name, value in export_unit(unit).items()}
+    return {name: value.detach().contiguous() for name, value in released.items()}
+
+
+def gating_units(model: PosMlp) -> dict[tuple[int, int], GatingUnit]:
+    """Every gating unit by stage and block."""
+    return {
+        (i, j): block.mlp_channels.gate
+        for i, stage in enumerate(model.stages)
+        for j, block in enumerate(stage.blocks)
+    }

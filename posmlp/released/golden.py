@@ -40,15 +40,14 @@ class GoldenCase:
 
     def differences(self) -> dict[str, float]:
         """The largest absolute difference of every stored result."""
-        return self.network() if "logits" in self.arrays else self.unit()
-
-    def network(self) -> dict[str, float]:
+        if "logits" not in self.arrays:
+            return self._unit()
         model = released_network(self.take_all("state/"), self.meta)
         with torch.no_grad():
             logits = model(self.take("input"))
         return {"logits": largest(logits - self.take("logits"))}
 
-    def unit(self) -> dict[str, float]:
+    def _unit(self) -> dict[str, float]:
         params = {k: v.requires_grad_() for k, v in self.take_all("param/").items()}
         window, groups = (self.meta["window"],) * 2, unit_groups(params)
         input_BWNC = self.take("input").requires_grad_()
@@ -63,7 +62,7 @@ class GoldenCase:
         output = output[..., group_order(output.shape[-1], groups).argsort()]
         found = {"output": output}
         if "posmap" in self.arrays:
-            found["posmap"] = self.map(unit, ours)
+            found["posmap"] = self._map(unit, ours)
         leaves = {"grad_input": input_BWNC} | {f"grad/{k}": v for k, v in params.items()}
         grads = torch.autograd.grad(
             output, list(leaves.values()), self.take("cotangent"), materialize_grads=True
@@ -71,7 +70,7 @@ class GoldenCase:
         found |= zip(leaves, grads, strict=True)
         return {n: largest(v - self.take(n)) for n, v in found.items() if n in self.arrays}
 
-    def map(self, unit: GatingUnit, ours: dict[str, Tensor]) -> Tensor:
+    def _map(self, unit: GatingUnit, ours: dict[str, Tensor]) -> Tensor:
         """The positional map in the stored layout: groups last for QuaMap, else first."""
         mixing = {k.removeprefix("proj."): v for k, v in ours.items() if k.startswith("proj.")}
         with torch.no_grad():

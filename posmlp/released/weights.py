@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from posmlp.models import PosMlp
 from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import ReleasedError
-from posmlp.released.export import export_network, gating_units
+from posmlp.released.convert import ReleasedError, export_network, gating_units
 from posmlp.runs.trained_run import WEIGHT_FILES, Weights, load_run
 
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}

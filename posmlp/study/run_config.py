@@ -52,7 +52,7 @@ class RunConfig(Section):
     def flat(self) -> dict[str, Any]:
         """What the result depends on but for the seed, as {dotted setting: value}."""
         values = self.model_dump(mode="json", include={"data", "model", "recipe"})
-        return dict(_dotted("", values))
+        return dict(dotted("", values))
 
     def differences(self, other: Self) -> list[str]:
         """Say how the settings of another run differ, one text a setting."""
@@ -117,10 +117,11 @@ def digest(facts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every setting with its dotted name."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _dotted(f"{prefix}{name}.", value)
+            yield from dotted(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}", value
 

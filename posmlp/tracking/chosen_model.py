@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ LONGEST_CARD = 5000  # characters that MLflow takes
 NAME = "model"  # of the folder in the run's, and of the model in MLflow
 WEIGHTS = "model.safetensors"
 EXAMPLE_IMAGES = 2  # one would fix the batch at one image
+PACKAGES = ("torch", "numpy", "mlflow")  # that load the model
 
 
 def register(
@@ -50,7 +51,7 @@ def register(
             client.delete_registered_model_alias(name, ALIAS)
         return reason
     card = (study.folder / "model_card.md").read_text(encoding="utf-8")[:LONGEST_CARD]
-    source = _logged_model(client, experiment_id, run_ids[folder], folder, choice["variant"])
+    source = _sent_model(client, experiment_id, run_ids[folder], folder, choice["variant"])
     number = str(_version(client, name, source, run_ids[folder], choice, card))
     if client.get_registered_model(name).aliases.get(ALIAS) != number:
         client.set_registered_model_alias(name, ALIAS, number)
@@ -73,19 +74,18 @@ def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str])
     return ""
 
 
-def _logged_model(
+def _sent_model(
     client: MlflowClient, experiment_id: str, run_id: str, folder: Path, variant: str
 ) -> str:
     """The location of the run's MLflow model, sent unless it is there already."""
     from mlflow.entities import LoggedModelOutput
 
     digest = weights_digest(folder)
-    logged = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-    for model in logged:
-        if model.status == "READY" and model.tags.get("weights") == digest:
-            return model.artifact_location
+    for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
         if model.status != "READY":  # sent in part
             client.delete_logged_model(model.model_id)
+        elif model.tags.get("weights") == digest:
+            return model.artifact_location
     tags = {"weights": digest, "variant": variant}
     model = client.create_logged_model(experiment_id, NAME, run_id, tags, model_type="classifier")
     client.log_model_artifacts(model.model_id, str(folder / NAME))
@@ -95,12 +95,7 @@ def _logged_model(
 
 
 def _version(
-    client: MlflowClient,
-    name: str,
-    source: str,
-    run_id: str,
-    choice: Mapping[str, Any],
-    card: str,
+    client: MlflowClient, name: str, source: str, run_id: str, choice: Mapping[str, Any], card: str
 ) -> str:
     """The number of a model's registered version, which gets the card.
 
@@ -111,14 +106,14 @@ def _version(
 
     with suppress(MlflowException):  # it is there
         client.create_registered_model(name)
-    found = [v for v in client.search_model_versions(f"name = '{name}'") if v.source == source]
-    if not found:
-        tags = {"variant": choice["variant"], "seed": str(choice["seed"])}
-        tags |= {"run_key": choice["key"], "chosen_by": "validation top-1, see the description"}
-        found = [client.create_model_version(name, source, run_id, tags, description=card)]
-    if found[0].description != card:
-        client.update_model_version(name, found[0].version, description=card)
-    return found[0].version
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if version.source == source:
+            if version.description != card:
+                client.update_model_version(name, version.version, description=card)
+            return version.version
+    tags = {"variant": choice["variant"], "seed": str(choice["seed"])}
+    tags |= {"run_key": choice["key"], "chosen_by": "validation top-1, see the description"}
+    return client.create_model_version(name, source, run_id, tags, description=card).version
 
 
 def weights_digest(run_folder: Path) -> str:
@@ -163,5 +158,5 @@ def _export(run_folder: Path, folder: Path) -> None:
             signature=signature,
             input_example=example.reshape(EXAMPLE_IMAGES, *shape),
             serialization_format="pt2",
-            pip_requirements=[f"{name}=={version(name)}" for name in ("torch", "numpy", "mlflow")],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PACKAGES],
         )

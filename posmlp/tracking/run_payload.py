@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from posmlp.code_version import PACKAGE, code_digest
 from posmlp.markup import escaped, printable
 from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS, SPEED
 from posmlp.runs.reading import milliseconds, read_bytes, read_history, read_json, read_metrics
-from posmlp.study.run_config import recorded_values
+from posmlp.study.run_config import dotted, recorded_values
 from posmlp.tracking.store import masked
 from posmlp.tracking.study_files import StudyFiles
 
@@ -33,8 +34,8 @@ FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
 DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with
 FILES = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "error.json")
 FILES += ("requirements.txt", "figures/*.png")
-SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
 LONGEST_TAG = 8000
+COMMAND = "posmlp train {study} {variant}/seed{seed}"  # repeats the run
 # Epoch and time in milliseconds: an epoch may be done twice, after an interruption.
 Mark = tuple[int, int]
 # Metrics of a row of history.csv, or of the finished run, by their moment. MLflow stores an equal
@@ -78,7 +79,7 @@ def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
     """
     variant = folder.parent.name
     seeds = study.comparison.get("seeds")
-    facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code()
+    facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code_digest()
     digest = hashlib.sha256(f"{cell_of(folder)} {facts}".encode())
     for path in run_files(folder):
         digest.update(f"\n{path.relative_to(folder)} ".encode())
@@ -86,13 +87,9 @@ def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
     return digest.hexdigest()[:16]
 
 
-def run_files(folder: Path) -> Iterator[Path]:
+def run_files(folder: Path) -> list[Path]:
     """The files of a run that MLflow shows; broken links count as files."""
-    for name in FILES:
-        if "*" in name:
-            yield from sorted(folder.glob(name))
-        elif os.path.lexists(folder / name):
-            yield folder / name
+    return [folder / file for name in FILES for file in sorted(glob(name, root_dir=folder))]
 
 
 def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
@@ -108,26 +105,26 @@ def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
     provenance, error = (read_json(folder / f"{name}.json") for name in ("provenance", "error"))
     lines = read_lines(folder / "history.csv")
     metrics = read_finished(folder, config["key"], len(lines))
-    started_at = provenance.get("first_started_at") or provenance.get("started_at")
+    start_ms, last_start_ms = (
+        milliseconds(provenance[name]) if provenance.get(name) else None
+        for name in ("first_started_at", "started_at")
+    )
     if metrics:
         status, end_ms = "FINISHED", milliseconds(metrics["finished_at"])
+        values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
+        lines[metrics["epochs"], end_ms] = values
     elif alive:
         status, end_ms = "RUNNING", None
     elif error:
         status, end_ms = "FAILED", milliseconds(error["time"])
     else:
-        last = provenance.get("started_at")
-        status = "KILLED"
-        end_ms = max(lines)[1] if lines else last and milliseconds(last)
-    if metrics:
-        values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
-        lines[metrics["epochs"], end_ms] = values
+        status, end_ms = "KILLED", max(lines)[1] if lines else last_start_ms
     digests = metrics.get("digests", {})
     return RunPayload(
         identity=f"{cell_of(folder)}{config['key']}",
         name=study.run_name(config["variant"], config["seed"]),
         status=status,
-        start_ms=milliseconds(started_at) if started_at else None,
+        start_ms=start_ms or last_start_ms,
         end_ms=end_ms,
         params=run_params(config),
         tags=run_tags(folder, config, provenance, study, error.get("error")),
@@ -179,20 +176,13 @@ def read_lines(path: Path) -> Lines:
     }
 
 
-def run_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def run_params(config: Mapping[str, Any]) -> dict[str, str]:
     """Every setting under its dotted name; what is not a string is written as JSON.
 
     Names and the key are tags: MLflow's pages draw the first params that differ.
     """
-    params = {}
-    for name, value in values.items():
-        if not prefix and name in ("study", "variant", "key"):
-            continue
-        if isinstance(value, Mapping) and value:
-            params |= run_params(value, f"{prefix}{name}.")
-        else:
-            params[prefix + name] = _text(value)
-    return params
+    names = ("study", "variant", "key")
+    return {name: _text(value) for name, value in dotted("", config) if name not in names}
 
 
 def run_tags(
@@ -214,7 +204,7 @@ def run_tags(
         "data": config["data"]["name"],
         "claim": claim,
         "host": provenance.get("hostname"),
-        "command": repeat_command(config),
+        "command": COMMAND.format(**config),
         "error": error,
         **{name: provenance.get(name) for name in FACTS},
         "mlflow.source.git.commit": provenance.get("git_commit"),  # the UI's column Version
@@ -233,7 +223,7 @@ def run_note(
     parts += [f"Failed: {escaped(error)}"] if error else []
     commit = provenance.get("git_commit")
     checkout = f"    git checkout {commit}\n" if commit else ""
-    parts.append(f"To repeat this run:\n\n{checkout}    {repeat_command(config)}")
+    parts.append(f"To repeat this run:\n\n{checkout}    {COMMAND.format(**config)}")
     if not commit:
         parts.append("The commit is unknown: the code was not in a git repository.")
     elif provenance.get("git_dirty"):
@@ -244,10 +234,6 @@ def run_note(
     return "\n\n".join(parts)
 
 
-def repeat_command(config: Mapping[str, Any]) -> str:
-    return "posmlp train {study} {variant}/seed{seed}".format(**config)
-
-
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1 and 1.0 are one setting with one key, and a param never changes
@@ -255,5 +241,5 @@ def _text(value: Any) -> str:
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     return code_digest(PACKAGE, ("tracking",))

@@ -21,33 +21,57 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 50_000  # that MLflow lists
 PASSING = {DIGEST_TAG, "error", "claim"}  # tags that a run may lose
+SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
 
 
 @dataclass
-class SyncedRuns:
-    """What a sync did with the run folders of a study.
+class Report:
+    """What a sync of a study found and did.
 
     Args:
+        problems: of the study's own files.
         ids: MLflow's run of each folder that it shows.
         statuses: of these, in MLflow's words.
         num_sent: runs that were new or had changed.
-        problems: why a folder is not shown as it is now.
+        damaged: why a folder is not shown as it is now.
+        registry: what the model registry holds, in words.
+        links: pages of the study by title, after the server's address.
     """
 
+    study: str
+    problems: list[str]
     ids: dict[Path, str] = field(default_factory=dict)
     statuses: list[str] = field(default_factory=list)
     num_sent: int = 0
-    problems: dict[Path, str] = field(default_factory=dict)
+    damaged: dict[Path, str] = field(default_factory=dict)
+    registry: str = ""
+    links: dict[str, str] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "runs": len(self.ids),
+            "finished": self.statuses.count("FINISHED"),
+            "running": self.statuses.count("RUNNING"),
+            "sent": self.num_sent,
+            "failed": len(self.damaged),
+        }
+
+    def lines(self) -> list[str]:
+        count = self.counts()
+        shown = f"{count['runs']} runs, {count['finished']} finished"
+        shown += f", {count['running']} running" if count["running"] else ""
+        shown += f", {count['failed']} not synced" if count["failed"] else ""
+        damaged = [f"{folder}: not synced: {why}" for folder, why in self.damaged.items()]
+        return [*damaged, *self.problems, f"{self.study}: {shown}. {self.registry}"]
 
 
-def sync_runs(store: Store, experiment_id: str, study: StudyFiles) -> SyncedRuns:
+def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Report) -> None:
     """Send every folder that has changed; one that cannot be shown does not stop the others.
 
     Raises:
         StoreUnavailable: the store does not answer.
     """
-    done, identities = SyncedRuns(), set()
-    client, folders = store.client, study.run_folders()
+    identities, client, folders = set(), store.client, study.run_folders()
     listed = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
     by_digest = {run.data.tags.get(DIGEST_TAG): run for run in listed}
     alive = locked_folders([f for f in folders if not os.path.lexists(f / "metrics.json")])
@@ -61,31 +85,27 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles) -> SyncedRuns
                     client.set_tag(run_id, "current", "true")
             else:
                 payload = run_payload.read_run(folder, study, alive=folder in alive)
-                run, stored = find_run(client, payload, listed) or (
-                    create_run(client, experiment_id, payload),
-                    set(),
-                )
+                run, stored = find_run(client, experiment_id, payload, listed)
                 run_id, status, identity = run.info.run_id, payload.status, payload.identity
                 send(client, run, payload, stored)
                 if status != "RUNNING":
                     send_files(client, run_id, folder)
                 client.set_tag(run_id, DIGEST_TAG, digest)  # last: what was cut is sent again
-                done.num_sent += 1
+                report.num_sent += 1
         except Exception as error:
             store.check()  # raises if it is the store
-            done.problems[folder] = brief(error)
+            report.damaged[folder] = brief(error)
         else:
-            done.ids[folder] = run_id
-            done.statuses.append(status)
+            report.ids[folder] = run_id
+            report.statuses.append(status)
             identities.add(identity)
-    _retire(client, listed, done, identities)
-    return done
+    _retire(client, listed, report, identities)
 
 
 def find_run(
-    client: MlflowClient, payload: RunPayload, listed: Iterable[Run]
-) -> tuple[Run, Set[Mark]] | None:
-    """The run of this very training with the most epochs, and the epochs that it has.
+    client: MlflowClient, experiment_id: str, payload: RunPayload, listed: Iterable[Run]
+) -> tuple[Run, Set[Mark]]:
+    """The run of this very training with the most epochs, or a new one, and the epochs it has.
 
     A training that resumes keeps its rows and so its run. One that starts again writes epochs at
     other times; MLflow cannot forget a point, so it gets a run of its own.
@@ -96,12 +116,10 @@ def find_run(
             points = client.get_metric_history(run.info.run_id, run_payload.LAST_COLUMN)
             found.append((run, {(point.step, point.timestamp) for point in points}))
     fitting = [(run, stored) for run, stored in found if stored <= payload.lines.keys()]
-    return max(fitting, key=lambda entry: len(entry[1]), default=None)
-
-
-def create_run(client: MlflowClient, experiment_id: str, payload: RunPayload) -> Run:
+    if fitting:
+        return max(fitting, key=lambda entry: len(entry[1]))
     tags = {"posmlp.run": payload.identity}
-    return client.create_run(experiment_id, payload.start_ms, tags, payload.name)
+    return client.create_run(experiment_id, payload.start_ms, tags, payload.name), set()
 
 
 def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark]) -> None:
@@ -141,7 +159,7 @@ def send_datasets(client: MlflowClient, run_id: str, payload: RunPayload) -> Non
         source = json.dumps({"data_set": name, "split": split, **payload.data})
         profile = json.dumps({"num_images": num_images})
         dataset = Dataset(f"{name} {split}", digest, "code", source, profile=profile)
-        tags = [InputTag("mlflow.data.context", run_payload.SPLITS[split])]
+        tags = [InputTag("mlflow.data.context", SPLITS[split])]
         inputs.append(DatasetInput(dataset, tags))
     if inputs:
         client.log_inputs(run_id, inputs)
@@ -154,14 +172,14 @@ def send_files(client: MlflowClient, run_id: str, folder: Path) -> None:
 
 
 def _retire(
-    client: MlflowClient, listed: Iterable[Run], done: SyncedRuns, identities: Set[str]
+    client: MlflowClient, listed: Iterable[Run], report: Report, identities: Set[str]
 ) -> None:
     """Mark runs whose folder is gone or holds another training, and delete doubles of one.
 
     A double comes from two machines that sync at once, or a training that began anew.
     """
-    shown = set(done.ids.values())
-    damaged = {cell_of(folder) for folder in done.problems}
+    shown = set(report.ids.values())
+    damaged = {cell_of(folder) for folder in report.damaged}
     for run in listed:
         run_id, tags = run.info.run_id, run.data.tags
         identity = tags.get("posmlp.run", "")

@@ -25,14 +25,8 @@ OF_A_TRAINING = ("test_top1", "val_top1", "train_loss", "params", "images_per_s"
 
 def of_variants(*, validation: bool) -> dict[str, str]:
     """The views of the variants' experiment as its tags: a point, bar and row for each."""
-    charts = [
-        {
-            "type": "SCATTER",
-            "xaxis": {"key": cost, "type": "METRIC"},
-            "yaxis": {"key": "test_top1", "type": "METRIC"},
-        }
-        for cost in ("params", "groups")
-    ]
+    x, y = ({"key": key, "type": "METRIC"} for key in ("params", "test_top1"))
+    charts = [{"type": "SCATTER", "xaxis": axis, "yaxis": y} for axis in (x, x | {"key": "groups"})]
     charts.append({"type": "BAR", "metricKey": "test_top1"})
     return _tags({}, OF_A_VARIANT, charts, "Means over seeds", validation=validation)
 

@@ -108,12 +108,15 @@ class Store:
         Raises:
             StoreUnavailable: it is of a store that was moved, and would write to the old location.
         """
-        artifacts, name = self._artifacts(name), self.experiment_name(name)
+        database = sqlite_path(self.uri)
+        root = database.parent if database else self.results.absolute()
+        artifacts, name = root / "mlartifacts" / name, self.experiment_name(name)
         found = self.client.get_experiment_by_name(name)
-        if not found:
-            return self.client.create_experiment(name, artifacts)
-        database, old = sqlite_path(self.uri), Path(found.artifact_location)
-        if database and artifacts and old.resolve() != Path(artifacts).resolve():
+        if not found:  # a tracking server chooses for itself where artifacts are
+            location = None if self.uri.startswith("http") else str(artifacts)
+            return self.client.create_experiment(name, location)
+        old = Path(found.artifact_location)
+        if database and old.resolve() != artifacts.resolve():
             raise StoreUnavailable(f"{database} was moved: its files are in {old}. {REBUILD}")
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
@@ -123,21 +126,12 @@ class Store:
         """The name itself; on a server, which several people share, after that of the user."""
         return name if sqlite_path(self.uri) else f"{getpass.getuser()}/{name}"
 
-    def _artifacts(self, name: str) -> str | None:
-        """Beside the store; a tracking server chooses for itself."""
-        if self.uri.startswith("http"):
-            return None
-        database = sqlite_path(self.uri)
-        root = database.parent if database else self.results.absolute()
-        return str(root / "mlartifacts" / name)
-
 
 @contextmanager
 def open_store(results: Path, uri: str | None = None) -> Iterator[Store]:
     """Open the store, made where needed, for one process of this machine at a time.
 
-    Processes that open a new store at once ruin it, and two syncs of a folder would create two
-    runs.
+    Processes that open a new store at once ruin it, and two syncs of a folder would double runs.
 
     Raises:
         StoreError: the address is wrong.
@@ -178,19 +172,17 @@ def _one_at_a_time(name: str) -> Iterator[None]:
 
 def _check_reachable(uri: str) -> None:
     """Fail at once where MLflow would retry for minutes."""
-    if database := sqlite_path(uri):
-        if database.exists() and not _is_store(database):
+    database = sqlite_path(uri)
+    if database and database.exists():
+        try:
+            with closing(sqlite3.connect(f"file:{database}?mode=ro", 20, uri=True)) as connection:
+                version = connection.execute("select * from alembic_version").fetchone()
+        except sqlite3.Error:
+            version = None
+        if not version:
             raise StoreUnavailable(f"{database} is not an intact MLflow store")
-    elif not uri.startswith("http"):
+    elif not database and not uri.startswith("http"):
         parts = urlsplit(uri)
         port = parts.port or SQL_PORTS[parts.scheme.split("+")[0]]
         if parts.hostname:
             socket.create_connection((parts.hostname, port), TIMEOUT_S).close()
-
-
-def _is_store(database: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro", 20, uri=True)) as connection:
-            return bool(connection.execute("select * from alembic_version").fetchone())
-    except sqlite3.Error:
-        return False

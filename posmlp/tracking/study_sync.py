@@ -7,13 +7,13 @@ seeds. Both have a description, saved views and links; the chosen variant is in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.markup import escaped, printable
 from posmlp.runs.reading import milliseconds
 from posmlp.tracking import chosen_model, saved_views
-from posmlp.tracking.run_sync import MOST_RUNS, SyncedRuns, sync_runs
+from posmlp.tracking.run_sync import MOST_RUNS, Report, sync_runs
 from posmlp.tracking.store import Store, masked, unavailable
 from posmlp.tracking.study_files import StudyFiles
 
@@ -22,40 +22,6 @@ if TYPE_CHECKING:
 
 LONGEST_NOTE = 19_000  # MLflow takes 20,000 characters
 COSTS = ("params", "token_mixing_params", "macs")
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a sync found and did.
-
-    Args:
-        problems: of the study's own files.
-        registry: what the model registry holds, in words.
-        links: pages of the study by title, after the server's address.
-    """
-
-    study: str
-    runs: SyncedRuns
-    problems: list[str]
-    registry: str
-    links: dict[str, str]
-
-    def counts(self) -> dict[str, int]:
-        return {
-            "runs": len(self.runs.ids),
-            "finished": self.runs.statuses.count("FINISHED"),
-            "running": self.runs.statuses.count("RUNNING"),
-            "sent": self.runs.num_sent,
-            "failed": len(self.runs.problems),
-        }
-
-    def lines(self) -> list[str]:
-        count = self.counts()
-        shown = f"{count['runs']} runs, {count['finished']} finished"
-        shown += f", {count['running']} running" if count["running"] else ""
-        shown += f", {count['failed']} not synced" if count["failed"] else ""
-        problems = [f"{folder}: not synced: {why}" for folder, why in self.runs.problems.items()]
-        return [*problems, *self.problems, f"{self.study}: {shown}. {self.registry}"]
 
 
 def sync(name: str, store: Store) -> Report:
@@ -67,16 +33,17 @@ def sync(name: str, store: Store) -> Report:
     from mlflow.exceptions import MlflowException
 
     study = StudyFiles(name, store.results)
+    report = Report(name, study.problems)
     try:
         trainings = store.experiment_id(name)
-        runs = sync_runs(store, trainings, study)
+        sync_runs(store, trainings, study, report)
         variants = store.experiment_id(f"{name} variants")
         sync_variants(store.client, variants, study)
-        links = publish(store.client, trainings, variants, study, runs)
-        registry = chosen_model.register(store, trainings, study, runs.ids)
+        report.links = publish(store.client, trainings, variants, study, report.ids)
+        report.registry = chosen_model.register(store, trainings, study, report.ids)
     except (MlflowException, OSError) as error:
         raise unavailable(store.uri, error) from None
-    return Report(name, runs, study.problems, registry, links)
+    return report
 
 
 def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -> None:
@@ -134,7 +101,11 @@ def _is_same(run, name: str, metrics: Mapping[str, float], tags: Mapping[str, st
 
 
 def publish(
-    client: MlflowClient, trainings: str, variants: str, study: StudyFiles, runs: SyncedRuns
+    client: MlflowClient,
+    trainings: str,
+    variants: str,
+    study: StudyFiles,
+    run_ids: Mapping[Path, str],
 ) -> dict[str, str]:
     """Set saved views and descriptions of both experiments, where they have changed.
 
@@ -147,14 +118,14 @@ def publish(
             links[f"Variants, {key}"] = saved_views.view_path(variants, key)
     links["Trainings, charts"] = saved_views.view_path(trainings, "charts")
     best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in study.variants]
-    if ids := [runs.ids[folder] for folder in best if folder in runs.ids]:
+    if ids := [run_ids[folder] for folder in best if folder in run_ids]:
         links["Best seed of each variant, compared"] = saved_views.compare_path(trainings, ids)
     pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
     common = {
         "mlflow.note.content": masked(study.note(pages, LONGEST_NOTE)),
         "mlflow.experimentKind": "custom_model_development",
     }
-    names = sorted({folder.parent.name for folder in runs.ids})
+    names = sorted({folder.parent.name for folder in run_ids})
     validation = any("val_top1" in entry["metrics"] for entry in study.variants)
     for experiment_id, views in (
         (trainings, saved_views.of_trainings(names, validation=validation)),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from posmlp.tracking.run_sync import Report
 from posmlp.tracking.store import (
     StoreError,
     StoreUnavailable,
@@ -16,7 +17,7 @@ from posmlp.tracking.store import (
     resolve_uri,
     sqlite_path,
 )
-from posmlp.tracking.study_sync import Report, sync
+from posmlp.tracking.study_sync import sync
 
 
 def sync_results(

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from posmlp.tracking.run_sync import Report
 from posmlp.tracking.store import (
     StoreError,
     StoreUnavailable,
@@ -24,7 +25,6 @@ from posmlp.tracking.store import (
     resolve_uri,
     sqlite_path,
 )
-from posmlp.tracking.study_sync import Report
 from posmlp.tracking.sync import sync_results
 
 HOST = "127.0.0.1"

@@ -9,12 +9,11 @@ import torch
 from posmlp.cli import main
 from posmlp.data.images import DataError
 from posmlp.published import Published
-from posmlp.released import export_network
 from posmlp.released.architecture import architecture, released_network
+from posmlp.released.convert import export_network
 from posmlp.released.evaluate import (
     batches,
     beside,
-    caveats,
     measure,
     published_model,
     validation_images,
@@ -87,11 +86,6 @@ def test_only_accuracies_of_the_same_weights_are_compared():
     lines = beside({"top1": 81.0, "top5": 95.0}, "raw", published)
     assert [line.split()[0] for line in lines] == ["−0.50", "−0.50"]
     assert len(beside({"top1": 81.0}, "", published)) == 3
-
-
-def test_all_of_imagenet_needs_no_caveat():
-    assert caveats(50_000, 1_000) == []
-    assert caveats(49_999, 1_000)
 
 
 def test_folders_that_do_not_fit_are_refused(image_folder, tmp_path):

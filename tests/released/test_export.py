@@ -10,7 +10,8 @@ import torch
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers.position import offset_index
 from posmlp.models import PosMlp
-from posmlp.released import ReleasedError, export_network, released_network
+from posmlp.released.architecture import released_network
+from posmlp.released.convert import ReleasedError, export_network
 from posmlp.released.weights import checked_export
 
 GOLDEN = Path(__file__).parents[1] / "golden"

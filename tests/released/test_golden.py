@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posmlp import released
+from posmlp.released.golden import GoldenCase, verify
 
 CASES = sorted(Path(__file__).parents[1].joinpath("golden").glob("*.npz"))
 
@@ -19,7 +19,7 @@ def altered(case, tmp_path, **arrays):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_equal_to_the_release(case):
-    golden = released.GoldenCase(case)
+    golden = GoldenCase(case)
     assert max(golden.differences().values()) < 1e-9
     assert golden.compared == set(golden.arrays)
 
@@ -28,20 +28,20 @@ def test_equal_to_the_release(case):
 def test_verify_fails_on_any_wrong_array(name, tmp_path, capsys):
     case = CASES[[path.stem for path in CASES].index("gqpe-s4")]
     wrong = np.load(case)[name] + 1e-6
-    assert not released.verify([altered(case, tmp_path, **{name: wrong})], tolerance=1e-9)
+    assert not verify([altered(case, tmp_path, **{name: wrong})], tolerance=1e-9)
     assert "FAIL gqpe-s4" in capsys.readouterr().out
 
 
 def test_verify_fails_on_an_array_that_it_does_not_know(tmp_path, capsys):
     path = altered(CASES[0], tmp_path, surprise=np.zeros(3))
-    assert not released.verify([path], tolerance=1e-9)
+    assert not verify([path], tolerance=1e-9)
     assert "NOT COMPARED: surprise" in capsys.readouterr().out
 
 
 def test_verify_reports_a_broken_file_and_goes_on(tmp_path, capsys):
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK\x03\x04 cut off")
-    assert not released.verify([broken, CASES[0]], tolerance=1e-9)
+    assert not verify([broken, CASES[0]], tolerance=1e-9)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("FAIL")
     assert lines[1].startswith("ok")

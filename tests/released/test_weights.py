@@ -9,9 +9,9 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from posmlp.released import export_network
 from posmlp.released.architecture import architecture, released_network
-from posmlp.released.weights import ReleasedError, export_run, read_checkpoint
+from posmlp.released.convert import ReleasedError, export_network
+from posmlp.released.weights import export_run, read_checkpoint
 from posmlp.study import RunConfig
 
 

@@ -120,7 +120,7 @@ def test_a_second_sync_sends_nothing_and_a_changed_file_is_sent_again(sync, new_
     for picture in (b"one", b"two"):
         (run.path / "figures/maps.png").write_bytes(picture)
         report, shown = sync()
-        assert (report.runs.num_sent, len(shown.runs)) == (1, 2)
+        assert (report.num_sent, len(shown.runs)) == (1, 2)
         (found,) = (r for r in shown.runs if r.data.tags["seed"] == "0")
         assert files_under(found.info.artifact_uri)["figures/maps.png"] == picture
 
@@ -185,7 +185,7 @@ def test_a_folder_that_returns_to_an_earlier_key_shows_the_earlier_run(sync, new
         current = [r.data.tags["run_key"] for r in shown.runs if r.data.tags["current"] == "true"]
         assert current == [key]
     assert len(shown.runs) == 2
-    assert report.runs.num_sent == 0
+    assert report.num_sent == 0
 
 
 def test_runs_whose_folder_is_gone_leave_the_view(sync, new_run):
@@ -210,7 +210,7 @@ def test_a_run_that_was_sent_in_part_is_completed(sync, new_run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(run_sync, "send", cut)
         report, shown = sync()
-    assert report.runs.problems == {run.path: "cut"}
+    assert report.damaged == {run.path: "cut"}
     report, shown = sync()
     assert (report.counts()["failed"], len(shown.runs)) == (0, 1)
     assert len(shown.points(shown.runs[0], "lr")) == 3
@@ -220,12 +220,12 @@ def test_metrics_are_shown_where_files_cannot_be(sync, new_run, results):
     (results / "mlartifacts").touch()  # no folder can be made there
     run = new_run().finish(5)
     report, shown = sync()
-    assert list(report.runs.problems) == [run.path]
+    assert list(report.damaged) == [run.path]
     assert shown.runs[0].info.status == "FINISHED"
     assert len(shown.points(shown.runs[0], "lr")) == 5
     (results / "mlartifacts").unlink()
     report, shown = sync()
-    assert (report.runs.problems, len(shown.runs)) == ({}, 1)
+    assert (report.damaged, len(shown.runs)) == ({}, 1)
 
 
 def empty_metrics(run):
@@ -266,9 +266,9 @@ def test_damaged_folders_are_named_and_counted_and_stop_no_other(sync, new_run):
     new_run("whole", seed=1).finish()
     report, shown = sync()
     assert report.counts()["failed"] == len(CASES)
-    assert set(report.runs.ids) == {good.path, good.path.with_name("seed1")}
+    assert set(report.ids) == {good.path, good.path.with_name("seed1")}
     for case, text in CASES.items():
-        assert text in report.runs.problems[runs[case].path]
+        assert text in report.damaged[runs[case].path]
     damaged = [r for r in shown.runs if r.data.tags["variant"] != "whole"]
     assert [r.data.tags["current"] for r in damaged].count("true") == len(CASES) - 1
     assert f"{runs[empty_metrics].path}: not synced: metrics.json" in "\n".join(report.lines())

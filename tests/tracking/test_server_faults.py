@@ -89,7 +89,7 @@ def test_a_server_that_answers_with_errors(proxy, results, monkeypatch):
             sync_once(results)
     proxy.fault = lambda path, forward: forward()
     (report,) = sync_once(results)
-    assert report.runs.problems == {}
+    assert report.damaged == {}
     shown = Shown(None, f"{getpass.getuser()}/digits", address)
     assert len(shown.runs) == 2
     for run in shown.runs:

@@ -13,7 +13,7 @@ with job_log(snakemake.log[0]):
         (report,) = sync_once(Path(snakemake.output.report).parents[1], [snakemake.params.study])
         counts = report.counts()
         print("\n".join(report.lines()))
-        if problems := [*report.runs.problems, *report.problems]:
+        if problems := [*report.damaged, *report.problems]:
             warn(f"MLflow does not show all of {report.study}: see {snakemake.log[0]}")
     except StoreError as error:
         warn(f"MLflow: {error}; bring it up to date later by: posmlp sync")

@@ -223,8 +223,7 @@ def audit(arguments: Namespace) -> None:
 @command("docs", "update generated passages of README, docs and config", "--results")
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
-    from posmlp.config_readme import config_readme
-    from posmlp.config_schemas import SCHEMAS, schema
+    from posmlp.config_readme import SCHEMAS, config_readme, schema
 
     texts = {Path("config/README.md"): config_readme()}
     texts |= {path: schema(model) for path, model in SCHEMAS.items()}

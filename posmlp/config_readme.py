@@ -1,6 +1,12 @@
-"""config/README.md: every key of config.yaml, a study file and its sheet, from the descriptions."""
+"""config/README.md and config/schemas: every key of config.yaml, a study file and its sheet.
+
+Both are written from the descriptions of the settings; editors complete and check keys by the
+schemas.
+"""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -11,6 +17,10 @@ from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.section import NAME_RULE
 from posmlp.study.study_file import Question, StudyFile
 
+SCHEMAS = {
+    Path("config/schemas/study.json"): StudyFile,
+    Path("config/schemas/settings.json"): Settings,  # of config/config.yaml and slurm/site.yaml
+}
 INTRODUCTION = """\
 # Configuration
 
@@ -49,7 +59,6 @@ A setting is a dotted key of the tables above: `model.groups`, `recipe.lr`, `dat
 
 
 def config_readme() -> str:
-    """Write the text of config/README.md."""
     refused = ", ".join(f"`{key}`" for key in NOT_MODEL_SETTINGS)
     network = StudyFile.model_fields["model"].description
     chapters = [
@@ -112,3 +121,18 @@ def _allowed(schema: dict) -> str:
     return " ".join(
         [words, *(f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema)]
     )
+
+
+def schema(model: type[BaseModel]) -> str:
+    """Write the text of a schema. No key is required: the base of a study may have it."""
+    return json.dumps(_bare(model.model_json_schema()), indent=1) + "\n"
+
+
+def _bare(part: Any) -> Any:
+    """Leave out what keys are required, and titles, which repeat the names of keys."""
+    if isinstance(part, list):
+        return [_bare(entry) for entry in part]
+    if not isinstance(part, dict):
+        return part
+    left_out = {("title", str), ("required", list)}  # a key of that name is a mapping
+    return {k: _bare(v) for k, v in part.items() if (k, type(v)) not in left_out}

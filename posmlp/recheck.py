@@ -62,10 +62,7 @@ def check_results(
     Args:
         names: studies, or paths of study files; none: every study with a runs.csv, and what
             belongs to no study.
-        results: folder of <study>/runs.csv and of what was made from it.
-        data_root: folder of the data sets.
-        sample: runs to retrain per study.
-        seed: draws the sample.
+        sample: runs to retrain per study, drawn by `seed`.
 
     Raises:
         ValueError: there is no such study, or its tables are missing or of another version.
@@ -79,7 +76,7 @@ def check_results(
         say(f"{study.name}: making tables, figures and texts from its runs")
         logs = make_files(study, work, project=not names)
         folders = results / study.name, work / "results" / study.name
-        found = list(compare_files(*folders, STUDY_FILES))
+        found = compare_files(*folders, STUDY_FILES)
         differences += found + ([f"{study.name}: {logs}"] if found and logs else [])
     if not names:
         differences += compare_files(results, work / "results", PROJECT_FILES)
@@ -104,13 +101,12 @@ def say(text: str) -> None:
 
 def committed_studies(results: Path) -> list[str]:
     """Names of the studies that have a runs.csv."""
-    names = sorted(path.parent.name for path in results.glob("*/runs.csv"))
-    if not names:
-        raise ResultsError(
-            f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results "
-            "names another folder"
-        )
-    return names
+    if names := sorted(path.parent.name for path in results.glob("*/runs.csv")):
+        return names
+    raise ResultsError(
+        f"{results}: no study here has a runs.csv; `make reproduce` makes it, and --results names "
+        "another folder"
+    )
 
 
 def read_tables(folder: Path) -> Tables:
@@ -132,11 +128,11 @@ def copy_tables(results: Path, work: Path) -> None:
     work.mkdir(exist_ok=True)
     for name in ("config", "workflow"):
         (work / name).symlink_to(Path(name).absolute())
-    collected = (*TABLES, PREDICTIONS)
-    for path in (path for name in collected for path in results.glob(f"*/{name}")):
-        copy = work / "results" / path.relative_to(results)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+    for name in (*TABLES, PREDICTIONS):
+        for path in results.glob(f"*/{name}"):
+            copy = work / "results" / path.relative_to(results)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
 
 
 def make_files(study: Study, work: Path, *, project: bool) -> str:
@@ -149,19 +145,14 @@ def make_files(study: Study, work: Path, *, project: bool) -> str:
     command += ["--snakefile", str(Path("Snakefile").absolute()), "--directory", str(work)]
     command += ["--cores", "2", "--keep-going", "--workflow-profile", "none"]
     command += ["--quiet", "host", "reason", "rules", "progress"]
-    command += [
-        "--config",
-        f"study={study.files[0].absolute()}",
-        "results=results",
-        "tracking=false",
-        "device=cpu",
-    ]
+    command += ["--config", f"study={study.files[0].absolute()}", "results=results"]
+    command += ["tracking=false", "device=cpu"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout.strip() if done.returncode else ""
 
 
-def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> Iterator[str]:
-    """Compare files that match the patterns, below either folder; yield what differs."""
+def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> list[str]:
+    """Compare files that match the patterns, below either folder; return what differs."""
     names = {
         path.relative_to(folder)
         for folder in (committed, made)
@@ -169,12 +160,10 @@ def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> Itera
         for path in folder.glob(pattern)
         if path.is_file() and not path.name.startswith(".")
     }
-    num_different = 0
-    for name in sorted(names):
-        if found := difference(committed / name, made / name):
-            num_different += 1
-            yield f"{committed / name}: {found}"
-    say(f"{committed}: {len(names)} files compared, {num_different} differ")
+    found = {name: difference(committed / name, made / name) for name in sorted(names)}
+    different = [f"{committed / name}: {text}" for name, text in found.items() if text]
+    say(f"{committed}: {len(names)} files compared, {len(different)} differ")
+    return different
 
 
 def difference(committed: Path, made: Path) -> str:
@@ -186,18 +175,17 @@ def difference(committed: Path, made: Path) -> str:
     old, new = committed.read_bytes(), made.read_bytes()
     if old == new:
         return ""
-    if committed.suffix in TEXTS:
-        lines = zip_longest(*(text.decode(errors="replace").split("\n") for text in (old, new)))
-        for number, pair in enumerate(lines, start=1):
-            if pair[0] != pair[1]:
-                same = commonprefix([line or "" for line in pair])  # noqa: RUF071
-                start = max(0, len(same) - SHOWN // 3)
-                old, new = (
-                    "nothing" if line is None else repr(line[start : start + SHOWN])
-                    for line in pair
-                )
-                return f"line {number}: committed {old}, now {new}"
-    return f"bytes differ from {made}"
+    if committed.suffix not in TEXTS:
+        return f"bytes differ from {made}"
+    texts = (content.decode(errors="surrogateescape").split("\n") for content in (old, new))
+    pairs = enumerate(zip_longest(*texts), start=1)
+    number, pair = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+    same = commonprefix([line or "" for line in pair])  # noqa: RUF071
+    start = max(0, len(same) - SHOWN // 3)
+    first, second = (
+        "nothing" if line is None else repr(line[start : start + SHOWN]) for line in pair
+    )
+    return f"line {number}: committed {first}, now {second}"
 
 
 def stale_documents(results: Path) -> list[str]:
@@ -336,10 +324,11 @@ def seed_limits(
     columns = [c for c in columns if c in accuracies or c.endswith("_loss")]
     by = [frame[name] for name in index] or [pd.Series(0, frame.index)]
     groups = frame.groupby([frame["variant"], *by])[columns]
-    squares = ((frame[columns] - groups.transform("mean")) ** 2).groupby(by).sum()
-    free = (groups.transform("count") - 1).clip(lower=0)
-    free = (free / groups.transform("count")).groupby(by).sum()
-    limits = DEVIATIONS * np.sqrt(2 * squares / free.where(free > 0))
+    free = (groups.count() - 1).clip(lower=0)
+    pooled = [
+        sums.groupby(level=[*range(1, 1 + len(by))]).sum() for sums in (groups.var() * free, free)
+    ]
+    limits = DEVIATIONS * np.sqrt(2 * pooled[0] / pooled[1])
     for column in columns:
         num = num_images["val" if "val_" in column else "test"]
         if column in accuracies and num:

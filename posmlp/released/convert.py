@@ -197,23 +197,14 @@ def export_network(model: PosMlp) -> dict[str, Tensor]:
 
     Left out is what the released code cannot do; `checked_export` refuses it.
     """
-    ours, units = model.state_dict(), gating_units(model)
-    for (stage, block), unit in units.items():
-        prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
-        num_channels, groups = len(ours[f"{prefix}.fc1.bias"]), unit.proj.groups
-        half = group_order(num_channels // 2, groups).argsort()
-        reorder(ours, prefix, half_order(num_channels, groups).argsort(), half)
-    released = {other: v for name, v in ours.items() if (other := renamed(name, OURS))}
-    for (stage, block), unit in units.items():
-        prefix = f"levels.{stage}.encoder.{block}.gate_unit"
-        released |= {f"{prefix}.{name}": value for name, value in export_unit(unit).items()}
-    return {name: value.detach().contiguous() for name, value in released.items()}
-
-
-def gating_units(model: PosMlp) -> dict[tuple[int, int], GatingUnit]:
-    """Every gating unit by stage and block."""
-    return {
-        (i, j): block.mlp_channels.gate
-        for i, stage in enumerate(model.stages)
-        for j, block in enumerate(stage.blocks)
-    }
+    ours, units = model.state_dict(), {}
+    for i, stage in enumerate(model.stages):
+        for j, block in enumerate(stage.blocks):
+            unit, prefix = block.mlp_channels.gate, f"stages.{i}.blocks.{j}.mlp_channels"
+            num_channels, groups = len(ours[f"{prefix}.fc1.bias"]), unit.proj.groups
+            half = group_order(num_channels // 2, groups).argsort()
+            reorder(ours, prefix, half_order(num_channels, groups).argsort(), half)
+            for name, value in export_unit(unit).items():
+                units[f"levels.{i}.encoder.{j}.gate_unit.{name}"] = value
+    released = {other: value for name, value in ours.items() if (other := renamed(name, OURS))}
+    return {name: value.detach().contiguous() for name, value in (released | units).items()}

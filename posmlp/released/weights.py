@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from posmlp.models import PosMlp
 from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import ReleasedError, export_network, gating_units
+from posmlp.released.convert import ReleasedError, export_network
 from posmlp.runs.trained_run import WEIGHT_FILES, Weights, load_run
 
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
@@ -165,7 +165,7 @@ def checked_export(
 
 def released_options(model: PosMlp, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Keyword arguments with which the released PosMLP builds an exported network."""
-    mixer, shape = gating_units(model)[0, 0].proj, architecture(state, {})
+    mixer, shape = model.stages[0].blocks[0].mlp_channels.gate.proj, architecture(state, {})
     gate = shape["gate"]
     options = {
         "embed_dims": list(shape["dims"]),

@@ -1,7 +1,7 @@
 """Study and load_study: a study file, its bases and its sheet, checked and resolved into runs."""
 
-from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +164,11 @@ def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
     """The file that sets the faulty key or, where none does, the one nearest to setting it."""
 
     def depth(values: Any) -> int:
-        num_names = 0
-        for name in fault.key:
+        for num_names, name in enumerate(fault.key):
             if not isinstance(values, dict) or name not in values:
-                break
-            values, num_names = values[name], num_names + 1
-        return num_names
+                return num_names
+            values = values[name]
+        return len(fault.key)
 
     return max(chain, key=lambda entry: depth(entry[1]))[0]
 
@@ -177,19 +176,15 @@ def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
 def _resolve(
     path: Path, merged: dict[str, Any], file: StudyFile, sheet: Path, variants: list[Variant]
 ) -> dict[str, RunConfig]:
-    """Resolve the settings of every variant, with the first seed.
-
-    Raises:
-        StudyError: rows with wrong settings, with the settings of another, or with batches that
-            the GPUs of a run cannot share evenly.
-    """
+    """Resolve the settings of every variant, with the first seed."""
     configs: dict[str, RunConfig] = {}
     same: dict[str, Variant] = {}
     problems = []
     for variant in variants:
-        values = {key: deepcopy(merged[key]) for key in ("data", "model", "recipe")}
-        for key, value in variant.settings.items():
-            _set(values, key.split("."), value)
+        values = {key: merged[key] for key in ("data", "model", "recipe")}
+        for key, cell in variant.settings.items():
+            changes = reduce(lambda value, name: {name: value}, reversed(key.split(".")), cell)
+            values = _merge(values, changes)
         values |= {"study": path.stem, "variant": variant.name, "seed": file.seeds[0]}
         where = f"{sheet}, row {variant.row}"
         try:
@@ -215,12 +210,6 @@ def _resolve(
     if problems:
         raise StudyError(problems)
     return configs
-
-
-def _set(values: dict[str, Any], key: list[str], value: Any) -> None:
-    for name in key[:-1]:
-        values = values.setdefault(name, {})
-    values[key[-1]] = value
 
 
 def _column(variant: Variant, fault: Fault) -> str:

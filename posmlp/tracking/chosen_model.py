@@ -35,9 +35,6 @@ def register(
 ) -> str:
     """Point the alias `best` of the study's registered model to the chosen run's network.
 
-    Args:
-        run_ids: MLflow's run of each folder.
-
     Returns:
         What the registry holds now, or why it holds nothing, in words.
     """

@@ -45,24 +45,17 @@ Lines = dict[Mark, dict[str, float]]
 
 @dataclass(frozen=True)
 class RunPayload:
-    """Everything that MLflow shows of a run, but its files.
+    """Everything that MLflow shows of a run, but its files."""
 
-    Args:
-        identity: "study/variant/seed0/key".
-        status: MLflow's; end_ms is None while it is RUNNING.
-        lines: one an epoch, and one of the finished run.
-        datasets: split, digest and number of images of the data, once the run has finished.
-    """
-
-    identity: str
+    identity: str  # study/variant/seed0/key
     name: str
-    status: str
+    status: str  # MLflow's
     start_ms: int | None
-    end_ms: int | None
+    end_ms: int | None  # None while it is RUNNING
     params: dict[str, str]
     tags: dict[str, str]
-    lines: Lines
-    datasets: list[tuple[str, str, int]]
+    lines: Lines  # one an epoch, and one of the finished run
+    datasets: list[tuple[str, str, int]]  # split, digest, images, once the run has finished
     data: dict[str, Any]
 
 
@@ -72,11 +65,7 @@ def cell_of(folder: Path) -> str:
 
 
 def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
-    """Digest everything that `read_run` and the artifacts depend on, without parsing it.
-
-    Raises:
-        ValueError: a file cannot be read.
-    """
+    """Digest everything that `read_run` and the artifacts depend on, without parsing it."""
     variant = folder.parent.name
     seeds = study.comparison.get("seeds")
     facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code_digest()
@@ -93,10 +82,7 @@ def run_files(folder: Path) -> list[Path]:
 
 
 def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
-    """Read a run folder.
-
-    Args:
-        alive: whether a process trains in it now.
+    """Read a run folder, in which a process trains now if it is `alive`.
 
     Raises:
         ValueError: a file is damaged; the message names it.
@@ -119,15 +105,16 @@ def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
         status, end_ms = "FAILED", milliseconds(error["time"])
     else:
         status, end_ms = "KILLED", max(lines)[1] if lines else last_start_ms
+    identity, variant = f"{cell_of(folder)}{config['key']}", config["variant"]
     digests = metrics.get("digests", {})
     return RunPayload(
-        identity=f"{cell_of(folder)}{config['key']}",
-        name=study.run_name(config["variant"], config["seed"]),
+        identity=identity,
+        name=study.run_name(variant, config["seed"]),
         status=status,
         start_ms=start_ms or last_start_ms,
         end_ms=end_ms,
         params=run_params(config),
-        tags=run_tags(folder, config, provenance, study, error.get("error")),
+        tags=run_tags(identity, config, provenance, study.claims.get(variant), error.get("error")),
         lines=lines,
         datasets=[(split, digest, metrics[f"num_{split}"]) for split, digest in digests.items()],
         data=config["data"],
@@ -135,11 +122,7 @@ def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved settings and the key of a run.
-
-    Raises:
-        ValueError: the file is missing, damaged or of another folder.
-    """
+    """The resolved settings and the key of a run, which must be of this folder."""
     try:
         config = recorded_values(folder / "config.yaml")
     except ValueError as error:
@@ -151,11 +134,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_finished(folder: Path, key: str, num_epochs: int) -> dict[str, Any]:
-    """The metrics of a finished run; empty while it is unfinished.
-
-    Raises:
-        ValueError: they are damaged, of another training, or history.csv does not belong to them.
-    """
+    """The metrics of a finished run, of this training and history; empty while unfinished."""
     if not os.path.lexists(folder / "metrics.json"):
         return {}
     metrics = read_metrics(folder / "metrics.json")
@@ -186,16 +165,16 @@ def run_params(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_tags(
-    folder: Path,
+    identity: str,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    study: StudyFiles,
+    claim: str | None,
     error: str | None,
 ) -> dict[str, str]:
     """What runs are filtered and grouped by, and their note; an unknown fact has no tag."""
-    model, claim = config["model"], study.claims.get(config["variant"])
+    model = config["model"]
     tags = {
-        "posmlp.run": f"{cell_of(folder)}{config['key']}",
+        "posmlp.run": identity,
         "run_key": config["key"],
         "current": "true",
         **{name: config[name] for name in ("study", "variant", "seed")},

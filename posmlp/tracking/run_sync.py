@@ -26,26 +26,16 @@ SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow
 
 @dataclass
 class Report:
-    """What a sync of a study found and did.
-
-    Args:
-        problems: of the study's own files.
-        ids: MLflow's run of each folder that it shows.
-        statuses: of these, in MLflow's words.
-        num_sent: runs that were new or had changed.
-        damaged: why a folder is not shown as it is now.
-        registry: what the model registry holds, in words.
-        links: pages of the study by title, after the server's address.
-    """
+    """What a sync of a study found and did."""
 
     study: str
-    problems: list[str]
-    ids: dict[Path, str] = field(default_factory=dict)
-    statuses: list[str] = field(default_factory=list)
-    num_sent: int = 0
-    damaged: dict[Path, str] = field(default_factory=dict)
-    registry: str = ""
-    links: dict[str, str] = field(default_factory=dict)
+    problems: list[str]  # of the study's own files
+    ids: dict[Path, str] = field(default_factory=dict)  # MLflow's run of each folder shown
+    statuses: list[str] = field(default_factory=list)  # of these, in MLflow's words
+    num_sent: int = 0  # runs that were new or had changed
+    damaged: dict[Path, str] = field(default_factory=dict)  # why a folder is not shown as it is
+    registry: str = ""  # what the model registry holds, in words
+    links: dict[str, str] = field(default_factory=dict)  # pages by title, after server's address
 
     def counts(self) -> dict[str, int]:
         return {
@@ -66,11 +56,7 @@ class Report:
 
 
 def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Report) -> None:
-    """Send every folder that has changed; one that cannot be shown does not stop the others.
-
-    Raises:
-        StoreUnavailable: the store does not answer.
-    """
+    """Send every folder that has changed; one that cannot be shown does not stop the others."""
     identities, client, folders = set(), store.client, study.run_folders()
     listed = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
     by_digest = {run.data.tags.get(DIGEST_TAG): run for run in listed}
@@ -89,7 +75,9 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
                 run_id, status, identity = run.info.run_id, payload.status, payload.identity
                 send(client, run, payload, stored)
                 if status != "RUNNING":
-                    send_files(client, run_id, folder)
+                    for path in run_payload.run_files(folder):
+                        inside = path.relative_to(folder).parent.as_posix()
+                        client.log_artifact(run_id, str(path), None if inside == "." else inside)
                 client.set_tag(run_id, DIGEST_TAG, digest)  # last: what was cut is sent again
                 report.num_sent += 1
         except Exception as error:
@@ -151,7 +139,6 @@ def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark])
 
 
 def send_datasets(client: MlflowClient, run_id: str, payload: RunPayload) -> None:
-    """Name the images of each split, with their digests."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs, name = [], payload.data["name"]
@@ -163,12 +150,6 @@ def send_datasets(client: MlflowClient, run_id: str, payload: RunPayload) -> Non
         inputs.append(DatasetInput(dataset, tags))
     if inputs:
         client.log_inputs(run_id, inputs)
-
-
-def send_files(client: MlflowClient, run_id: str, folder: Path) -> None:
-    for path in run_payload.run_files(folder):
-        inside = path.relative_to(folder).parent.as_posix()
-        client.log_artifact(run_id, str(path), None if inside == "." else inside)
 
 
 def _retire(

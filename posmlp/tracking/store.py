@@ -84,14 +84,9 @@ def sqlite_path(uri: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Store:
-    """An open store.
+    """An open store, which shows the runs of a results folder."""
 
-    Args:
-        uri: may hold a password, so it is not in the repr.
-        results: the folder whose runs it shows.
-    """
-
-    uri: str = field(repr=False)
+    uri: str = field(repr=False)  # may hold a password
     results: Path
     client: MlflowClient = field(repr=False)
 

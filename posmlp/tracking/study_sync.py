@@ -25,11 +25,7 @@ COSTS = ("params", "token_mixing_params", "macs")
 
 
 def sync(name: str, store: Store) -> Report:
-    """Make MLflow say what the files of a study say; what it has already is not sent again.
-
-    Raises:
-        StoreUnavailable: the store does not answer, or cannot take more.
-    """
+    """Make MLflow say what the files of a study say; what it has already is not sent again."""
     from mlflow.exceptions import MlflowException
 
     study = StudyFiles(name, store.results)

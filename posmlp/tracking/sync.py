@@ -59,11 +59,7 @@ def sync_results(
 
 
 def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) -> list[Report]:
-    """Sync each study once.
-
-    Raises:
-        StoreError, StoreUnavailable: as sync_results does.
-    """
+    """Sync each study once; `names` may be paths of study files. Errors are sync_results's."""
     studies = find_studies(results, names)
     if not studies:
         return []  # and no store is created
@@ -72,11 +68,7 @@ def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) 
 
 
 def find_studies(results: Path, names: Sequence[str] = ()) -> list[str]:
-    """Names of the studies that have a folder under runs/; `names` may be paths of study files.
-
-    Raises:
-        StoreError: one of `names` has none.
-    """
+    """Names of the studies that have a folder under runs/, or of those that are named."""
     found = sorted(p.name for p in results.glob("runs/*") if p.is_dir() and p.name[0] != ".")
     chosen = [Path(name).stem if name.endswith(".yaml") else name for name in names]
     for name in chosen:

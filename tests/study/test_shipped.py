@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from posmlp.config_readme import config_readme
-from posmlp.config_schemas import SCHEMAS, schema
+from posmlp.config_readme import SCHEMAS, config_readme, schema
 from posmlp.study import check_models, load_study
 from posmlp.study.yaml_files import read_mapping
 

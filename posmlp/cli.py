@@ -91,7 +91,6 @@ OPTIONS = {
     "--port": dict(type=from_to(int, 1, 65535), default=5000, help="default: 5000"),
     "--host": dict(help="an address of this machine that others may use; no password is asked for"),
     "--json": dict(type=Path, metavar="FILE", help="write the findings to a file, too"),
-    "--tolerance": dict(type=float, default=1e-9, help="largest difference (1e-9)"),
     "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),
     "--max-unreadable": dict(type=COUNT, default=0, metavar="N", help="files to leave out (0)"),
 }
@@ -260,13 +259,11 @@ def rebuild(arguments: Namespace) -> None:
     rebuild(arguments.results)
 
 
-@command(
-    "released verify", "compare golden cases of the released code with ours", "files --tolerance"
-)
+@command("released verify", "compare golden cases of the released code with ours", "files")
 def released_verify(arguments: Namespace) -> int:
     from posmlp.released.golden import verify
 
-    return 0 if verify(arguments.files, arguments.tolerance) else DIFFERENT
+    return 0 if verify(arguments.files) else DIFFERENT
 
 
 @command(

@@ -18,6 +18,8 @@ from posmlp.released.convert import (
     unit_settings,
 )
 
+TOLERANCE = 1e-9  # largest difference
+
 
 class GoldenCase:
     """One .npz written with the released code; every array in it must be compared."""
@@ -85,7 +87,7 @@ def largest(difference: Tensor) -> float:
     return float(difference.detach().abs().nan_to_num(torch.inf).max())
 
 
-def verify(paths: list[Path], tolerance: float) -> bool:
+def verify(paths: list[Path]) -> bool:
     """Compare cases and print a line for each; True if all agree and every array was compared."""
     passed = True
     for path in paths:
@@ -97,7 +99,7 @@ def verify(paths: list[Path], tolerance: float) -> bool:
             passed = False
             continue
         left = sorted(set(case.arrays) - case.compared)
-        good = not left and all(d <= tolerance for d in differences.values())
+        good = not left and all(d <= TOLERANCE for d in differences.values())
         found = "  ".join(f"{name} {value:.1e}" for name, value in differences.items())
         rest = f"  NOT COMPARED: {', '.join(left)}" if left else ""
         print(f"{'ok  ' if good else 'FAIL'} {case.name}: {found}{rest}")

@@ -26,14 +26,6 @@ NOT_MODEL_SETTINGS = {
 }
 
 
-def _check_value(key: str, value: Any) -> None:
-    if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
-        raise setting_error(key, f"found the word {value!r}; write true or false")
-    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf) or value != value:
-        allowed = "a finite number, true, false, a word or a plain list of these"
-        raise setting_error(key, f"should be {allowed}, found {value!r:.60}")
-
-
 def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Sort the arguments after the name; null, the model's default, is left out."""
     name = values.get("name")
@@ -52,7 +44,13 @@ def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
             continue
         is_list = isinstance(value, list | tuple)
         for entry in value if is_list else (value,):
-            _check_value(key, entry)
+            if isinstance(entry, str) and entry.lower() in ("yes", "no", "on", "off"):
+                raise setting_error(key, f"found the word {entry!r}; write true or false")
+            if not isinstance(entry, str | int) and not (
+                isinstance(entry, float) and math.isfinite(entry)
+            ):
+                allowed = "a finite number, true, false, a word or a plain list of these"
+                raise setting_error(key, f"should be {allowed}, found {entry!r:.60}")
         settings[key] = tuple(value) if is_list else value
     return settings
 

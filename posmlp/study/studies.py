@@ -39,11 +39,6 @@ class Study:
     configs: dict[str, RunConfig]  # of every variant, with the first seed
 
     @property
-    def data_sets(self) -> list[str]:
-        """Names of the data sets that its runs use, sorted."""
-        return sorted({config.data.name for config in self.configs.values()})
-
-    @property
     def command_name(self) -> str:
         """What commands call it: its name where that finds it, or else the path of its file."""
         path = self.files[0]

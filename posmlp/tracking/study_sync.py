@@ -49,8 +49,13 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
     old = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
     for entry in study.variants:
         name, metrics = study.variant_name(entry["variant"]), variant_metrics(entry)
-        tags = variant_tags(entry, study)
-        kept = [run for run in old if _is_same(run, name, metrics, tags)]
+        tags, wanted = variant_tags(entry, study), (metrics, name, "FINISHED")
+        kept = [
+            run
+            for run in old
+            if (run.data.metrics, run.info.run_name, run.info.status) == wanted
+            and tags.items() <= run.data.tags.items()
+        ]
         if kept:
             old.remove(kept[0])
         elif metrics and entry["finished_at"]:
@@ -89,11 +94,6 @@ def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
         **{name: printable(str(entry[name])) for name in ("variant", "gate", "groups", "claim")},
         "mlflow.note.content": f"{escaped(str(entry['claim']))}\n\n{note}",
     }
-
-
-def _is_same(run, name: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> bool:
-    shown = run.data.metrics, run.info.run_name, run.info.status
-    return shown == (metrics, name, "FINISHED") and tags.items() <= run.data.tags.items()
 
 
 def publish(

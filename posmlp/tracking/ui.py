@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -49,18 +49,13 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
         host: name or address of this machine by which others reach it; None: this machine alone.
 
     Raises:
-        StoreError: the port or the host cannot be used.
-        StoreUnavailable: the server does not start.
+        StoreError: the port or the host cannot be used, or the server does not start.
     """
-    uri = resolve_uri(results)
+    uri, address = resolve_uri(results), host or HOST
     if uri.startswith("http"):
-        print(
-            f"The runs are on a tracking server: open {masked(uri)}. To keep it up to date: "
-            f"posmlp sync --every {SYNC_S}",
-            flush=True,
-        )
+        print(f"The runs are on a tracking server: open {masked(uri)}.")
+        print(f"To keep it up to date: posmlp sync --every {SYNC_S}", flush=True)
         return
-    address = host or HOST
     try:
         socket.create_server((address, port)).close()
     except OSError as error:
@@ -73,11 +68,10 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
         signal.signal(number, signal.default_int_handler)
     with open_store(results):  # made before the server looks for it
         pass
+    root, artifacts = f"http://{address}:{port}", results.absolute() / "mlartifacts"
     with tempfile.TemporaryFile("w+") as output:
-        artifacts = results.absolute() / "mlartifacts"
         server = start_server(uri, artifacts, address, port, output)
         try:
-            root = f"http://{address}:{port}"
             wait_until_up(server, root, output)
             print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
             with _kept_in_sync(results, root):
@@ -103,8 +97,8 @@ def _kept_in_sync(results: Path, root: str) -> Iterator[None]:
                 print(f"    {title}: {root}/{path}", flush=True)
             announced.update(new.values())
 
-    arguments = {"every_s": SYNC_S, "stop": stop, "after": announce}
-    thread = threading.Thread(target=sync_results, args=(results,), kwargs=arguments, daemon=True)
+    arguments = (results, (), SYNC_S, stop, announce)
+    thread = threading.Thread(target=sync_results, args=arguments, daemon=True)
     thread.start()
     try:
         yield
@@ -164,10 +158,6 @@ def _tail(output: IO[str], num_lines: int = 15) -> str:
 def stop_server(server: subprocess.Popen[str]) -> None:
     """Stop the server and its workers; those that hang after STOP_S are killed."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(server.pid, number)
             server.wait(STOP_S)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
 from os.path import commonprefix
 from pathlib import Path
@@ -52,6 +53,7 @@ RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in metrics.TIMES]
 CURVE_NUMBERS = [c for c in metrics.EPOCH_COLUMNS if c not in ("epoch", *metrics.TIMES)]
 
 Tables = dict[str, pd.DataFrame]  # by name of file
+say = partial(print, flush=True)
 
 
 def check_results(
@@ -93,10 +95,6 @@ def check_results(
     else:
         shutil.rmtree(work)
     return len(differences)
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def committed_studies(results: Path) -> list[str]:

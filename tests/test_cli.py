@@ -135,12 +135,6 @@ def test_a_wrong_option_is_named(tiny, capsys, words, said):
     assert said in capsys.readouterr().err
 
 
-def test_released_files_that_cannot_be_compared_are_named(tiny, capsys):
-    assert cli.main(["released", "verify", "file", "missing"]) == user_errors.DIFFERENT
-    said = capsys.readouterr().out
-    assert said.count("FAIL") == 2
-
-
 def test_several_mistakes_are_an_error_each(tiny, capsys):
     Path("tiny.yaml").write_text(STUDY.replace("1e-2", "-1").replace("epochs: 1", "epochs: 0"))
     assert error_of(capsys, "show", "tiny.yaml").count("error: tiny.yaml: recipe.") == 2

@@ -7,7 +7,6 @@ seeds. Both have a description, saved views and links; the chosen variant is in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.markup import escaped, printable
@@ -35,7 +34,7 @@ def sync(name: str, store: Store) -> Report:
         sync_runs(store, trainings, study, report)
         variants = store.experiment_id(f"{name} variants")
         sync_variants(store.client, variants, study)
-        report.links = publish(store.client, trainings, variants, study, report.ids)
+        publish(store.client, trainings, variants, study, report)
         report.registry = chosen_model.register(store, trainings, study, report.ids)
     except (MlflowException, OSError) as error:
         raise unavailable(store.uri, error) from None
@@ -97,18 +96,10 @@ def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
 
 
 def publish(
-    client: MlflowClient,
-    trainings: str,
-    variants: str,
-    study: StudyFiles,
-    run_ids: Mapping[Path, str],
-) -> dict[str, str]:
-    """Set saved views and descriptions of both experiments, where they have changed.
-
-    Returns:
-        The study's pages by title, after the server's address.
-    """
-    links = {}
+    client: MlflowClient, trainings: str, variants: str, study: StudyFiles, report: Report
+) -> None:
+    """Set saved views and descriptions of both experiments, where they have changed."""
+    links, run_ids = report.links, report.ids
     if study.variants:
         for key in saved_views.MODES:
             links[f"Variants, {key}"] = saved_views.view_path(variants, key)
@@ -131,4 +122,3 @@ def publish(
         for key, value in (common | views).items():
             if before.get(key) != value:
                 client.set_experiment_tag(experiment_id, key, value)
-    return links

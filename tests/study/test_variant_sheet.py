@@ -58,10 +58,3 @@ def test_a_wrong_sheet_is_one_problem_with_row_and_column(tmp_path, text, proble
     (found,) = caught.value.problems
     assert found.startswith(str(path))
     assert problem in found
-
-
-def test_all_problems_of_a_sheet_come_together(tmp_path):
-    path = sheet(tmp_path, HEADER + "/\tb\tsgu\na\tb\tsgu\tx\ty\nc\n")
-    with pytest.raises(StudyError) as caught:
-        read_sheet(path)
-    assert len(caught.value.problems) == 3

@@ -37,17 +37,14 @@ class RunConfig(Section):
 
     @property
     def key(self) -> str:
-        """16 hex digits: equal keys mean equal settings and equal training code."""
-        return digest({"settings": canonical(self.settings()), "code": training_code_digest()})
+        """16 hex digits: equal keys mean equal settings, whatever their names, and equal code."""
+        settings = self.model_dump(mode="json", exclude={"study", "variant"})
+        return digest({"settings": canonical(settings), "code": training_code_digest()})
 
     @property
     def speed_key(self) -> str:
         """16 hex digits of the settings without the seed, which decide how fast a run trains."""
         return digest(canonical(self.flat()))
-
-    def settings(self) -> dict[str, Any]:
-        """What the result depends on: everything but the names of study and variant."""
-        return self.model_dump(mode="json", exclude={"study", "variant"})
 
     def flat(self) -> dict[str, Any]:
         """What the result depends on but for the seed, as {dotted setting: value}."""

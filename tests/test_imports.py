@@ -16,7 +16,7 @@ NEEDED = {
     "train {study} --results {results}": NETWORKS,
     "train {study} --part 1/2 --results {results}": set(),  # no run is in this part
     "prepare {study} --results {results}": set(),
-    "plan {study} --results {results}": set(),
+    "plan {study} --results {results}": TABLES,  # the power of its questions
     "show digits": TABLES,
     "sync --results {results}": set(),
     "released --help": set(),

@@ -5,12 +5,12 @@ import sys
 import threading
 import time
 
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from posmlp.progress.state import FAILED, Progress, Watch
-from posmlp.progress.view import failure, line, screen
+from posmlp.progress.view import line, screen
 
 SECONDS_BETWEEN_LINES = 60
 SHARE_OF_A_CORE = 0.03  # that looking at the run folders may take
@@ -31,20 +31,19 @@ class Display:
         self.ended = threading.Event()
         self.reported: set[str] = set()  # failed runs
         self.said_at = float("-inf")
+        self.console = Console(stderr=True, highlight=False)
         self.live = None
-        if not plain and os.isatty(2) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-            self.live = self.on_terminal()
-
-    def on_terminal(self) -> Live:
-        self.terminal = os.dup(2)
-        self.file = os.fdopen(self.terminal, "w", encoding=sys.stderr.encoding, errors="replace")
-        console = Console(file=self.file, highlight=False)
-        own = {"redirect_stdout": False, "redirect_stderr": False}  # the pipe has children's too
-        return Live(console=console, auto_refresh=False, transient=self.watch.starting, **own)
+        if os.isatty(2) and not plain and not self.console.is_dumb_terminal:
+            own = {"redirect_stdout": False, "redirect_stderr": False}  # the pipe has children's
+            self.live = Live(
+                console=self.console, auto_refresh=False, transient=watch.starting, **own
+            )
 
     def start(self) -> None:
         self.threads = [threading.Thread(target=self.follow, daemon=True)]
         if self.live:
+            encoding = sys.stderr.encoding
+            self.console.file = os.fdopen(os.dup(2), "w", encoding=encoding, errors="replace")
             reader, writer = os.pipe()
             os.dup2(writer, 2)
             os.close(writer)
@@ -57,7 +56,7 @@ class Display:
         self.ended.set()
         if self.live:
             sys.stderr.flush()
-            os.dup2(self.terminal, 2)  # which ends the pipe, unless a child is left behind
+            os.dup2(self.console.file.fileno(), 2)  # ends the pipe, unless a child is left behind
         for thread in self.threads:
             thread.join(timeout=2)
 
@@ -68,10 +67,7 @@ class Display:
                 self.say(text.rstrip("\n"))
 
     def say(self, text: str) -> None:
-        if self.live:
-            self.live.console.print(Text.from_ansi(text), soft_wrap=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self.console.print(Text.from_ansi(text), soft_wrap=True)
 
     def follow(self) -> None:
         """Show one look after another until all runs have finished or failed."""
@@ -92,21 +88,12 @@ class Display:
         for run in progress.of(FAILED):
             if run.name not in self.reported:
                 self.reported.add(run.name)
-                self.say(failure(run))
+                self.say(f"failed: {run.name}: {run.error}")
         if self.live:
-            columns, rows = os.get_terminal_size(self.terminal)
-            size = columns or 80, rows or 24  # some terminals do not know
-            self.live.console.size = ConsoleDimensions(*size)
             self.live.start()
-            self.live.update(screen(progress, *size), refresh=True)
-        elif self.is_due(progress):
-            self.say(f"{time.strftime('%H:%M:%S')} {line(progress)}")
-
-    def is_due(self, progress: Progress) -> bool:
-        """Whether a line is: a minute after the last, or at the end, which a start tells itself."""
-        if progress.is_over:
-            return not self.watch.starting
+            self.live.update(screen(progress, self.console.height), refresh=True)
+            return
         due = time.monotonic() - self.said_at >= SECONDS_BETWEEN_LINES
-        if due:
+        if not self.watch.starting if progress.is_over else due:  # a start tells the end itself
             self.said_at = time.monotonic()
-        return due
+            self.say(f"{time.strftime('%H:%M:%S')} {line(progress)}")

@@ -3,39 +3,30 @@
 import datetime
 from statistics import fmean, stdev
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Progress, Run
+from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Progress
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", WAITING: "dim"}
-WIDE = 110  # columns from which the two tables stand side by side
-LONGEST_BAR = 80
 FEWEST_ROWS = 3  # of a table, however low the terminal
 
 
-def screen(progress: Progress, width: int, height: int) -> RenderableType:
+def screen(progress: Progress, height: int) -> RenderableType:
     """The study on a terminal: counts, time left, runs in training, and variants so far."""
-    bar = Table.grid(padding=(0, 2), expand=True)
-    bar.width = min(width, LONGEST_BAR)
-    bar.add_column(ratio=1)
-    bar.add_column(no_wrap=True)
-    done = ProgressBar(1.0, progress.fraction, complete_style="cyan", finished_style="green")
-    bar.add_row(done, Text(times(progress)))
+    bar = Table.grid(padding=(0, 2))
+    done = ProgressBar(1.0, progress.fraction, width=43, complete_style="cyan")
+    text = f"{progress.fraction:4.0%}  {clock(progress.elapsed_s)} elapsed"
+    bar.add_row(done, text if progress.left_s is None else f"{text}, {clock(progress.left_s)} left")
     heading = Text.assemble((f"{progress.study}: ", "bold"), counts(progress))
     rows = height - 5  # of a table: its heading, three lines above it, the cursor's below it
-    num_running = len(progress.of(RUNNING))
-    if not num_running:
-        tables = variants(progress, rows)
-    elif width >= WIDE:
-        tables = Table.grid(padding=(0, 6))
-        tables.add_row(running(progress, rows), variants(progress, rows))
-    else:
-        most = min(num_running, max(FEWEST_ROWS, rows // 3))
-        tables = Group(running(progress, most), "", variants(progress, rows - most - 2))
-    return Group(heading, bar, "", tables)
+    most = min(len(progress.of(RUNNING)), max(FEWEST_ROWS, rows // 3))
+    tables = [running(progress, most)] if most else []
+    tables.append(variants(progress, rows - most - 2 if most else rows))
+    return Group(heading, bar, "", Columns(tables, padding=(1, 6)))  # side by side if they fit
 
 
 def counts(progress: Progress) -> Text:
@@ -48,14 +39,6 @@ def counts(progress: Progress) -> Text:
     return text
 
 
-def times(progress: Progress) -> str:
-    """Share of the epochs done, time since the start, and time left."""
-    text = f"{progress.fraction:4.0%}  {clock(progress.elapsed_s)} elapsed"
-    if progress.is_over or progress.left_s is None:
-        return text
-    return f"{text}, {clock(progress.left_s)} left"
-
-
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds, with days from 24 hours on."""
     return str(datetime.timedelta(seconds=round(seconds)))
@@ -63,81 +46,58 @@ def clock(seconds: float) -> str:
 
 def running(progress: Progress, most: int) -> Table:
     """Runs in training, or as many as there is room for."""
-    table = columns(RUNNING, "epoch", "top-1 %", "images/s", "left")
-    runs = progress.of(RUNNING)
-    for run in shortened(runs, most):
-        left = run.epoch_s * (run.num_epochs - run.epochs)
-        table.add_row(
+    rows = [
+        (
             run.name,
             f"{run.epochs}/{run.num_epochs}",
-            number(run.top1, ".2f"),
-            number(run.images_per_s, ",.0f"),
-            clock(left) if run.epochs else "",
+            "" if run.top1 is None else f"{run.top1:.2f}",
+            "" if run.images_per_s is None else f"{run.images_per_s:,.0f}",
+            clock(run.epoch_s * (run.num_epochs - run.epochs)) if run.epochs else "",
         )
-    return rest(table, len(runs))
+        for run in progress.of(RUNNING)
+    ]
+    return table(rows, most, RUNNING, "epoch", "top-1 %", "images/s", "left")
 
 
 def variants(progress: Progress, most: int) -> Table:
-    """Every variant's top-1 so far, or of as many variants as there is room for."""
-    table = columns("variant", "finished", "top-1 %, mean ± sd")
-    found = progress.top1_of_variants()
-    names = [*found] if len(found) <= most else sorted(found, key=lambda name: not found[name][1])
-    for variant in shortened(names, most):
-        num_runs, values = found[variant]
-        table.add_row(variant, f"{len(values)}/{num_runs}", mean(values))
-    return rest(table, len(found))
+    """Every variant's top-1 so far; those without a finished run make room first."""
+    found: dict[str, list[float]] = {run.variant: [] for run in progress.runs}
+    for run in progress.of(DONE):
+        found[run.variant].append(run.top1)
+    if len(found) > most:
+        found = dict(sorted(found.items(), key=lambda item: not item[1]))
+    rows = []
+    for variant, top1 in found.items():
+        num_runs = sum(run.variant == variant for run in progress.runs)
+        mean = f"{fmean(top1):.2f}" if top1 else ""
+        spread = f" ± {stdev(top1):.2f}" if len(top1) > 1 else ""
+        rows.append((variant, f"{len(top1)}/{num_runs}", mean + spread))
+    return table(rows, most, "variant", "finished", "top-1 %, mean ± sd")
 
 
-def columns(first: str, *others: str) -> Table:
-    """A table without lines: names on the left, numbers on the right."""
+def table(rows: list[tuple[str, ...]], most: int, first: str, *others: str) -> Table:
+    """A table without lines; where not all rows have room, its last counts the others."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(first, no_wrap=True, overflow="ellipsis")
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
-def shortened(rows: list, most: int) -> list:
-    """The first rows where not all have room; one line is kept for the number of the others."""
     most = max(FEWEST_ROWS, most)
-    return rows if len(rows) <= most else rows[: most - 1]
-
-
-def rest(table: Table, num: int) -> Table:
-    """Add a line that counts the rows left out."""
-    if table.row_count < num:
-        table.add_row(f"and {num - table.row_count} more", style="dim")
+    shown = rows if len(rows) <= most else rows[: most - 1]
+    for row in shown:
+        table.add_row(*row)
+    if len(shown) < len(rows):
+        table.add_row(f"and {len(rows) - len(shown)} more", style="dim")
     return table
-
-
-def mean(values: list[float]) -> str:
-    """Mean and, from two values on, standard deviation."""
-    if not values:
-        return ""
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-
-
-def number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def line(progress: Progress) -> str:
     """One line: counts, time left and, where few runs train, how far each is."""
     parts = [f"{progress.study}: {counts(progress).plain}"]
-    if progress.left_s is not None and not progress.is_over:
+    if progress.left_s is not None:
         parts.append(f"{clock(progress.left_s)} left")
     runs = progress.of(RUNNING)
-    if len(runs) <= FEWEST_ROWS:
-        parts += [far(run) for run in runs if run.epochs]
+    for run in runs if len(runs) <= FEWEST_ROWS else []:
+        tested = "" if run.top1 is None else f" {run.top1:.2f} %"
+        if run.epochs:
+            parts.append(f"{run.name} {run.epochs}/{run.num_epochs}{tested}")
     return "; ".join(parts)
-
-
-def far(run: Run) -> str:
-    """How far a run in training is."""
-    tested = "" if run.top1 is None else f" {run.top1:.2f} %"
-    return f"{run.name} {run.epochs}/{run.num_epochs}{tested}"
-
-
-def failure(run: Run) -> str:
-    """The line on a run that has failed."""
-    return f"failed: {run.name}: {run.error}"

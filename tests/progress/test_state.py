@@ -41,7 +41,7 @@ def test_a_run_is_followed_from_start_to_end(watch, folder, clock):
     folder.ends()
     folder.unlock()
     progress = watch.look()
-    assert progress.top1_of_variants() == {"sgu": (2, [97.5]), "gqpe": (2, [])}
+    assert (progress.runs[0].state, progress.runs[0].top1) == (DONE, 97.5)
     assert progress.fraction == 0.25
     assert not progress.is_over
 
@@ -75,13 +75,13 @@ def test_nothing_is_read_that_has_not_changed(watch, folder, monkeypatch):
     assert watch.look().counts[FAILED] == 1
 
 
-def test_time_left_follows_the_pace(watch, folder, clock):
+def test_time_left_is_shared_by_the_runs_in_training(watch, folder):
     folder.begins()
     folder.lock()
     assert watch.look().left_s is None
     folder.trains(1, epoch_s=10.0)
     # 3 epochs of this run and 4 of each of 3 others, one run at a time
-    assert watch.look().left_s == pytest.approx(150, rel=0.35)
-    clock.now += 1000  # it took much longer than an epoch says: starts, a queue
-    folder.trains(2, epoch_s=10.0)
-    assert watch.look().left_s > 1000
+    assert watch.look().left_s == 150
+    watch.at_once = 2.0
+    watch.num_looks = 1000
+    assert watch.look().left_s == pytest.approx(75, rel=0.02)

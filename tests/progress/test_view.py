@@ -26,7 +26,7 @@ gqpe_s16       0/2
 
 def text(progress, width, height):
     out = StringIO()
-    Console(file=out, width=width, height=height).print(screen(progress, width, height))
+    Console(file=out, width=width, height=height).print(screen(progress, height))
     return "".join(f"{row.rstrip()}\n" for row in out.getvalue().splitlines())
 
 

@@ -187,10 +187,10 @@ def run(*words: str, **options) -> subprocess.CompletedProcess:
 def test_a_run_that_cannot_start_is_told_with_its_log(tiny):
     done = run("train", "tiny.yaml", "qpe/seed0", "--device", "cuda", env=os.environ | NO_GPU)
     assert done.returncode == user_errors.FAILED
-    _, error, last = done.stderr.splitlines()
-    assert error.startswith("error: device: cuda was requested but ")
-    assert last.startswith("failed: qpe-seed0: device: cuda was requested but ")
-    assert last.endswith(" (log: results/logs/tiny/train/qpe-seed0.log)")
+    _, failed, last = done.stderr.splitlines()
+    assert failed.startswith("failed: qpe-seed0: device: cuda was requested but ")
+    assert failed.endswith(" (log: results/logs/tiny/train/qpe-seed0.log)")
+    assert last == "error: 0 of 1 runs done, 1 failed"
 
 
 def test_a_terminal_without_the_minus_sign(tiny):

@@ -7,7 +7,7 @@ children may. A child that crashes takes nobody along. A signal to the parent re
 import ctypes
 import gc
 import os
-import selectors
+import select
 import signal
 import socket
 import sys
@@ -37,8 +37,6 @@ class Child:
     run: RunConfig
     slot: int  # of those that train at once
     pid: int
-    log: int  # file descriptor
-    errors: int  # read end of its stderr
 
 
 class Pack:
@@ -65,8 +63,8 @@ class Pack:
         self.at_once = min(at_once, len(self.waiting))
         self.children: list[Child] = []
         self.starts: dict[str, int] = {}  # of each run
-        self.failed: list[str] = []  # a line for each run that failed by itself
-        self.lost: list[str] = []  # and for each that was killed or crashed
+        self.num_failed = 0  # by themselves
+        self.num_lost = 0  # killed or crashed
         self.num_stopped = 0
         self.signalled = False
 
@@ -79,15 +77,15 @@ class Pack:
         logs.mkdir(parents=True, exist_ok=True)
         num = len(self.waiting)
         say(f"{num} of {self.num_runs} runs to train, {self.at_once} at once; logs: {logs}")
-        with self.listening():
+        with self.listening() as signals:
             self.prepare()
             gc.freeze()  # or the children's collections would copy the parent's memory
             while self.waiting or self.children:
-                self.pass_on_signals()
-                while self.waiting and len(self.children) < self.at_once:
+                has_room = self.waiting and len(self.children) < self.at_once
+                if select.select([signals], [], [], 0 if has_room else None)[0]:
+                    self.attend(os.read(signals, 4096))
+                else:
                     self.start(self.waiting.pop(0))
-                if self.children:
-                    self.attend()
             gc.unfreeze()
         return self.summary()
 
@@ -95,24 +93,19 @@ class Pack:
         return self.results / "logs" / run.study / "train" / f"{run.variant}-seed{run.seed}.log"
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let signals, the end of a child among them, wake up `attend`."""
+    def listening(self) -> Iterator[int]:
+        """A pipe from which to read the signals that come, the ends of children among them."""
         reader, writer = os.pipe()
-        os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         # Without a handler Python would not write the signal's number into the pipe.
         before = {n: signal.signal(n, lambda *_: None) for n in (*SIGNALS, signal.SIGCHLD)}
         signal.set_wakeup_fd(writer)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(reader, selectors.EVENT_READ)
-        self.signals = reader
         try:
-            yield
+            yield reader
         finally:
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self.selector.close()
             os.close(reader)
             os.close(writer)
 
@@ -124,25 +117,21 @@ class Pack:
         try:
             log = self.open_log(run)
         except OSError as error:
-            why = f"{error.filename}: {error.strerror}"
-            self.failed.append(f"failed: {run.variant}-seed{run.seed}: {why}")
+            self.num_failed += 1
+            say(f"failed: {run.variant}-seed{run.seed}: {error.filename}: {error.strerror}")
             return
-        reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a child handles its own, once it can
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            self.be_child(run, slot, at_start, log, writer, parent)
+            self.be_child(run, slot, at_start, log, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         with suppress(OSError):  # as the child does; whoever comes first
             os.setpgid(pid, pid)
-        os.close(writer)
-        os.set_blocking(reader, False)
-        child = Child(run, slot, pid, log, reader)
-        self.selector.register(reader, selectors.EVENT_READ, child)
-        self.children.append(child)
+        os.close(log)
+        self.children.append(Child(run, slot, pid))
 
     def open_log(self, run: RunConfig) -> int:
         """Begin a run's log, or go on with it where the run is started again."""
@@ -153,9 +142,7 @@ class Pack:
             os.write(log, f"{time.strftime('%F %T')} on {socket.gethostname()}{job}\n".encode())
         return log
 
-    def be_child(
-        self, run: RunConfig, slot: int, at_start: bool, log: int, errors: int, parent: int
-    ) -> None:
+    def be_child(self, run: RunConfig, slot: int, at_start: bool, log: int, parent: int) -> None:
         """Train in the process just forked, and end it."""
         status = 1
         try:
@@ -165,7 +152,7 @@ class Pack:
             for number in (*SIGNALS, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(log, 1)
-            os.dup2(errors, 2)
+            os.dup2(log, 2)
             status = reporting_errors(lambda: self.train(run, slot, at_start))
         except BaseException:
             traceback.print_exc()
@@ -175,48 +162,24 @@ class Pack:
                 sys.stderr.flush()
             os._exit(status)
 
-    def attend(self) -> None:
-        """Wait for something to happen: pass on what children say, and bury the dead."""
-        for key, _ in self.selector.select():
-            if key.data:
-                self.pass_on_errors(key.data)
+    def attend(self, numbers: bytes) -> None:
+        """Pass on signals that have come, after which no run is started, and bury the dead."""
+        for number in (signal.Signals(number) for number in numbers if number in SIGNALS):
+            self.signalled = True
+            self.num_stopped += len(self.waiting)
+            self.waiting.clear()
+            again = "; press again to quit at once" if number == signal.SIGINT else ""
+            say(f"{number.name}: {len(self.children)} runs write checkpoints and stop{again}")
+            for child in self.children:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, number)  # torchrun's processes too
         for child in [*self.children]:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 self.bury(child, os.waitstatus_to_exitcode(status))
 
-    def pass_on_signals(self) -> None:
-        """Send children the signals that have come; then those that wait are not started."""
-        numbers = b""
-        with suppress(BlockingIOError):
-            numbers = os.read(self.signals, 4096)
-        for number in (n for n in numbers if n in SIGNALS):
-            self.signalled = True
-            self.num_stopped += len(self.waiting)
-            self.waiting.clear()
-            for child in self.children:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, number)  # torchrun's processes too
-
-    def pass_on_errors(self, child: Child) -> None:
-        """Copy what a child has said on stderr to its log and to ours."""
-        with suppress(BlockingIOError):
-            while text := os.read(child.errors, 65536):
-                for file in (child.log, 2):
-                    with suppress(OSError):  # a full disk must not end the other runs
-                        os.write(file, text)
-            self.selector.unregister(child.errors)  # end of file
-            os.close(child.errors)
-            child.errors = -1
-
     def bury(self, child: Child, status: int) -> None:
-        """Note how a child has ended, and start its run again where it alone was stopped."""
-        if child.errors >= 0:
-            self.pass_on_errors(child)
-        if child.errors >= 0:  # a process that it left behind has it open
-            self.selector.unregister(child.errors)
-            os.close(child.errors)
-        os.close(child.log)
+        """Say how a child has ended, and start its run again where it alone was stopped."""
         self.children.remove(child)
         run, folder = child.run, child.run.folder(self.results)
         if is_finished(folder, run.key):
@@ -229,11 +192,10 @@ class Pack:
         elif not self.was_stopped(status):
             log = self.log(run)
             why = LOST if status == -signal.SIGKILL else reason(log)
-            line = f"{log.stem}: {why} (log: {log})"
-            if status == FAILED or (folder / "error.json").exists():  # torchrun's status is 1
-                self.failed.append(f"failed: {line}")
-            else:
-                self.lost.append(f"lost: {line}")
+            by_itself = status == FAILED or (folder / "error.json").exists()  # torchrun's is 1
+            self.num_failed += by_itself
+            self.num_lost += not by_itself
+            say(f"{'failed' if by_itself else 'lost'}: {log.stem}: {why} (log: {log})")
         elif self.signalled or self.starts[run.name] == MOST_STARTS:
             self.num_stopped += 1
         else:
@@ -245,14 +207,16 @@ class Pack:
         return status in (RUN_AGAIN, *early) or (self.signalled and status == 1)
 
     def summary(self) -> int:
-        """Say what is not finished; the exit status."""
-        for line in (*self.failed, *self.lost):  # the last tells a cluster whether to try again
-            say(line)
+        """The exit status; the last line said tells a cluster whether to try again."""
+        done = f"{self.num_done} of {self.num_runs} runs done"
         if self.num_stopped:
             say(f"stopped: {self.num_stopped} runs; the same command resumes them")
-        if self.num_stopped or self.lost:
-            return RUN_AGAIN
-        return FAILED if self.failed else 0
+        elif self.num_lost:
+            say(f"{done}; the same command trains those that were lost")
+        elif self.num_failed:
+            say(f"error: {done}, {self.num_failed} failed")
+            return FAILED
+        return RUN_AGAIN if self.num_stopped or self.num_lost else 0
 
 
 def parts(runs: Sequence[RunConfig], number: int) -> list[Sequence[RunConfig]]:

@@ -1,6 +1,5 @@
 """Which verdicts a study's seeds can reach, from the standard deviation of earlier runs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
@@ -40,7 +39,7 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
     std, num_runs = std_over_seeds(read_frame(path))
     if np.isnan(std) or len(study.seeds) < 2:
         return "Verdicts:    none without a second seed"
-    rows = pd.DataFrame(reach(study, std))
+    rows = reach(study, std)
     cells = [
         (r.contrast, r.claim, f"±{r.half_width:.2f}", f"{r.power:.0%}", f"{r.in_reach:+.2f}")
         for r in rows.itertuples()
@@ -78,25 +77,22 @@ def std_over_seeds(runs: pd.DataFrame) -> tuple[float, int]:
     return float(np.sqrt(np.nansum(squares) / df)) if df else np.nan, int(values_VK.count().sum())
 
 
-def reach(study: Study, std: float) -> Iterator[dict[str, str | float]]:
-    """Yield every contrast with its interval, its power, and the difference that is in reach."""
+def reach(study: Study, std: float) -> pd.DataFrame:
+    """Every contrast with its interval, its power, and the difference that is in reach."""
     contrasts = [(c, q.claim) for q in study.questions for c in q.contrasts]
+    rows = pd.DataFrame(contrasts, columns=["contrast", "claim"])
     num_V, num_K = len(study.variants), len(study.seeds)
     df = (num_V - 1) * (num_K - 1)
-    names = [variant.name for variant in study.variants]
-    signs_QV = coefficients([contrast for contrast, _ in contrasts], names)
-    errors_Q = std * np.sqrt((signs_QV**2).sum(axis=1) / num_K)
-    critical = stats.t.ppf(1 - study.level / len(contrasts) / 2, df)
+    signs_QV = coefficients(list(rows.contrast), [variant.name for variant in study.variants])
+    error_Q = std * np.sqrt((signs_QV**2).sum(axis=1) / num_K)
+    critical = stats.t.ppf(1 - study.level / len(rows) / 2, df)
     # In standard errors; beyond `critical + 10` the power is 1.
     needed = optimize.brentq(
         lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, critical + 10
     )
-    for (contrast, claim), error in zip(contrasts, errors_Q, strict=True):
-        shift = study.margin or ASSUMED  # of non-inferior from 0, of superior from no difference
-        yield {
-            "contrast": contrast,
-            "claim": claim,
-            "half_width": stats.t.ppf(1 - study.level / 2, df) * error,
-            "power": stats.nct.sf(critical, df, shift / error),
-            "in_reach": needed * error - (study.margin if claim == NON_INFERIOR else 0),
-        }
+    shift = study.margin or ASSUMED  # of non-inferior from 0, of superior from no difference
+    return rows.assign(
+        half_width=stats.t.ppf(1 - study.level / 2, df) * error_Q,
+        power=stats.nct.sf(critical, df, shift / error_Q),
+        in_reach=needed * error_Q - (rows.claim == NON_INFERIOR) * (study.margin or 0),
+    )

@@ -32,6 +32,9 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
     trainer = make_trainer(config, data_root, world)
     start_s = process_s + time.perf_counter() - began
     weights = trainer.model.state_dict().values()
+    tested = [batches for split, batches in trainer.splits.present().items() if split != "train"]
+    checkpoint = io.BytesIO()
+    torch.save(trainer.state_dict(), checkpoint)
     return Calibration(
         variant=config.variant,
         settings=config.speed_key,
@@ -42,12 +45,8 @@ def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float
         step_s=step_seconds(trainer),
         test_image_s=test_image_seconds(trainer),
         num_steps=trainer.train.num_steps,
-        num_test=sum(
-            batches.num_images
-            for split, batches in trainer.splits.present().items()
-            if split != "train"
-        ),
-        checkpoint_mb=checkpoint_bytes(trainer) / 1e6,
+        num_test=sum(batches.num_images for batches in tested),
+        checkpoint_mb=checkpoint.tell() / 1e6,
         weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
     )
 
@@ -86,9 +85,3 @@ def test_image_seconds(trainer: Trainer) -> float:
 def synchronise(world: World) -> None:
     if world.device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def checkpoint_bytes(trainer: Trainer) -> int:
-    buffer = io.BytesIO()
-    torch.save(trainer.state_dict(), buffer)
-    return buffer.tell()

@@ -5,16 +5,17 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from posmlp.config import SITE_FILE, Settings
 from posmlp.plan.calibration import Calibration, fitting
 from posmlp.runs.pack import parts
 from posmlp.runs.reading import read_json
-from posmlp.slurm.commands import SlurmError, installed
+from posmlp.slurm.commands import SlurmError, installed, jobs_of_partition, partition_minutes
 from posmlp.study import Study
 from posmlp.study.yaml_files import read_mapping
-from posmlp.workflow.allocation import allocate, job_minutes, jobs_at_once
+from posmlp.workflow.allocation import allocate
 
 PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; its `jobs` limits the queue
 
@@ -36,19 +37,22 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
     Raises:
         ValueError: Slurm is not installed or refuses, or settings do not fit.
     """
-    site, most_jobs = settings.slurm, 1
-    if site:
-        if not installed():
-            raise SlurmError(
-                "Slurm is not installed here (sinfo is not on PATH); run the command on a machine "
-                "that submits jobs, or leave out --cluster"
-            )
-        most_jobs = read_mapping(PROFILE).get("jobs", 50)
-    cores = len(os.sched_getaffinity(0))
+    site, cores = settings.slurm, len(os.sched_getaffinity(0))
+    if site and not installed():
+        raise SlurmError(
+            "Slurm is not installed here (sinfo is not on PATH); run the command on a machine "
+            "that submits jobs, or leave out --cluster"
+        )
     job = allocate(settings, study, cores, submits=False)
-    jobs, limit = jobs_at_once(job, site, study.gpus, cores, most_jobs)
     shared = max(1, job.at_once * study.gpus / job.num_gpus) if job.num_gpus else 1
-    return Capacity(jobs, job.at_once, limit, job.num_jobs, shared, job_minutes(site))
+    if not site:
+        limit = f"{job.num_gpus} GPUs; " if job.num_gpus else ""
+        limit += f"{cores} cores of this machine"
+        return Capacity(1, job.at_once, limit, job.num_jobs, shared)
+    most_jobs = read_mapping(PROFILE).get("jobs", 50)
+    jobs, limit = jobs_of_partition(site.partition, study.gpus, job.num_gpus > 0, most_jobs)
+    minutes = partition_minutes(site.partition)
+    return Capacity(jobs, job.at_once, limit, job.num_jobs, shared, minutes)
 
 
 @dataclass(frozen=True)
@@ -76,29 +80,27 @@ def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -
 
     From the variant's finished runs, or from its latest calibration where none has finished.
     """
-    measured = fitting(calibrations, study)
-    return [_estimate(study, name, results, measured.get(name)) for name in study.configs]
-
-
-def _estimate(
-    study: Study, variant: str, results: Path, calibration: Calibration | None
-) -> Estimate:
-    runs = [study.run(variant, seed) for seed in study.seeds]
-    measured = {run.seed: _measured_s(run.folder(results), run.key) for run in runs}
-    times = [wall_s for wall_s in measured.values() if wall_s]
-    left = tuple(seed for seed, wall_s in measured.items() if not wall_s)
-    start_s = calibration.start_s if calibration else 0.0
-    seconds, source = None, "not measured"
-    if times:
-        seconds = start_s + sum(times) / len(times)
-        source = f"{len(times)} finished run{'s' * (len(times) > 1)}"
-    elif calibration:
-        seconds = start_s + calibration.run_seconds(study.configs[variant])
-        source = f"calibration on {calibration.device}"
-        if calibration.processes > 1:
-            source += f", {calibration.processes} processes"
-    disk = calibration.disk_mb if calibration else None
-    return Estimate(variant, len(runs), left, seconds, source, disk)
+    measured, estimates = fitting(calibrations, study), []
+    for variant, config in study.configs.items():
+        calibration = measured.get(variant)
+        runs = {seed: study.run(variant, seed) for seed in study.seeds}
+        found = {seed: _measured_s(run.folder(results), run.key) for seed, run in runs.items()}
+        times = [wall_s for wall_s in found.values() if wall_s]
+        left = tuple(seed for seed, wall_s in found.items() if not wall_s)
+        seconds, source = None, "not measured"
+        if times:
+            seconds = fmean(times)
+            source = f"{len(times)} finished run{'s' * (len(times) > 1)}"
+        elif calibration:
+            seconds = calibration.run_seconds(config)
+            source = f"calibration on {calibration.device}"
+            if calibration.processes > 1:
+                source += f", {calibration.processes} processes"
+        if calibration:
+            seconds += calibration.start_s
+        disk = calibration.disk_mb if calibration else None
+        estimates.append(Estimate(variant, len(runs), left, seconds, source, disk))
+    return estimates
 
 
 def _measured_s(folder: Path, key: str) -> float | None:

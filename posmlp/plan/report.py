@@ -27,17 +27,10 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     calibrations = read_calibrations(results / study.name / "calibration.csv")
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
-    rows = [
-        (
-            e.variant,
-            e.num_runs,
-            e.num_runs - e.num_left,
-            duration(e.seconds),
-            duration(e.seconds_left),
-            e.source,
-        )
-        for e in estimates
-    ]
+    rows = []
+    for e in estimates:
+        times = duration(e.seconds), duration(e.seconds_left)
+        rows.append((e.variant, e.num_runs, e.num_runs - e.num_left, *times, e.source))
     lines = [
         f"Plan of {study.name}: {num_runs} runs in {capacity.num_jobs} "
         f"job{'s' * (capacity.num_jobs > 1)}, {num_runs - num_left} done, {num_left} to do; "

@@ -27,7 +27,7 @@ def planned(study):
 
 @pytest.mark.parametrize("claim", ["non-inferior", "superior"])
 def test_power_is_the_fraction_of_simulated_studies_with_the_verdict(planned, claim):
-    contrast = next(row for row in reach(planned, STD) if row["claim"] == claim)
+    contrast = reach(planned, STD).set_index("claim", drop=False).loc[claim]
     random, found = np.random.default_rng(0), 0
     truth = np.array([[0.0], [0.0], [1.0]])  # equal to sgu, and better by the margin
     for _ in range(NUM_STUDIES):
@@ -43,10 +43,10 @@ def test_power_is_the_fraction_of_simulated_studies_with_the_verdict(planned, cl
 
 
 def test_a_difference_in_reach_has_the_power(planned):
-    rows = {row["claim"]: row["in_reach"] for row in reach(planned, STD)}
+    rows = reach(planned, STD).set_index("claim").in_reach
     assert rows["superior"] - rows["non-inferior"] == pytest.approx(planned.margin)
     larger = replace(planned, margin=rows["superior"])
-    assert [row["power"] for row in reach(larger, STD)] == pytest.approx([0.8, 0.8])
+    assert list(reach(larger, STD).power) == pytest.approx([0.8, 0.8])
 
 
 def test_the_spread_is_pooled_over_variants_of_any_mean(runs_of):

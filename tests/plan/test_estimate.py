@@ -126,8 +126,8 @@ def test_runs_at_once_are_those_of_this_machine_or_of_the_cluster(monkeypatch):
     here = module.capacity_of(Settings.model_validate(settings), STUDY)
     assert here == Capacity(1, 6, "3 GPUs; 4 cores of this machine", 1, 2, None)
     monkeypatch.setattr(module, "installed", lambda: True)
-    monkeypatch.setattr(allocation, "jobs_of_partition", lambda *given: (7, f"{given}"))
-    monkeypatch.setattr(allocation, "partition_minutes", lambda partition: 90)
+    monkeypatch.setattr(module, "jobs_of_partition", lambda *given: (7, f"{given}"))
+    monkeypatch.setattr(module, "partition_minutes", lambda partition: 90)
     settings |= {"slurm": {"partition": "gpu"}, "runs_per_job": 12}
     there = module.capacity_of(Settings.model_validate(settings), STUDY)
     assert there == Capacity(7, 6, "('gpu', 1, True, 50)", 3, 6, 90)

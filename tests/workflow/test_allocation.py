@@ -8,7 +8,7 @@ from posmlp.config import read_settings
 from posmlp.study import load_study
 from posmlp.study.study_error import StudyError
 from posmlp.workflow import allocation as module
-from posmlp.workflow.allocation import allocate, jobs_at_once
+from posmlp.workflow.allocation import allocate
 
 SITE = {"cpus": 6, "mem_gb": 32, "account": "lab"}
 DIGITS = load_study("digits")  # 36 runs
@@ -68,9 +68,7 @@ def test_one_job_divides_a_machine_among_its_runs(
     visible(list(names))
     job = allocated(gpus, cores=cores, **settings)
     assert (job.at_once, job.cpus, job.threads, job.num_jobs) == (at_once, cpus, cores, 1)
-    there = f"{len(names)} GPUs; " if names else ""
-    said = f"{there}{cores} cores of this machine"
-    assert jobs_at_once(job, None, gpus, cores, most_jobs=50) == (1, said)
+    assert job.num_gpus == len(names)
 
 
 def test_gpus_are_left_alone_where_runs_use_the_cpu(visible):

@@ -9,11 +9,6 @@ from typing import NamedTuple
 
 PATIENCE_S = 60  # a busy controller is slow; a dead one must not hang us
 
-NOT_INSTALLED = (
-    "start `snakemake --profile slurm` on a machine that submits jobs to Slurm (a login node), or "
-    "load the module that provides its commands. Without a cluster, leave out `--profile slurm`"
-)
-
 
 class SlurmError(ValueError):
     """Slurm does not answer, or refuses."""
@@ -30,19 +25,19 @@ def ask(*command: str) -> str:
     Raises:
         SlurmError: it is not installed, failed, or did not answer within PATIENCE_S.
     """
+    name = command[0]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     except FileNotFoundError:
-        raise SlurmError(f"{command[0]} is not on PATH: {NOT_INSTALLED}") from None
-    except subprocess.TimeoutExpired:
         raise SlurmError(
-            f"{command[0]} did not answer within {PATIENCE_S} s; is Slurm up?"
+            f"{name} is not on PATH: start `snakemake --profile slurm` on a machine that submits "
+            "jobs to Slurm (a login node), or load the module that provides its commands. Without "
+            "a cluster, leave out `--profile slurm`"
         ) from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{name} did not answer within {PATIENCE_S} s; is Slurm up?") from None
     if done.returncode:
-        said = (done.stderr or done.stdout).strip()
-        raise SlurmError(f"{command[0]}: {said}")
+        raise SlurmError(f"{name}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 
@@ -61,15 +56,11 @@ def partition_minutes(partition: str | None) -> int | None:
     """The shortest time limit of the partitions named; None without a limit or without Slurm."""
     if not installed():
         return None
-    limits = [minutes for _, minutes in partitions(partition) if minutes is not None]
-    return min(limits, default=None)
+    return min(filter(None, partitions(partition).values()), default=None)
 
 
-def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
-    """The partitions named, or the default one, with their time limits in minutes.
-
-    Names that the cluster lacks are left out.
-    """
+def partitions(names: str | None = None) -> dict[str, int | None]:
+    """Time limits in minutes of the partitions named that the cluster has, or of the default."""
     wanted = set(names.split(",")) if names else None
     found = {}
     for line in sinfo("%P|%l"):
@@ -77,7 +68,7 @@ def partitions(names: str | None = None) -> list[tuple[str, int | None]]:
         default, name = name.endswith("*"), name.removesuffix("*")
         if name in wanted if wanted else default:
             found[name] = minutes_of(limit)
-    return list(found.items())
+    return found
 
 
 def jobs_of_partition(
@@ -119,11 +110,10 @@ def default_account() -> str | None:
     Snakemake's plugin looks it up by a command that fails, and warns of that.
     """
     user = getpass.getuser()
-    command = "sacctmgr", "--noheader", "--parsable2", "show", "user", user
-    if not shutil.which(command[0]):
-        return None
+    options = "--noheader", "--parsable2"
     try:
-        return ask(*command, "format=DefaultAccount").strip() or None
+        found = ask("sacctmgr", *options, "show", "user", user, "format=DefaultAccount")
+        return found.strip() or None
     except SlurmError:
         return None
 
@@ -143,16 +133,8 @@ def my_jobs() -> list[Job]:
     return [Job(*line.split("|", 3)) for line in lines]
 
 
-class MemoryUse(NamedTuple):
-    """Main memory in GB of the job whose process used most."""
-
-    used: float
-    requested: float | None
-    job: str
-
-
-def memory_used(jobs: Iterable[str]) -> MemoryUse | None:
-    """The largest memory that a process of these jobs has used.
+def memory_used(jobs: Iterable[str]) -> str | None:
+    """A line on the job whose process used most memory, so that the next start requests what fits.
 
     None where the cluster keeps no account of it.
     """
@@ -161,11 +143,13 @@ def memory_used(jobs: Iterable[str]) -> MemoryUse | None:
         lines = ask("sacct", "--noheader", "--parsable2", *columns, f"--jobs={','.join(jobs)}")
     except SlurmError:
         return None
-    job, requested, largest = "", None, None
+    job, requested, largest = "", "", (0.0, "", "")
     for line in lines.splitlines():  # a job, then its steps
         name, asked, used = line.rsplit("|", 2)
-        if not used:
-            job, requested = name, float(asked.rstrip("M")) / 1000 if asked else None
-        elif largest is None or float(used.rstrip("M")) / 1000 > largest.used:
-            largest = MemoryUse(float(used.rstrip("M")) / 1000, requested, job)
-    return largest
+        if used:
+            largest = max(largest, (float(used.rstrip("M")), job, requested))
+        else:
+            job, requested = name, asked
+    used, job, requested = largest
+    of = f" of {float(requested.rstrip('M')) / 1000:.1f} GB requested" if requested else ""
+    return f"Memory: at most {used / 1000:.1f} GB used{of}, by job {job}" if used else None

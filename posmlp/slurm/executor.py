@@ -14,7 +14,7 @@ from typing import Any
 import snakemake_executor_plugin_slurm as plugin
 from snakemake_executor_plugin_slurm.job_status_query import get_min_job_age
 
-from posmlp.slurm.commands import Job, SlurmError, ask, memory_used, my_jobs
+from posmlp.slurm.commands import SlurmError, ask, my_jobs
 from posmlp.slurm.trial import try_submissions
 from posmlp.study import RunConfig
 
@@ -51,31 +51,26 @@ class StudyExecutor(plugin.Executor):
             name = f"{first.variant}/seed{first.seed}{more}"
         return f"{self.study}/{name}"
 
-    def left(self) -> list[Job]:
-        """Jobs of this study and results folder that wait or run."""
-        return [
-            job
-            for job in my_jobs()
-            if job.name.split("/")[0] == self.study
-            and job.comment == self.results
-            and job.state != "COMPLETING"
-        ]
-
-    def cancel_left(self) -> list[Job]:
-        """Cancel jobs of this study that are in the queue, and wait until they have left it.
+    def cancel_left(self) -> int:
+        """Cancel this study's jobs of this results folder in the queue, and wait for their end.
 
         A training that is cancelled writes a checkpoint, from which its next job continues.
 
         Returns:
-            The jobs that were cancelled.
+            How many were cancelled.
 
         Raises:
             SlurmError: Slurm does not answer, or jobs are still there after PATIENCE_S.
         """
-        found = self.left()
-        if found:
-            ask("scancel", *(job.number for job in found))
-        numbers = {job.number for job in found}
+        numbers = {
+            job.number
+            for job in my_jobs()
+            if job.name.split("/")[0] == self.study
+            and job.comment == self.results
+            and job.state != "COMPLETING"
+        }
+        if numbers:
+            ask("scancel", *numbers)
         end = time.monotonic() + PATIENCE_S
         while still := numbers & {job.number for job in my_jobs()}:
             if time.monotonic() > end:
@@ -84,15 +79,7 @@ class StudyExecutor(plugin.Executor):
                     "Look at them with squeue and cancel them with scancel"
                 )
             time.sleep(1.0)
-        return found
-
-    def memory_line(self) -> str | None:
-        """Requested and used main memory, so that the next start can request less or more."""
-        memory = memory_used(self.submitted) if self.submitted else None
-        if memory is None:
-            return None
-        of = f" of {memory.requested:.1f} GB requested" if memory.requested else ""
-        return f"Memory: at most {memory.used:.1f} GB used{of}, by job {memory.job}"
+        return len(numbers)
 
 
 def adapt(
@@ -130,15 +117,6 @@ def before_submitting(executor: StudyExecutor, jobs: list[Any]) -> None:
     Raises:
         SlurmError: Slurm would refuse a job, or jobs of an earlier start do not end.
     """
-    warn_of_short_memory()
-    try_submissions(jobs, executor)
-    if found := executor.cancel_left():
-        jobs_text = f"{len(found)} job{'s' * (len(found) > 1)}"
-        print(f"Cancelled {jobs_text} of an earlier start; they continue from their checkpoints")
-
-
-def warn_of_short_memory() -> None:
-    """Warn where the controller forgets finished jobs before the plugin asks for them."""
     age = get_min_job_age()
     if age is not None and age <= LONGEST_PAUSE_S:
         print(
@@ -147,15 +125,16 @@ def warn_of_short_memory() -> None:
             "job. Ask for a MinJobAge of 300; until then, interrupt and start again",
             file=sys.stderr,
         )
+    try_submissions(jobs, executor)
+    if num := executor.cancel_left():
+        text = f"Cancelled {num} job{'s' * (num > 1)} of an earlier start"
+        print(f"{text}; they continue from their checkpoints")
 
 
 def failed_by_itself(job: Any) -> bool:
     """Whether a job's log ends with the error of a run, or of all, and not with a loss."""
-    for path in job.log:
-        try:
-            lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        if lines and lines[-1].startswith(("failed: ", "error: ")):
-            return True
-    return False
+    try:
+        lines = Path(job.log[0]).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return bool(lines) and lines[-1].startswith(("failed: ", "error: "))

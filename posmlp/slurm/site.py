@@ -98,31 +98,27 @@ def training_resources(
         StudyError: the partition has no such time limit.
     """
     per_node, shares = study.gpus // study.nodes, 1 if on_gpus else at_once
-    named = {
+    limit = partition_minutes(site.partition) if submits else None
+    kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
+    resources = {
         "slurm_partition": site.partition,
         "slurm_account": site.account,
         "qos": site.qos,
         "constraint": site.constraint,
-    }
-    limit = partition_minutes(site.partition) if submits else None
-    resources = {
-        **{name: value for name, value in named.items() if value is not None},
+        "gres": f"{kind}:{per_node}" if on_gpus else None,  # on each node
         "mem_mb": math.ceil(1000 * site.mem_gb * per_node * shares),
         "cpus_per_task": site.cpus * shares,
         "runtime": growing_minutes(site, limit, rounds),
         "slurm_extra": site.sbatch_options(),
     }
-    if on_gpus:
-        kind = f"gpu:{site.gpu_type}" if site.gpu_type else "gpu"
-        resources["gres"] = f"{kind}:{per_node}"  # on each node
     if study.gpus > 1:
         # Started by an srun of our own (runs/gpus.py), so the plugin adds none.
         tasks = {"tasks": study.gpus, "nodes": study.nodes, "tasks_per_gpu": 0}
         resources |= {"mpi": "srun"} | tasks
-    return resources
+    return {name: value for name, value in resources.items() if value is not None}
 
 
-def growing_minutes(site: Site, limit: int | None, rounds: int = 1) -> Callable[..., int]:
+def growing_minutes(site: Site, limit: int | None, rounds: int) -> Callable[..., int]:
     """The time limit as a function of the attempt: it grows, up to the partition's limit.
 
     Args:

@@ -16,7 +16,8 @@ from posmlp.config import Settings
 from posmlp.progress.display import Display
 from posmlp.progress.state import Watch
 from posmlp.progress.view import line
-from posmlp.runs.folder_lock import FolderInUse, FolderLock
+from posmlp.runs.folder_lock import FolderInUse, FolderLock, described
+from posmlp.slurm.commands import memory_used
 from posmlp.study import RunConfig, Study
 from posmlp.workflow.terminal import failures, wants_more, wants_nothing
 
@@ -31,10 +32,9 @@ class StudyLock(FolderLock):
     """
 
     def in_use(self, holder: dict[str, Any]) -> FolderInUse:
-        who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
         return FolderInUse(
-            f"the study is running already: {who} works on {self.path.parent}. Wait for it, or "
-            "stop it (Ctrl-C in its terminal, or kill -INT); its runs leave checkpoints"
+            f"the study is running already: {described(holder)} works on {self.path.parent}. Wait "
+            "for it, or stop it (Ctrl-C in its terminal, or kill -INT); its runs leave checkpoints"
         )
 
 
@@ -121,17 +121,12 @@ class Session:
         if self.display:
             self.display.stop()
             lines.append(line(self.display.watch.look()))
-        if self.executor:
-            lines += self.report_of_slurm()
-        if lines:
-            print("\n".join(lines), file=sys.stderr)
-
-    def report_of_slurm(self) -> list[str]:
-        """Memory used; after Ctrl-C, jobs that could not be cancelled."""
-        lines = [self.executor.memory_line()]
-        if self.stopping:
+        if self.executor and self.executor.submitted:
+            lines += filter(None, [memory_used(self.executor.submitted)])
+        if self.executor and self.stopping:
             try:
                 self.executor.cancel_left()
             except ValueError as error:
                 lines.append(f"warning: {error}")
-        return [line for line in lines if line]
+        if lines:
+            print("\n".join(lines), file=sys.stderr)

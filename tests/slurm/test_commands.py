@@ -25,11 +25,10 @@ def test_time_limits_are_read(limit, minutes):
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (None, [("cpu", 120)]),
-        ("gpu", [("gpu", 2160)]),
-        ("gpu,cpu", [("cpu", 120), ("gpu", 2160)]),
-        ("long", [("long", None)]),
-        ("nope", []),
+        (None, {"cpu": 120}),
+        ("gpu,cpu", {"cpu": 120, "gpu": 2160}),
+        ("long", {"long": None}),
+        ("nope", {}),
     ],
 )
 def test_partitions_are_found(monkeypatch, names, found):
@@ -64,7 +63,7 @@ def test_a_command_that_fails_hangs_or_is_missing_is_one_line(monkeypatch):
     [
         (
             "s/a/seed0|2000M|\nbatch||80.5M\npython||900.25M\ns/b/seed0|3000M|\npython||1100M\n",
-            (1.1, 3.0, "s/b/seed0"),
+            "Memory: at most 1.1 GB used of 3.0 GB requested, by job s/b/seed0",
         ),
         ("s/a/seed0|2000M|\nbatch||\n", None),
         ("", None),

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from posmlp.progress.state import FAILED, Progress, Watch
+from posmlp.progress.state import FAILED, Watch
 from posmlp.progress.view import line, screen
 
 SECONDS_BETWEEN_LINES = 60
@@ -75,25 +75,25 @@ class Display:
         try:
             while not self.ended.wait(wait_s):
                 began = time.perf_counter()
-                progress = self.watch.look()
-                self.show(progress)
-                if progress.is_over:
+                self.watch.look()
+                self.show()
+                if self.watch.is_over:
                     break
                 wait_s = max(1.0, (time.perf_counter() - began) / SHARE_OF_A_CORE)
         finally:
             if self.live:
                 self.live.stop()
 
-    def show(self, progress: Progress) -> None:
-        for run in progress.of(FAILED):
+    def show(self) -> None:
+        for run in self.watch.of(FAILED):
             if run.name not in self.reported:
                 self.reported.add(run.name)
                 self.say(f"failed: {run.name}: {run.error}")
         if self.live:
             self.live.start()
-            self.live.update(screen(progress, self.console.height), refresh=True)
+            self.live.update(screen(self.watch, self.console.height), refresh=True)
             return
         due = time.monotonic() - self.said_at >= SECONDS_BETWEEN_LINES
-        if not self.watch.starting if progress.is_over else due:  # a start tells the end itself
+        if not self.watch.starting if self.watch.is_over else due:  # a start tells the end itself
             self.said_at = time.monotonic()
-            self.say(f"{time.strftime('%H:%M:%S')} {line(progress)}")
+            self.say(f"{time.strftime('%H:%M:%S')} {line(self.watch)}")

@@ -2,13 +2,12 @@
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Self
 
 from posmlp.runs.folder_lock import PATIENCE_S, is_dead, read_holder
 from posmlp.runs.reading import read_history, read_json
@@ -40,36 +39,8 @@ class Run:
     alive: float = 0.0  # when the holder gave its last sign of life, on our clock
 
 
-@dataclass
-class Progress:
-    """A study at one moment."""
-
-    study: str
-    runs: list[Run]
-    elapsed_s: float  # since the watch began
-    left_s: float | None  # None: not known yet
-
-    def of(self, state: str) -> list[Run]:
-        return [run for run in self.runs if run.state == state]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Numbers of runs by state."""
-        return Counter(run.state for run in self.runs)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every run has finished or failed."""
-        return all(run.state in (DONE, FAILED) for run in self.runs)
-
-    @property
-    def fraction(self) -> float:
-        """Of all epochs, those that have ended."""
-        return sum(run.epochs for run in self.runs) / sum(run.num_epochs for run in self.runs)
-
-
 class Watch:
-    """Follows the runs of a study.
+    """The runs of a study as the last look saw them.
 
     A look asks the file system for the times of unfinished runs. Files are read where these have
     changed; those of a finished run once.
@@ -87,27 +58,39 @@ class Watch:
         starting: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.study, self.clock, self.starting = study, clock, starting
-        self.runs = []
+        self.name, self.clock, self.starting = study.name, clock, starting
+        self.runs: list[Run] = []
         for config in study.runs():
             run = Run(config.name, config.variant, config.recipe.num_epochs)
             run.folder, run.key = config.folder(results), config.key
             run.old_error = _time(run.folder / "error.json") if starting else 0
             self.runs.append(run)
-        self.began = clock()
+        self.began, self.elapsed_s = clock(), 0.0
         self.num_looks, self.at_once = 0, 0.0  # at_once: mean number of runs in training
 
-    def look(self) -> Progress:
+    def of(self, state: str) -> list[Run]:
+        return [run for run in self.runs if run.state == state]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every run has finished or failed."""
+        return all(run.state in (DONE, FAILED) for run in self.runs)
+
+    @property
+    def fraction(self) -> float:
+        """Of all epochs, those that have ended."""
+        return sum(run.epochs for run in self.runs) / sum(run.num_epochs for run in self.runs)
+
+    def look(self) -> Self:
         """Read what has changed since the last look."""
         now = self.clock()
         for run in self.runs:
             if run.state != DONE:
                 self.read(run, now)
-        running = sum(run.state == RUNNING for run in self.runs)
+        self.elapsed_s = now - self.began
         self.num_looks += 1
-        self.at_once += (running - self.at_once) / min(self.num_looks, LOOKS)
-        left_s = self.left_s() if running else None
-        return Progress(self.study.name, self.runs, now - self.began, left_s)
+        self.at_once += (len(self.of(RUNNING)) - self.at_once) / min(self.num_looks, LOOKS)
+        return self
 
     def read(self, run: Run, now: float) -> None:
         """Bring one run up to date."""
@@ -144,8 +127,9 @@ class Watch:
             run.holder, run.alive = holder, now
         return bool(holder) and not is_dead(holder) and now - run.alive < PATIENCE_S
 
+    @property
     def left_s(self) -> float | None:
-        """Seconds until the last run ends, with as many side by side as of late.
+        """Seconds until the last run ends, with as many side by side as of late; None: not known.
 
         An epoch of a run that has ended none takes as long as those of its variant, or else of all.
         """
@@ -153,7 +137,7 @@ class Watch:
         for run in self.runs:
             if run.epochs:
                 known.setdefault(run.variant, []).append(run.epoch_s)
-        if not known:
+        if not known or not self.of(RUNNING):
             return None
         means = {variant: fmean(times) for variant, times in known.items()}
         typical = fmean(means.values())

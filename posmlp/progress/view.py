@@ -1,6 +1,7 @@
 """What people see of a study's progress: a table for a terminal, a line for a file."""
 
 import datetime
+from collections import Counter
 from statistics import fmean, stdev
 
 from rich.columns import Columns
@@ -9,30 +10,30 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Progress
+from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Watch
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", WAITING: "dim"}
 FEWEST_ROWS = 3  # of a table, however low the terminal
 
 
-def screen(progress: Progress, height: int) -> RenderableType:
+def screen(watch: Watch, height: int) -> RenderableType:
     """The study on a terminal: counts, time left, runs in training, and variants so far."""
-    bar = Table.grid(padding=(0, 2))
-    done = ProgressBar(1.0, progress.fraction, width=43, complete_style="cyan")
-    text = f"{progress.fraction:4.0%}  {clock(progress.elapsed_s)} elapsed"
-    bar.add_row(done, text if progress.left_s is None else f"{text}, {clock(progress.left_s)} left")
-    heading = Text.assemble((f"{progress.study}: ", "bold"), counts(progress))
+    bar, left_s = Table.grid(padding=(0, 2)), watch.left_s
+    done = ProgressBar(1.0, watch.fraction, width=43, complete_style="cyan")
+    text = f"{watch.fraction:4.0%}  {clock(watch.elapsed_s)} elapsed"
+    bar.add_row(done, text if left_s is None else f"{text}, {clock(left_s)} left")
+    heading = Text.assemble((f"{watch.name}: ", "bold"), counts(watch))
     rows = height - 5  # of a table: its heading, three lines above it, the cursor's below it
-    most = min(len(progress.of(RUNNING)), max(FEWEST_ROWS, rows // 3))
-    tables = [running(progress, most)] if most else []
-    tables.append(variants(progress, rows - most - 2 if most else rows))
+    most = min(len(watch.of(RUNNING)), max(FEWEST_ROWS, rows // 3))
+    tables = [running(watch, most)] if most else []
+    tables.append(variants(watch, rows - most - 2 if most else rows))
     return Group(heading, bar, "", Columns(tables, padding=(1, 6)))  # side by side if they fit
 
 
-def counts(progress: Progress) -> Text:
+def counts(watch: Watch) -> Text:
     """How many runs have finished, and how many are in each other state."""
-    num = progress.counts
-    text = Text(f"{num[DONE]} of {len(progress.runs)} runs finished", COLOURS[DONE])
+    num = Counter(run.state for run in watch.runs)
+    text = Text(f"{num[DONE]} of {len(watch.runs)} runs finished", COLOURS[DONE])
     for state in (RUNNING, FAILED, STOPPED, WAITING):
         if num[state]:
             text.append(", ", "default").append(f"{num[state]} {state}", COLOURS[state])
@@ -44,7 +45,7 @@ def clock(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
 
 
-def running(progress: Progress, most: int) -> Table:
+def running(watch: Watch, most: int) -> Table:
     """Runs in training, or as many as there is room for."""
     rows = [
         (
@@ -54,21 +55,21 @@ def running(progress: Progress, most: int) -> Table:
             "" if run.images_per_s is None else f"{run.images_per_s:,.0f}",
             clock(run.epoch_s * (run.num_epochs - run.epochs)) if run.epochs else "",
         )
-        for run in progress.of(RUNNING)
+        for run in watch.of(RUNNING)
     ]
     return table(rows, most, RUNNING, "epoch", "top-1 %", "images/s", "left")
 
 
-def variants(progress: Progress, most: int) -> Table:
+def variants(watch: Watch, most: int) -> Table:
     """Every variant's top-1 so far; those without a finished run make room first."""
-    found: dict[str, list[float]] = {run.variant: [] for run in progress.runs}
-    for run in progress.of(DONE):
+    found: dict[str, list[float]] = {run.variant: [] for run in watch.runs}
+    for run in watch.of(DONE):
         found[run.variant].append(run.top1)
     if len(found) > most:
         found = dict(sorted(found.items(), key=lambda item: not item[1]))
     rows = []
     for variant, top1 in found.items():
-        num_runs = sum(run.variant == variant for run in progress.runs)
+        num_runs = sum(run.variant == variant for run in watch.runs)
         mean = f"{fmean(top1):.2f}" if top1 else ""
         spread = f" ± {stdev(top1):.2f}" if len(top1) > 1 else ""
         rows.append((variant, f"{len(top1)}/{num_runs}", mean + spread))
@@ -90,12 +91,12 @@ def table(rows: list[tuple[str, ...]], most: int, first: str, *others: str) -> T
     return table
 
 
-def line(progress: Progress) -> str:
+def line(watch: Watch) -> str:
     """One line: counts, time left and, where few runs train, how far each is."""
-    parts = [f"{progress.study}: {counts(progress).plain}"]
-    if progress.left_s is not None:
-        parts.append(f"{clock(progress.left_s)} left")
-    runs = progress.of(RUNNING)
+    parts = [f"{watch.name}: {counts(watch).plain}"]
+    if (left_s := watch.left_s) is not None:
+        parts.append(f"{clock(left_s)} left")
+    runs = watch.of(RUNNING)
     for run in runs if len(runs) <= FEWEST_ROWS else []:
         tested = "" if run.top1 is None else f" {run.top1:.2f} %"
         if run.epochs:

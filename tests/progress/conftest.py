@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.metrics import EPOCH_COLUMNS
-from posmlp.progress.state import Progress, Run, Watch
+from posmlp.progress.state import Run, Watch
 from posmlp.runs.folder_lock import LENGTH
 from posmlp.study import load_study
 
@@ -98,7 +98,7 @@ def watch(study, tmp_path, clock) -> Watch:
 
 
 @pytest.fixture
-def progress() -> Progress:
+def progress(watch, monkeypatch) -> Watch:
     """A study in the middle: a variant finished, one in training, one that has failed."""
 
     def run(variant: str, seed: int, state: str, epochs: int, **values) -> Run:
@@ -111,4 +111,6 @@ def progress() -> Progress:
         run("gqpe_s16", 0, "failed", 3, error="the training loss is nan"),
         run("gqpe_s16", 1, "waiting", 0),
     ]
-    return Progress("digits", runs, elapsed_s=62.2, left_s=130.4)
+    monkeypatch.setattr(Watch, "left_s", 130.4)
+    watch.name, watch.runs, watch.elapsed_s = "digits", runs, 62.2
+    return watch

@@ -4,7 +4,7 @@ from posmlp.progress.display import Display
 
 
 def test_without_a_terminal_there_are_failures_and_a_line(watch, folder, capfd, monkeypatch):
-    monkeypatch.setattr("posmlp.progress.state.Progress.is_over", property(lambda self: True))
+    monkeypatch.setattr("posmlp.progress.state.Watch.is_over", property(lambda self: True))
     folder.begins()
     folder.fails()
     Display(watch).follow()

@@ -72,7 +72,7 @@ def test_nothing_is_read_that_has_not_changed(watch, folder, monkeypatch):
     folder.fails()
     watch.look()
     monkeypatch.setattr(state, "read_json", lambda path: pytest.fail(f"{path} was read again"))
-    assert watch.look().counts[FAILED] == 1
+    assert len(watch.look().of(FAILED)) == 1
 
 
 def test_time_left_is_shared_by_the_runs_in_training(watch, folder):

@@ -5,7 +5,7 @@ import sys
 import pynvml
 import pytest
 
-from posmlp.runs.gpus import fitting_runs, gpus_of_slot, launch, visible_gpus
+from posmlp.runs.gpus import gpus_of_slot, launch, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -37,21 +37,6 @@ def test_without_the_variable_the_driver_does(monkeypatch):
 
     monkeypatch.setattr("pynvml.nvmlInit", fail)
     assert visible_gpus() == []
-
-
-@pytest.mark.parametrize(
-    ("names", "cores", "gpus", "number"),
-    [
-        ("", 8, 1, 8),
-        ("", 8, 3, 2),
-        ("", 1, 2, 1),
-        ("ab", 8, 1, 2),
-        ("abcd", 8, 2, 2),
-        ("a", 8, 2, 1),
-    ],
-)
-def test_as_many_runs_fit_as_there_are_gpus_or_else_cores(names, cores, gpus, number):
-    assert fitting_runs(names, cores, gpus) == number
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,13 @@ def test_a_run_on_one_gpu_asks_for_no_more_than_that():
 
 
 def test_several_gpus_are_counted_by_node():
-    asked = resources(Site(gpu_type="h200", mem_gb=8), gpus=8, nodes=2)
+    site = Site(gpu_type="h200", mem_gb=8, account="a", qos="q", constraint="c")
+    asked = resources(site, gpus=8, nodes=2)
+    assert (asked["slurm_account"], asked["qos"], asked["constraint"]) == ("a", "q", "c")
     assert asked["gres"] == "gpu:h200:4"
     assert asked["mem_mb"] == 32000
     assert (asked["mpi"], asked["tasks"], asked["nodes"]) == ("srun", 8, 2)
     assert asked["tasks_per_gpu"] == 0  # or the plugin would multiply tasks by GPUs
-
-
-def test_on_cpus_no_gpu_is_asked_for():
-    assert "gres" not in resources(Site(gpu_type="h200"), on_gpus=False)
 
 
 @pytest.mark.parametrize(("on_gpus", "cpus", "mem_mb"), [(True, 8, 32000), (False, 32, 128000)])
@@ -68,24 +66,16 @@ def test_runs_at_once_share_what_comes_with_a_gpu_and_have_each_their_own_withou
     assert asked.get("gres") == ("gpu:1" if on_gpus else None)
 
 
-def test_names_that_are_null_are_left_to_the_cluster():
-    names = {"slurm_partition", "slurm_account", "qos", "constraint"}
-    assert not names & set(resources(Site()))
-    site = Site(partition="p", account="a", qos="q", constraint="c")
-    assert names <= set(resources(site))
-
-
 @pytest.mark.parametrize(
-    ("hours", "attempt", "minutes"),
-    [(None, 1, 120), (None, 2, 120), (0.5, 1, 30), (0.5, 3, 90), (1.5, 2, 120)],
+    ("hours", "rounds", "attempt", "minutes"),
+    [
+        *[(None, 1, 1, 120), (None, 1, 2, 120), (0.5, 1, 1, 30), (0.5, 1, 3, 90), (1.5, 1, 2, 120)],
+        *[(0.25, 3, 1, 45), (1.0, 3, 1, 120), (None, 3, 1, 120)],  # runs one after the other
+    ],
 )
-def test_the_time_grows_by_attempt_up_to_the_partitions_limit(limit, hours, attempt, minutes):
-    assert resources(Site(hours=hours))["runtime"](None, attempt=attempt) == minutes
-
-
-@pytest.mark.parametrize(("hours", "minutes"), [(0.25, 45), (1.0, 120), (None, 120)])
-def test_runs_one_after_the_other_have_their_times_together(limit, hours, minutes):
-    assert resources(Site(hours=hours), rounds=3)["runtime"](None, attempt=1) == minutes
+def test_the_time_grows_up_to_the_partitions_limit(limit, hours, rounds, attempt, minutes):
+    runtime = resources(Site(hours=hours), rounds=rounds)["runtime"]
+    assert runtime(None, attempt=attempt) == minutes
 
 
 def test_more_time_than_the_partition_allows_is_refused(limit):

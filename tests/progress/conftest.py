@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,14 +68,6 @@ class Folder:
         self.write("metrics.json", json.dumps({"key": key or self.config.key, **values}))
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def study(tmp_path):
     (tmp_path / "tiny.yaml").write_text(STUDY)
@@ -83,8 +76,8 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SimpleNamespace:
+    return SimpleNamespace(now=1000.0)
 
 
 @pytest.fixture
@@ -94,7 +87,7 @@ def folder(study, tmp_path) -> Folder:
 
 @pytest.fixture
 def watch(study, tmp_path, clock) -> Watch:
-    return Watch(study, tmp_path / "results", clock=clock)
+    return Watch(study, tmp_path / "results", clock=lambda: clock.now)
 
 
 @pytest.fixture

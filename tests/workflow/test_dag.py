@@ -14,6 +14,7 @@ from checkout import PARTS, Checkout
 from posmlp.analysis.figures.catalogue import FIGURES
 
 pytestmark = pytest.mark.xdist_group("workflow")
+ROW = "gqpe\tA form\tgqpe\t4\n"
 
 
 @contextmanager
@@ -93,29 +94,19 @@ def test_a_clone_with_the_committed_results_trains(finished, tmp_path):
     assert Checkout(copy, fresh=False).planned()["train"] == 2
 
 
-def test_a_new_seed_or_row_trains_only_what_is_missing(finished):
-    with edited(finished, "config/studies/tiny.yaml", "seeds: [0]", "seeds: [0, 1]"):
-        assert finished.planned()["train"] == 2
-    row = "gqpe\tA form\tgqpe\t4\n"
-    with edited(finished, "config/studies/tiny.tsv", row, row + "lrpe\tA table\tlrpe\t1\n"):
-        assert finished.planned()["train"] == 1
-
-
-def test_a_changed_row_retrains_its_runs_alone(finished):
-    with edited(finished, "config/studies/tiny.tsv", "gqpe\t4", "gqpe\t8"):
-        done = finished.snakemake("--dry-run")
-        assert "Training tiny, part 2 of 2" in done.stdout
-        assert "Training tiny, part 1 of 2" not in done.stdout
-
-
-def test_a_changed_setting_retrains_what_depends_on_it(finished):
-    with edited(finished, "config/studies/tiny.yaml", "lr: 1e-2", "lr: 2e-2"):
-        assert finished.planned()["train"] == 2
-
-
-def test_changed_training_code_retrains(finished):
-    with edited(finished, "posmlp/training/engine.py", "\nimport ", "\nCHANGED = 1\nimport "):
-        assert finished.planned()["train"] == 2
+@pytest.mark.parametrize(
+    ("name", "old", "new", "number"),
+    [
+        ("config/studies/tiny.yaml", "seeds: [0]", "seeds: [0, 1]", 2),
+        ("config/studies/tiny.yaml", "lr: 1e-2", "lr: 2e-2", 2),
+        ("config/studies/tiny.tsv", ROW, f"{ROW}lrpe\tA table\tlrpe\t1\n", 1),
+        ("config/studies/tiny.tsv", "gqpe\t4", "gqpe\t8", 1),
+        ("posmlp/training/engine.py", "\nimport ", "\nCHANGED = 1\nimport ", 2),
+    ],
+)
+def test_a_change_trains_what_depends_on_it_alone(finished, name, old, new, number):
+    with edited(finished, name, old, new):
+        assert finished.planned()["train"] == number
 
 
 def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
@@ -144,9 +135,8 @@ def test_a_comment_a_claim_or_a_date_retrains_nothing(finished):
 
 
 def test_new_runs_are_trained_whatever_else_has_changed(finished):
-    row = "gqpe\tA form\tgqpe\t4\n"
     with (
-        edited(finished, "config/studies/tiny.tsv", row, row + "lrpe\tA table\tlrpe\t1\n"),
+        edited(finished, "config/studies/tiny.tsv", ROW, f"{ROW}lrpe\tA table\tlrpe\t1\n"),
         edited(finished, "config/studies/tiny.yaml", "title: Tiny", "title: Another"),
     ):
         elsewhere = "data_root=elsewhere", "tracking=false"

@@ -3,6 +3,7 @@
 import heapq
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -104,12 +105,10 @@ def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -
 
 
 def _measured_s(folder: Path, key: str) -> float | None:
-    """Time of the finished run with this key; None where there is none."""
-    try:
+    """Time of the finished run with this key; None where there is none, or it is damaged."""
+    with suppress(ValueError):
         metrics = read_json(folder / "metrics.json")
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}; delete the file to train this run again") from None
-    return metrics.get("wall_s") if metrics.get("key") == key else None
+        return metrics.get("wall_s") if metrics.get("key") == key else None
 
 
 def wall_seconds(study: Study, estimates: Iterable[Estimate], capacity: Capacity) -> float:

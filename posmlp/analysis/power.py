@@ -27,8 +27,6 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
     Raises:
         ResultsError: the runs.csv of the study named by `like` is missing or damaged.
     """
-    if not study.questions:
-        return "Verdicts:    none, the study asks no question"
     source = like or study.name
     path = results / source / "runs.csv"
     if not like and not path.exists():

@@ -22,8 +22,6 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     Args:
         like: see posmlp.analysis.power.power_text.
     """
-    from posmlp.analysis.power import power_text  # statistics take a second to import
-
     calibrations = read_calibrations(results / study.name / "calibration.csv")
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
@@ -54,6 +52,10 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
             f"`posmlp calibrate {study.command_name}` measures each for some seconds (on a "
             f"cluster: snakemake calibrate --profile slurm --config study={study.command_name})"
         )
+    if not study.questions:
+        return "\n".join([*lines, "", "Verdicts:    none, the study asks no question"])
+    from posmlp.analysis.power import power_text  # statistics take a second to import
+
     return "\n".join([*lines, "", power_text(study, results, like)])
 
 

@@ -56,6 +56,5 @@ def test_the_spread_is_pooled_over_variants_of_any_mean(runs_of):
 
 def test_a_plan_says_where_its_spread_is_from_or_that_there_is_none(planned, runs_of, tmp_path):
     assert "`--like STUDY` takes that of another" in power_text(planned, tmp_path)
-    assert "asks no question" in power_text(replace(planned, questions=()), tmp_path)
     with pytest.raises(ResultsError, match=r"other/runs.csv: no such file"):
         power_text(planned, tmp_path, "other")

@@ -1,6 +1,7 @@
 """Plans are sums of what was measured; what was not is named and never guessed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -103,6 +104,8 @@ def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
     assert "To wait for: 2.0 h with 4 runs at once (4 GPUs)" in text
     assert "the limit of a job is 1 h: 3 jobs, one after the other" in text
     assert "0.014 GB for checkpoints" in text
+    none = plan_text(replace(STUDY, questions=()), tmp_path, Capacity(1, 4, "4 GPUs"))
+    assert none.endswith("Verdicts:    none, the study asks no question")
     assert "lrpe_s1, " in text.split("Not measured and not counted: ")[1]
 
 

@@ -109,20 +109,19 @@ def collect(study: Study, results: Path, here: Path) -> None:
 
 
 def tables(study: Study, results: Path, here: Path) -> None:
-    from posmlp.analysis.collect import read_frame
     from posmlp.analysis.main_table import write_tables
+    from posmlp.analysis.statistics import Evidence
 
-    write_tables(read_frame(here / "runs.csv"), study, here / "tables")
+    write_tables(Evidence.read(study, here), here / "tables")
 
 
 def checks(study: Study, results: Path, here: Path) -> None:
-    from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
-    from posmlp.analysis.collect import read_curves, read_frame
+    from posmlp.analysis.checks import CHECKED_CURVES, run_checks
+    from posmlp.analysis.collect import read_curves
+    from posmlp.analysis.statistics import Evidence
 
     curves = read_curves(here / "curves.csv", CHECKED_CURVES)
-    (here / "checks.md").write_text(
-        run_checks(Results(study, read_frame(here / "runs.csv")), curves)
-    )
+    (here / "checks.md").write_text(run_checks(Evidence.read(study, here), curves))
 
 
 def figures(study: Study, results: Path, here: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from posmlp.analysis.html_page import write_page
+from posmlp.analysis.pages import write_page
 from posmlp.analysis.tables import markdown_table
 from posmlp.markup import Markdown, escape_html, escape_latex, escaped
 

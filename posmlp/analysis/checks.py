@@ -1,7 +1,7 @@
 """Checks that a study's results must pass before they count.
 
-Each names every run at fault. What load_study and collect refuse is not checked again. A new check
-is a function here from Results to problems, under @check.
+What load_study and collect refuse is not checked again. A new check is a function here from Checked
+to problems, under @check.
 
 Variants are checked in parts, so that the curves of a large study need not fit into memory.
 """
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from posmlp import metrics
-from posmlp.analysis.collect import ResultsError
-from posmlp.analysis.predictions import Predictions
-from posmlp.study import Recipe, RunConfig, Study
+from posmlp.analysis.collect import ResultsError, first_of
+from posmlp.analysis.statistics import Evidence
+from posmlp.study import Recipe, RunConfig
 
 TRAIN_AGAIN = "train these runs again: delete their metrics.json and start the study again"
 RUN = ["variant", "seed"]
@@ -30,20 +30,13 @@ CHECKED_CURVES = (  # the columns of curves.csv that checks look at
 GUESSING_ERRORS = 3  # standard errors above guessing, from which a network counts as having learnt
 SWITCHES = ("softmax", "psd", "bias", "gate_norm")  # none changes where tokens are mixed
 TOLERANCE = 1e-9  # relative, of numbers that should be the same
-MOST_PROBLEMS = 10  # printed of one check
 
 
-@dataclass(frozen=True)
-class Results:
-    """A study, its runs (RUN_COLUMNS), their curves (CHECKED_CURVES) and predictions.
+@dataclass(frozen=True, eq=False)
+class Checked(Evidence):
+    """All runs of a study without curves, or those of some variants with their CHECKED_CURVES."""
 
-    Either whole, without curves, or the runs and curves of some variants.
-    """
-
-    study: Study
-    runs: pd.DataFrame
     curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKED_CURVES))
-    predictions: Predictions = field(default_factory=dict)
 
     @cached_property
     def finished(self) -> pd.DataFrame:
@@ -82,7 +75,7 @@ class Check:
 
     claim: str
     remedy: str
-    find: Callable[[Results], Iterable[str]]
+    find: Callable[[Checked], Iterable[str]]
     across: bool = False
 
 
@@ -91,17 +84,17 @@ CHECKS: list[Check] = []
 
 def check(
     claim: str, remedy: str, *, across: bool = False
-) -> Callable[[Callable[[Results], Iterable[str]]], Check]:
+) -> Callable[[Callable[[Checked], Iterable[str]]], Check]:
     """Register a function that yields a line for each fault it finds."""
 
-    def register(find: Callable[[Results], Iterable[str]]) -> Check:
+    def register(find: Callable[[Checked], Iterable[str]]) -> Check:
         CHECKS.append(Check(claim, remedy, find, across))
         return CHECKS[-1]
 
     return register
 
 
-def run_checks(whole: Results, curves: Iterable[pd.DataFrame]) -> str:
+def run_checks(evidence: Evidence, curves: Iterable[pd.DataFrame]) -> str:
     """Run all checks and say in Markdown what was checked.
 
     Args:
@@ -110,12 +103,17 @@ def run_checks(whole: Results, curves: Iterable[pd.DataFrame]) -> str:
     Raises:
         ResultsError: a check failed; it says which, for which runs, why and what to do.
     """
+    whole = Checked(evidence.study, evidence.runs, evidence.predictions)
     found = {check: list(check.find(whole)) if check.across else [] for check in CHECKS}
     for part in _parts(whole, curves):
         for check in CHECKS:
             if not check.across:
                 found[check] += check.find(part)
-    failed = [_failure(check, problems) for check, problems in found.items() if problems]
+    failed = [
+        f"  Not true: {check.claim}.\n{first_of(problems, '    ')}\n    To do: {check.remedy}."
+        for check, problems in found.items()
+        if problems
+    ]
     study, runs = whole.study, whole.finished
     if failed:
         raise ResultsError(
@@ -134,7 +132,7 @@ def run_checks(whole: Results, curves: Iterable[pd.DataFrame]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _parts(whole: Results, curves: Iterable[pd.DataFrame]) -> Iterator[Results]:
+def _parts(whole: Checked, curves: Iterable[pd.DataFrame]) -> Iterator[Checked]:
     """The results in parts, last the variants without curves."""
     left = whole.runs
     for rows in curves:
@@ -145,29 +143,21 @@ def _parts(whole: Results, curves: Iterable[pd.DataFrame]) -> Iterator[Results]:
         yield replace(whole, runs=left, curves=whole.curves[:0])
 
 
-def _failure(check: Check, problems: list[str]) -> str:
-    lines = problems[:MOST_PROBLEMS]
-    if len(problems) > MOST_PROBLEMS:
-        lines.append(f"and {len(problems) - MOST_PROBLEMS} more")
-    lines = [f"  Not true: {check.claim}.", *(f"    {line}" for line in lines)]
-    return "\n".join([*lines, f"    To do: {check.remedy}."])
-
-
 def names(rows: pd.DataFrame, most: int = 5) -> str:
     """The names of the runs in `rows`, the first of many."""
-    pairs = rows[RUN].drop_duplicates().itertuples(index=False)
-    runs = [f"{variant} seed {seed}" for variant, seed in pairs]
-    more = f" and {len(runs) - most} more" if len(runs) > most else ""
-    return f"{', '.join(runs[:most])}{more}"
+    pairs = rows[RUN].drop_duplicates()
+    runs = [f"{variant} seed {seed}" for variant, seed in pairs[:most].itertuples(index=False)]
+    more = f" and {len(pairs) - most} more" if len(pairs) > most else ""
+    return f"{', '.join(runs)}{more}"
 
 
 @check("All runs were trained by one version of the code", TRAIN_AGAIN, across=True)
-def one_code_version(results: Results) -> Iterator[str]:
+def one_code_version(results: Checked) -> Iterator[str]:
     yield from _distinct(results.finished, "code_version", "version")
 
 
 @check("Runs with equal data settings saw the same images", TRAIN_AGAIN, across=True)
-def equal_data(results: Results) -> Iterator[str]:
+def equal_data(results: Checked) -> Iterator[str]:
     settings = {name: run.data.model_dump_json() for name, run in results.study.configs.items()}
     for _, rows in results.finished.groupby(results.finished["variant"].map(settings)):
         yield from _distinct(rows, "data_digest", "digest")
@@ -186,7 +176,7 @@ def _distinct(rows: pd.DataFrame, column: str, what: str) -> Iterator[str]:
     "look at the curves and lower recipe.lr or lengthen recipe.warmup_epochs; where a variant may "
     "learn nothing, name it under may_not_learn in the study file",
 )
-def better_than_guessing(results: Results) -> Iterator[str]:
+def better_than_guessing(results: Checked) -> Iterator[str]:
     num_classes = {name: run.data.num_classes for name, run in results.study.configs.items()}
     runs = results.finished[~results.finished["variant"].isin(results.study.may_not_learn)]
     chance = 1 / runs["variant"].map(num_classes).astype(float)
@@ -204,7 +194,7 @@ def better_than_guessing(results: Results) -> Iterator[str]:
     "and window",
     "compare the closed form in posmlp/layers/gates.py with the layer; one is wrong; train again",
 )
-def params_follow_the_formula(results: Results) -> Iterator[str]:
+def params_follow_the_formula(results: Checked) -> Iterator[str]:
     for config, rows in results.by_variant(results.finished):
         expected = expected_params(config)
         wrong = rows["token_mixing_params_per_layer"] != json.dumps(expected)
@@ -247,7 +237,7 @@ def _token_mixers(arguments: str) -> tuple[str, list[tuple[tuple[int, ...], int]
     "All seeds of a variant cost the same: parameters and multiply-accumulates",
     "a network's size must not depend on the seed: fix posmlp/models and train again",
 )
-def costs_do_not_depend_on_the_seed(results: Results) -> Iterator[str]:
+def costs_do_not_depend_on_the_seed(results: Checked) -> Iterator[str]:
     for config, rows in results.by_variant(results.finished):
         for cost in COSTS:
             if len(found := rows[cost].unique()) > 1:
@@ -255,7 +245,7 @@ def costs_do_not_depend_on_the_seed(results: Results) -> Iterator[str]:
 
 
 @check("Curves are finite numbers, and percentages lie between 0 and 100", TRAIN_AGAIN)
-def curves_are_numbers(results: Results) -> Iterator[str]:
+def curves_are_numbers(results: Checked) -> Iterator[str]:
     for config, rows in results.by_variant(results.epochs):
         evaluated = {epoch: config.recipe.evaluates(epoch) for epoch in rows["epoch"].unique()}
         evaluated = rows["epoch"].map(evaluated)
@@ -282,7 +272,7 @@ def is_recorded(metric: str, config: RunConfig) -> bool:
 
 
 @check("The last epoch of every curve is the run's result", TRAIN_AGAIN)
-def last_epoch_is_the_result(results: Results) -> Iterator[str]:
+def last_epoch_is_the_result(results: Checked) -> Iterator[str]:
     runs = results.finished.join(results.last_epochs.add_suffix(" of the curve"), on=RUN)
     for metric in (metrics.TRAIN_LOSS, *metrics.EVALUATED):
         result = runs[metric.name].astype(float)
@@ -296,7 +286,7 @@ def last_epoch_is_the_result(results: Results) -> Iterator[str]:
 
 
 @check("The predictions of every run that kept them have its accuracy", TRAIN_AGAIN)
-def predictions_are_those_of_the_result(results: Results) -> Iterator[str]:
+def predictions_are_those_of_the_result(results: Checked) -> Iterator[str]:
     for _, row in results.finished.iterrows():
         hits = results.predictions.get((row["variant"], row["seed"]))
         found = 100 * hits.correct.mean() if hits else row["test_top1"]
@@ -311,7 +301,7 @@ def predictions_are_those_of_the_result(results: Results) -> Iterator[str]:
     "The learning rate follows the recipe: linear warm-up, cosine, then min_lr",
     "compare the curve with the recipe; if posmlp/training is wrong, fix it and train again",
 )
-def rate_follows_the_schedule(results: Results) -> Iterator[str]:
+def rate_follows_the_schedule(results: Checked) -> Iterator[str]:
     for config, rows in results.by_variant(results.epochs):
         low, high = rate_bounds(config.recipe, rows["epoch"].to_numpy(float))
         slack = TOLERANCE * config.recipe.lr
@@ -340,7 +330,7 @@ def rate_bounds(recipe: Recipe, epochs_E: np.ndarray) -> tuple[np.ndarray, np.nd
     "lower recipe.lr or lengthen recipe.warmup_epochs; a variant that may learn nothing is named "
     "under may_not_learn in the study file",
 )
-def loss_fell(results: Results) -> Iterator[str]:
+def loss_fell(results: Checked) -> Iterator[str]:
     runs = results.last_epochs
     rose = ~(runs["train_loss"] < runs["first_train_loss"]) & (runs["num_epochs"] > 1)
     for (variant, seed), row in runs[rose].iterrows():

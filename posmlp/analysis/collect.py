@@ -48,6 +48,7 @@ _COLUMNS = {
 }
 
 BLOCK = 1 << 20  # bytes of curves.csv that are read at a time
+MOST_LINES = 10  # of a list in an error
 
 
 class ResultsError(ValueError):
@@ -74,7 +75,7 @@ def find_runs(
 
     Raises:
         ResultsError: runs are missing, were trained with other settings or code, or left damaged
-            files; every one is named.
+            files; the first of them are named.
     """
     finished, damaged, missing = [], [], defaultdict(list)
     for run in study.runs():
@@ -94,10 +95,15 @@ def find_runs(
         raise _damaged(study.name, damaged)
     if missing and not (allow_missing and finished):
         raise _unfinished(study, missing)
-    if stale := [problem for run in finished if (problem := _other_key(run))]:
+    if stale := [run for run in finished if run.metrics["key"] != run.config.key]:
+        lines = [
+            f"{run.config.name}: metrics.json has {run.metrics['key']}, the study asks for "
+            f"{run.config.key}"
+            for run in stale
+        ]
         raise ResultsError(
             f"study {study.name}: runs were trained with other settings or code than the study now "
-            "asks for (their keys differ):\n  " + "\n  ".join(stale) + "\n"
+            f"asks for (their keys differ):\n{first_of(lines)}\n"
             f"`snakemake --config study={study.name}` trains them again; or restore the settings "
             "and code."
         )
@@ -105,28 +111,25 @@ def find_runs(
 
 
 def _unfinished(study: Study, missing: dict[str, list[str]]) -> ResultsError:
-    num_missing = sum(map(len, missing.values()))
-    lines = [f"  {variant}: seed {', '.join(seeds)}" for variant, seeds in missing.items()]
+    lines = [f"{variant}: seed {', '.join(seeds)}" for variant, seeds in missing.items()]
     return ResultsError(
-        f"study {study.name}: {num_missing} of {len(study.runs())} runs are not finished (they "
-        "have no metrics.json):\n" + "\n".join(lines) + "\n"
+        f"study {study.name}: {sum(map(len, missing.values()))} of {len(study.runs())} runs are "
+        f"not finished (they have no metrics.json):\n{first_of(lines)}\n"
         f"`snakemake --config study={study.name}` trains them."
     )
 
 
-def _other_key(run: FinishedRun) -> str:
-    """Say where the final metrics have another run key than the study asks for; "" otherwise."""
-    found = run.metrics["key"]
-    if found == run.config.key:
-        return ""
-    return f"{run.config.name}: metrics.json has {found}, the study asks for {run.config.key}"
+def first_of(lines: Sequence[str], indent: str = "  ") -> str:
+    """The first MOST_LINES of a list in an error, indented, and how many more there are."""
+    more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return "\n".join(f"{indent}{line}" for line in [*lines[:MOST_LINES], *more])
 
 
 def _damaged(study: str, lines: list[str]) -> ResultsError:
     """Name damaged files, and the way to train these runs alone again."""
     return ResultsError(
-        f"study {study}: damaged results:\n  " + "\n  ".join(lines) + "\nDelete the metrics.json "
-        f"of these runs, then `snakemake --config study={study}`: it trains them alone again."
+        f"study {study}: damaged results:\n{first_of(lines)}\nDelete the metrics.json of these "
+        f"runs, then `snakemake --config study={study}`: it trains them alone again."
     )
 
 

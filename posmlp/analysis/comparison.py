@@ -12,8 +12,8 @@ import pandas as pd
 
 from posmlp import metrics
 from posmlp.analysis.main_table import first_variants
-from posmlp.analysis.predictions import Predictions
-from posmlp.analysis.statistics import CONFIDENCE, OUTCOMES, answer, summarise
+from posmlp.analysis.statistics import CONFIDENCE, OUTCOMES, Evidence
+from posmlp.analysis.tables import plus_minus
 from posmlp.markup import escaped
 from posmlp.study import RunConfig, Study
 
@@ -34,9 +34,7 @@ CHOSEN = (
 )
 
 
-def compare(
-    study: Study, runs: pd.DataFrame, predictions: Predictions | None = None
-) -> dict[str, Any]:
+def compare(evidence: Evidence) -> dict[str, Any]:
     """The content of comparison.json.
 
     Returns:
@@ -53,8 +51,8 @@ def compare(
         choice: CHOSEN of the run that RULE picks; null where there is none;
         reason: why there is none, or RULE.
     """
-    summary = summarise(runs, study.reference, study.level, predictions)
-    summary = summary.set_index("variant", drop=False)
+    study, runs = evidence.study, evidence.runs
+    summary = evidence.summary.set_index("variant", drop=False)
     variants = []
     for variant, rows in runs.groupby("variant", sort=False):
         done, row = rows[rows["test_top1"].notna()], summary.loc[variant]
@@ -69,7 +67,7 @@ def compare(
         **{"level": study.level, "margin": study.margin, "confidence": CONFIDENCE},
         "variants": variants,
         "first": first_variants(study, [entry["variant"] for entry in variants]),
-        "answers": _plain(answer(runs, study, predictions).to_dict("records")),
+        "answers": _plain(evidence.answers.to_dict("records")),
         **{"choice": choice, "reason": reason},
     }
 
@@ -86,11 +84,8 @@ def _metrics(row: pd.Series, done: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _differences(row: pd.Series) -> dict[str, dict[str, Any]]:
     """What a variant differs by from the one that it is compared with; empty where from none."""
-    columns = {
-        "difference": "difference",
-        "half_width": "difference_half_width",
-        **{name: name for name in ("p_value", "variances", "crossed_low", "crossed_high")},
-    }
+    names = ("difference", "half_width", "p_value", "variances", "crossed_low", "crossed_high")
+    columns = {name: name.replace("half_width", "difference_half_width") for name in names}
     return {
         metric: {name: row[f"{metric}_{column}"] for name, column in columns.items()}
         for metric in (OUTCOMES if row["against"] else ())
@@ -161,15 +156,13 @@ def model_card(study: Study, comparison: dict[str, Any]) -> str:
 
 
 def _accuracies(choice: dict[str, Any], entry: dict[str, Any]) -> str:
-    rows = [
-        f"| {images}, {what} | {value} |"
-        for images, metric in (("validation", "val_top1"), ("test", "test_top1"))
-        for what, value in (
-            ("this run", f"{choice[metric]:.2f}"),
-            (f"mean of {entry['n']} seeds", _spread(entry["metrics"][metric])),
-        )
-    ]
-    return "\n".join(["| | top-1 (%) |", "|---|---:|", *rows])
+    lines = ["| | top-1 (%) |", "|---|---:|"]
+    for images, metric in (("validation", "val_top1"), ("test", "test_top1")):
+        over_seeds = entry["metrics"][metric]
+        mean = plus_minus(over_seeds["mean"], over_seeds["std"] or math.nan)
+        lines.append(f"| {images}, this run | {choice[metric]:.2f} |")
+        lines.append(f"| {images}, mean of {entry['n']} seeds | {mean} |")
+    return "\n".join(lines)
 
 
 def _network(config: RunConfig) -> str:
@@ -177,23 +170,12 @@ def _network(config: RunConfig) -> str:
     return ", ".join(f"{name.partition('.')[2]} {value}" for name, value in changed.items())
 
 
-def write_comparison(
-    study: Study,
-    runs: pd.DataFrame,
-    json_path: Path,
-    card_path: Path,
-    predictions: Predictions | None = None,
-) -> None:
-    """Write comparison.json and model_card.md."""
-    comparison = compare(study, runs, predictions)
+def write_comparison(evidence: Evidence, folder: Path) -> None:
+    """Write comparison.json and model_card.md into a study's folder of results."""
+    comparison = compare(evidence)
     text = json.dumps(comparison, indent=2, allow_nan=False)
-    json_path.write_text(f"{text}\n", encoding="utf-8")
-    card_path.write_text(model_card(study, comparison), encoding="utf-8")
-
-
-def _spread(values: dict[str, Any]) -> str:
-    mean, std = values["mean"], values["std"]
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    (folder / "comparison.json").write_text(f"{text}\n", encoding="utf-8")
+    (folder / "model_card.md").write_text(model_card(evidence.study, comparison), encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -102,7 +102,7 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     df = len(values_R) - np.linalg.matrix_rank(design_RP)
     floor = max(floor, NO_VARIANCE)
     pooled = max(residual_R @ residual_R / df, floor) if df else np.nan
-    variance_V = np.maximum(_variances(values_VK, num_V), floor)
+    variance_V = np.maximum(pd.DataFrame(values_VK).var(axis=1).to_numpy(), floor)
     welch_Q = ((signs_QV != 0) & noisier(variance_V, num_V)).any(axis=1)
     squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
     own_Q, own_df_Q = _satterthwaite(squares_QV, variance_V, num_V)
@@ -129,13 +129,6 @@ def _satterthwaite(
     square_Q = parts_QV.sum(axis=1)
     with np.errstate(invalid="ignore"):  # 0 / 0 of contrasts without a run
         return square_Q, square_Q**2 / (parts_QV**2 / np.maximum(num_V - 1, 1)).sum(axis=1)
-
-
-def _variances(values_VK: np.ndarray, num_V: np.ndarray) -> np.ndarray:
-    """Variances (V,) over the seeds that are there; NaN below two."""
-    mean_V = np.nansum(values_VK, axis=1) / np.maximum(num_V, 1)
-    squares_V = np.nansum((values_VK - mean_V[:, None]) ** 2, axis=1)
-    return squares_V / np.where(num_V > 1, num_V - 1, np.nan)
 
 
 def noisier(variance_V: np.ndarray, num_V: np.ndarray) -> np.ndarray:

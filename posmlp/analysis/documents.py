@@ -9,16 +9,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
 from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.collect import collect_predictions, find_runs, read_frame, runs_frame
 from posmlp.analysis.granularity import contexts_table
 from posmlp.analysis.main_table import tables
-from posmlp.analysis.predictions import Predictions, read_predictions
 from posmlp.analysis.results_section import answers
-from posmlp.analysis.statistics import answer
-from posmlp.analysis.tables import Table
+from posmlp.analysis.statistics import Evidence
 from posmlp.markup import escaped
 from posmlp.study import Study, load_study
 from posmlp.study.study_error import did_you_mean
@@ -38,12 +34,12 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     folder = results / study.name
     if so_far:
         finished = find_runs(study, results, allow_missing=True)
-        runs, predictions = runs_frame(study, finished), collect_predictions(finished)
+        evidence = Evidence(study, runs_frame(study, finished), collect_predictions(finished))
     else:
-        runs, predictions = _collected(study, results)
+        evidence = Evidence.read(study, folder)
     checks = folder / "checks.md"
     state = f"Checks: all passed, see {checks}"
-    if check_keys and (outdated := num_outdated(study, runs)):
+    if check_keys and (outdated := num_outdated(evidence)):
         state = (
             f"Outdated: {outdated} of {len(study.runs())} runs were trained with other settings or "
             f"code than {study.files[0]} and this version have. `make reproduce "
@@ -52,7 +48,7 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     elif so_far or not checks.exists():
         state = "Not finished: results count once all runs have finished and their checks passed."
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
-    made = tables(runs, study, predictions)
+    made = tables(evidence)
     shown, num = made["main"].to_text(), len(made["variants"].frame)
     if num > len(made["main"].frame):
         places = f"All {num} variants: {folder}/tables/variants.md\n{places}"
@@ -62,12 +58,11 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
     return "\n".join([shown, state, places])
 
 
-def num_outdated(study: Study, runs: pd.DataFrame) -> int:
+def num_outdated(evidence: Evidence) -> int:
     """Count the runs that the study, as it is now, would train again or does not have."""
-    keys = {(run.variant, run.seed): run.key for run in study.runs()}
-    cells = zip(runs["variant"], runs["seed"], runs["key"], strict=True)
-    found = {(variant, seed): key for variant, seed, key in cells}
-    return len(dict(keys.items() ^ found.items()))
+    keys = {(run.variant, run.seed, run.key) for run in evidence.study.runs()}
+    found = evidence.runs[["variant", "seed", "key"]].itertuples(index=False, name=None)
+    return len({run[:2] for run in keys.symmetric_difference(found)})
 
 
 def renew(text: str, results: Path, config_dir: Path) -> str:
@@ -105,18 +100,6 @@ def documents(root: Path) -> list[Path]:
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-def _runs(study: Study, results: Path) -> pd.DataFrame:
-    return read_frame(results / study.name / "runs.csv")
-
-
-def _collected(study: Study, results: Path) -> tuple[pd.DataFrame, Predictions]:
-    return _runs(study, results), read_predictions(results / study.name / "predictions.npz")
-
-
-def _lines(table: Table) -> str:
-    return f"\n{table.to_markdown(heading=False)}"
-
-
 def _table(study: Study, results: Path) -> str:
     # Paths in the text are those that a user sees, whatever folder the results were read from.
     text = printed(study, results, check_keys=False).replace(f"{results}/", "results/")
@@ -124,29 +107,28 @@ def _table(study: Study, results: Path) -> str:
 
 
 def _size(study: Study, results: Path) -> str:
-    seeds = _runs(study, results).groupby("variant")["test_top1"].count()
+    runs = read_frame(results / study.name / "runs.csv")
+    seeds = runs.groupby("variant")["test_top1"].count()
     fewest, most = seeds.min(), seeds.max()
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"{len(seeds)} variants with {number} {'seed' if most == 1 else 'seeds'} each"
 
 
-def _verdicts(study: Study, results: Path) -> str:
-    counts = answer(_runs(study, results), study)["verdict"].value_counts()
-    found = ", ".join(f"{num} {verdict}" for verdict, num in counts.items() if verdict)
-    return f"of {counts.sum()} contrasts {found}" if found else "no question was asked beforehand"
-
-
 def _named(name: str) -> Callable[[Study, Path], str]:
     def part(study: Study, results: Path) -> str:
-        runs, predictions = _collected(study, results)
-        return _lines(tables(runs, study, predictions)[name])
+        table = tables(Evidence.read(study, results / study.name))[name]
+        return f"\n{table.to_markdown(heading=False)}"
 
     return part
 
 
+def _contexts(study: Study, results: Path) -> str:
+    table = contexts_table(read_frame(results / study.name / "granularity.csv"))
+    return f"\n{table.to_markdown(heading=False)}"
+
+
 def _sentences(study: Study, results: Path) -> str:
-    runs, predictions = _collected(study, results)
-    texts = map(escaped, answers(answer(runs, study, predictions), study))
+    texts = map(escaped, answers(Evidence.read(study, results / study.name)))
     return "\n" + "\n\n".join(texts) + "\n"
 
 
@@ -157,10 +139,7 @@ PARTS: dict[str, Callable[[Study, Path], str]] = {
     "sentences": _sentences,  # a paragraph for each question
     "main": _named("main"),  # the first table
     "variants": _named("variants"),  # all of them
-    "contexts": lambda study, results: _lines(
-        contexts_table(read_frame(results / study.name / "granularity.csv"))
-    ),
-    "verdicts": _verdicts,  # how many contrasts of the questions have which verdict
+    "contexts": _contexts,
 }
 BENCH: dict[str, Callable[[Path], str]] = {  # of each a table for every machine
     "tables": bench_tables,

@@ -47,19 +47,12 @@ def granularities(run: LearnedRun) -> pd.DataFrame:
     `initial` is the group's in a network that has not been trained; `uniform` that of equal
     weights on all keys.
     """
-    rows = []
+    rows, initial_maps = [], run.initial_maps
     for number, (name, layer) in enumerate(run.layers.items(), start=1):
-        learned_S = granularity(run.maps[name])
-        columns = {
-            "variant": run.variant,
-            "seed": run.seed,
-            "layer": number,
-            "group": np.arange(1, len(learned_S) + 1),
-            "granularity": learned_S,
-            "initial": granularity(run.initial_maps[name]),
-            "uniform": granularity(np.ones((1, *layer.window, *layer.window)))[0],
-        }
-        rows += pd.DataFrame(columns).to_dict("records")
+        learned_S, initial_S = granularity(run.maps[name]), granularity(initial_maps[name])
+        (uniform,) = granularity(np.ones((1, *layer.window, *layer.window)))
+        for group, pair in enumerate(zip(learned_S, initial_S, strict=True), start=1):
+            rows.append((run.variant, run.seed, number, group, *pair, uniform))
     return pd.DataFrame(rows, columns=COLUMNS).round(DECIMALS)
 
 

@@ -1,19 +1,24 @@
-"""What a finished run's network has learned about mixing tokens, read from its run folder."""
+"""What finished runs' networks have learned about mixing tokens: read, drawn and measured."""
 
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import timm
 import torch
 from torch import Tensor
 
+from posmlp.analysis.figures.catalogue import draw_network, figures_from
+from posmlp.analysis.granularity import granularities
 from posmlp.layers import TokenMixing
 from posmlp.runs.reading import read_history
 from posmlp.runs.trained_run import WEIGHT_FILES, load_network
-from posmlp.study import RunConfig
+from posmlp.study import RunConfig, Study
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,9 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same start, and so the same figure, every time
         initial = timm.create_model(**run.model_arguments())
-    model = load_network(run, folder / WEIGHT_FILES["raw"])
-    history = folder / "history.csv"
+    model, history = load_network(run, folder / WEIGHT_FILES["raw"]), folder / "history.csv"
     return LearnedRun(
-        run.variant,
-        run.seed,
-        folder,
-        token_mixers(model),
-        token_mixers(initial),
+        *(run.variant, run.seed, folder, token_mixers(model), token_mixers(initial)),
         read_trajectory(folder / "trajectory.npz"),
         read_history(history) if history.exists() else [],
     )
@@ -112,3 +112,25 @@ def read_trajectory(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"{path}: damaged ({error}); train this run again with `snakemake --forcerun train`"
         ) from None
+
+
+def study_networks(study: Study, results: Path, figures: Path, num_processes: int) -> pd.DataFrame:
+    """Draw the networks of every variant's first seed, and measure those of all seeds.
+
+    Returns:
+        The granularities of all runs, in the order of the sheet, then by seed.
+    """
+    for entry in figures_from("network"):
+        entry.function  # noqa: B018  imported once, before processes fork
+    one = partial(_study_one, first_seed=study.seeds[0], results=results, figures=figures)
+    with ProcessPoolExecutor(
+        num_processes, get_context("fork"), torch.set_num_threads, (1,)
+    ) as processes:
+        return pd.concat(processes.map(one, study.runs()), ignore_index=True)
+
+
+def _study_one(config: RunConfig, first_seed: int, results: Path, figures: Path) -> pd.DataFrame:
+    run = load_learned(config.folder(results))
+    if config.seed == first_seed:
+        draw_network(run, figures)
+    return granularities(run)

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from posmlp.analysis.contrasts import WELCH
-from posmlp.analysis.predictions import Predictions
-from posmlp.analysis.statistics import PRIMARY, answer, summarise
-from posmlp.analysis.tables import Column, Table, number, p_value, plus_minus
+from posmlp.analysis.statistics import PRIMARY, Evidence
+from posmlp.analysis.tables import Column, Table, number, p_value, plus_minus, span
 from posmlp.study import Study, terms
 
 MOST_FIRST = 8  # rows of the first table
@@ -38,29 +37,25 @@ MIXING_OF_FIRST = "Mixing: share of the first variant's parameters that mix toke
 REMOVED_OF_FIRST = "Removed: parameters that the second variant has and the first has not"
 
 
-def tables(
-    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
-) -> dict[str, Table]:
+def tables(evidence: Evidence) -> dict[str, Table]:
     """The tables of a study by the name of their files.
 
     main: MOST_FIRST variants, those that questions name before others; variants: all, with cost;
     questions: the answers.
     """
-    summary = summarise(runs, study.reference, study.level, predictions)
+    study, summary = evidence.study, evidence.summary
     few = first_variants(study, list(summary["variant"]))
     main = _variants_table(summary[summary["variant"].isin(few)], study, whole=False)
     return {
         "main": main,
         "variants": _variants_table(summary, study, whole=True),
-        "questions": answers_table(runs, study, predictions),
+        "questions": answers_table(evidence),
     }
 
 
-def write_tables(
-    runs: pd.DataFrame, study: Study, folder: str | Path, predictions: Predictions | None = None
-) -> None:
+def write_tables(evidence: Evidence, folder: str | Path) -> None:
     """Write every table as .csv, .md and .tex."""
-    for name, table in tables(runs, study, predictions).items():
+    for name, table in tables(evidence).items():
         table.write(folder, name)
 
 
@@ -110,13 +105,11 @@ def _costs(summary: pd.DataFrame) -> Iterator[Column]:
     yield Column("Images/s", lambda row: number(row["images_per_s"]), speed, spare=5)
 
 
-def answers_table(
-    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
-) -> Table:
+def answers_table(evidence: Evidence) -> Table:
     """The answers to the study's questions; a question's text in the first of its rows."""
-    answers = answer(runs, study, predictions)
-    first = ~answers["question"].duplicated()
-    answers["ask"] = answers["question"].where(first, "")
+    study, answers = evidence.study, evidence.answers
+    ask = answers["question"].mask(answers["question"].duplicated(), "")
+    answers = answers.assign(ask=ask)
     num = answers["p_value"].notna().sum()
     margin = MARGIN.format(margin=study.margin) if study.margin else ""
     difference = DIFFERENCE.format(what="of the contrast", confidence=1 - study.level)
@@ -166,8 +159,7 @@ def _crossed(prefix: str = "") -> Callable[[pd.Series], str]:
     def cell(row: pd.Series) -> str:
         if np.isnan(row[f"{prefix}difference"]):
             return ""
-        low, high = (row[f"{prefix}crossed_{end}"] for end in ("low", "high"))
-        return "–" if np.isnan(low) else f"{number(low, 2, '+')} to {number(high, 2, '+')}"
+        return span(row[f"{prefix}crossed_low"], row[f"{prefix}crossed_high"]) or "–"
 
     return cell
 

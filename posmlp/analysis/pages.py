@@ -1,10 +1,11 @@
-"""Pages of the report as Markdown: the study, its results, their provenance, its runs."""
+"""Pages for a browser, complete in themselves: those of a study's report, written as Markdown."""
 
 import base64
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import markdown
 import pandas as pd
 
 from posmlp.analysis.tables import markdown_table
@@ -13,10 +14,60 @@ from posmlp.study import Study
 
 SCREEN_SCALE = 0.8  # of a printed figure's 200 pixels an inch
 MOST_LOG_LINES = 400  # of a run; the middle of a longer log is left out
-CODE = ("code_version", "git_commit", "git_dirty")
-DATA = ("data_digest", "num_train", "num_test")
-VERSIONS = ("python", "torch", "torchvision", "timm", "numpy", "cuda")
-HARDWARE = ("device", "cpu", "num_threads")
+PROVENANCE = {
+    "Code": ("code_version", "git_commit", "git_dirty"),
+    "Data": ("data_digest", "num_train", "num_test"),
+    "Versions": ("python", "torch", "torchvision", "timm", "numpy", "cuda"),
+    "Hardware": ("device", "cpu", "num_threads"),
+    "Seeds": ("seed",),
+}
+STYLE = """\
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, Helvetica, Arial, "DejaVu Sans", sans-serif; color: #1b1b1b;
+  max-width: 76em; margin: 2em auto; padding: 0 1.5em; }
+h1 { font-size: 1.5em; }
+h2 { font-size: 1.15em; margin-top: 2em; }
+p, li { max-width: 60em; }
+table { border-collapse: collapse; font-size: 0.9em; margin: 1em 0; display: block;
+  overflow-x: auto; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.25em 0.65em; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
+th { border-bottom: 2px solid #888; text-align: left; vertical-align: bottom; white-space: nowrap; }
+td[style*="right"] { white-space: nowrap; }
+pre { background: #f6f6f6; padding: 0.8em; overflow-x: auto; font-size: 0.9em; }
+summary { cursor: pointer; padding: 0.15em 0; }
+figure { margin: 2em 0 3em; }
+figure img { max-width: 100%; }
+figcaption { max-width: 52em; color: #444; margin-top: 0.6em; }
+"""
+# Pages may show pictures that they contain, and run or load nothing.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def write_page(path: str | Path, title: str, text: str, style: str = "") -> None:
+    """Write Markdown as a page; its HTML stays, so text of others must have been escaped.
+
+    Args:
+        style: CSS of this page alone.
+    """
+    body = markdown.markdown(text, extensions=["tables", "md_in_html"])
+    page = PAGE.format(policy=POLICY, title=escape_html(title), style=STYLE + style, body=body)
+    Path(path).write_text(page, encoding="utf-8")
 
 
 def study_page(study: Study) -> str:
@@ -27,7 +78,12 @@ def study_page(study: Study) -> str:
         (
             Markdown(f"**{variant.name}**" + (" (reference)" * (variant.name == study.reference))),
             variant.claim,
-            Markdown(", ".join(setting(k, v) for k, v in variant.settings.items())),
+            Markdown(
+                ", ".join(
+                    f"<code>{escaped(name)}={escaped(show(value))}</code>"
+                    for name, value in variant.settings.items()
+                )
+            ),
         )
         for variant in study.variants
     ]
@@ -45,10 +101,6 @@ def study_page(study: Study) -> str:
             table(("setting", "value"), [(k, show(v)) for k, v in sorted(settings.items())]),
         ]
     )
-
-
-def setting(name: str, value: object) -> str:
-    return f"<code>{escaped(name)}={escaped(show(value))}</code>"
 
 
 def results_page(section: str, table: str, pictures: Iterable[tuple[Path, str]]) -> str:
@@ -88,10 +140,7 @@ def provenance_page(runs: pd.DataFrame) -> str:
         "# Provenance",
         "Where runs differ, each value is followed by its number of runs.",
     ]
-    for title, columns in (
-        *(("Code", CODE), ("Data", DATA), ("Versions", VERSIONS)),
-        *(("Hardware", HARDWARE), ("Seeds", ("seed",))),
-    ):
+    for title, columns in PROVENANCE.items():
         parts += [f"## {title}", table(("what", "value"), distinct_values(runs, columns))]
     parts += ["## Time and energy", table(("what", "value"), time)]
     return "\n\n".join([*parts, table(("variant", "all seeds (s)", "median (s)"), times, "right")])
@@ -112,10 +161,11 @@ def runs_page(runs: pd.DataFrame, logs: Path) -> str:
         )
         for row in runs.itertuples()
     ]
-    folded = []
-    for name in map(anchor, runs.itertuples()):
-        log = escape_html(read_log(logs / f"{name}.log"))
-        folded.append(f'<details id="{name}"><summary>{name}</summary><pre>{log}</pre></details>')
+    folded = [
+        f'<details id="{name}"><summary>{name}</summary><pre>'
+        f"{escape_html(read_log(logs / f'{name}.log'))}</pre></details>"
+        for name in map(anchor, runs.itertuples())
+    ]
     return "\n\n".join(["# Runs", table(headers, rows, "right"), "## Logs", "\n".join(folded)])
 
 

@@ -43,14 +43,13 @@ def read_run(path: Path) -> Hits:
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
     """Write the hits of all runs, eight images a byte."""
     hits = list(predictions.values())
-    num_R = np.array([len(h.correct) for h in hits], dtype=np.int64)
     bits_R = [np.packbits(h.correct) for h in hits]
     np.savez_compressed(
         path,
         variants=np.array([variant for variant, _ in predictions], dtype=np.str_),
         seeds=np.array([seed for _, seed in predictions], dtype=np.int64),
         images=np.array([h.images for h in hits], dtype=np.str_),
-        num_images=num_R,
+        num_images=np.array([len(h.correct) for h in hits], dtype=np.int64),
         bits=np.concatenate(bits_R) if bits_R else np.zeros(0, np.uint8),
     )
 

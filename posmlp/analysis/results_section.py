@@ -10,36 +10,28 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.contrasts import NON_INFERIOR
-from posmlp.analysis.predictions import Predictions
-from posmlp.analysis.statistics import PRIMARY, answer, summarise
-from posmlp.analysis.tables import number, p_value, plus_minus
+from posmlp.analysis.statistics import PRIMARY, Evidence
+from posmlp.analysis.tables import number, p_value, plus_minus, span
 from posmlp.markup import escape_latex, escaped
-from posmlp.study import Study
 
 LARGE_FRACTION = 0.2  # of the parameters removed or added: the networks differ in size as well
 
 
-def write(
-    runs: pd.DataFrame, study: Study, folder: Path, predictions: Predictions | None = None
-) -> None:
+def write(evidence: Evidence, folder: Path) -> None:
     """Write results.md, and results.tex with the main table; it needs the package booktabs."""
-    texts = list(paragraphs(runs, study, predictions))
-    markdown = [f"## Results: {escaped(study.title)}", *map(escaped, texts)]
-    latex = [rf"\section*{{Results: {escape_latex(study.title)}}}", *map(escape_latex, texts)]
-    for name, parts in (
-        ("results.md", markdown),
-        ("results.tex", [*latex, r"\input{tables/main}"]),
-    ):
+    texts, title = list(paragraphs(evidence)), evidence.study.title
+    markdown = [f"## Results: {escaped(title)}", *map(escaped, texts)]
+    latex = [rf"\section*{{Results: {escape_latex(title)}}}", *map(escape_latex, texts)]
+    latex.append(r"\input{tables/main}")
+    for name, parts in (("results.md", markdown), ("results.tex", latex)):
         (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def paragraphs(
-    runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
-) -> Iterator[str]:
+def paragraphs(evidence: Evidence) -> Iterator[str]:
     """The section, a plain text per paragraph."""
-    summary = summarise(runs, study.reference, study.level)
+    summary = evidence.summary
     yield what_was_trained(summary)
-    yield from answers(answer(runs, study, predictions), study)
+    yield from answers(evidence)
     yield from sizes(summary)
     short = summary[summary["n"] < summary["n"].max()]
     if len(short):
@@ -61,8 +53,9 @@ def what_was_trained(summary: pd.DataFrame) -> str:
     return text
 
 
-def answers(answered: pd.DataFrame, study: Study) -> Iterator[str]:
+def answers(evidence: Evidence) -> Iterator[str]:
     """Each question with the verdict of its contrasts, and how verdicts come about."""
+    study, answered = evidence.study, evidence.answers
     if answered.empty:
         yield (
             "The study asked no question before its runs, so no verdict is given; its table of "
@@ -88,11 +81,9 @@ def _answer(row: pd.Series) -> str:
     text = f"{row['contrast'].replace(' - ', ' − ')}: {number(row['difference'], 2, '+')}"
     if pd.isna(row["half_width"]):
         return f"{text} (n = {row['n']}), no verdict without an interval"
-    low, high = (row["difference"] + sign * row["half_width"] for sign in (-1, 1))
-    interval = f"{number(low, 2, '+')} to {number(high, 2, '+')}"
+    interval = span(row["difference"] - row["half_width"], row["difference"] + row["half_width"])
     if pd.notna(row["crossed_low"]):
-        ends = (number(row[f"crossed_{end}"], 2, "+") for end in ("low", "high"))
-        interval += f"; over seeds and images {' to '.join(ends)}"
+        interval += f"; over seeds and images {span(row['crossed_low'], row['crossed_high'])}"
     equals = "" if row["p_adjusted"] < 0.001 else "= "
     p = f"p {equals}{p_value(row['p_adjusted'])}"
     return f"{text} ({interval}, n = {row['n']}, {p}), {row['verdict']}"

@@ -1,14 +1,20 @@
-"""A study's numbers over seeds: one row per variant, and one per contrast of its questions.
+"""A study's evidence over seeds: one row per variant, and one per contrast of its questions.
 
 The table of variants is exploratory: intervals and unadjusted p values. Questions are the one
 confirmatory family: written down before the runs, adjusted by Holm over all their contrasts.
 """
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from posmlp import metrics
+from posmlp.analysis.collect import read_frame
 from posmlp.analysis.contrasts import (
     SUPERIOR,
     claim_p_values,
@@ -19,7 +25,7 @@ from posmlp.analysis.contrasts import (
     rounding_variance,
     verdicts,
 )
-from posmlp.analysis.predictions import Predictions, crossed_bootstrap
+from posmlp.analysis.predictions import Predictions, crossed_bootstrap, read_predictions
 from posmlp.study import Study, terms
 from posmlp.study.variant_sheet import NOTHING
 
@@ -29,6 +35,35 @@ OUTCOMES = (PRIMARY, "test_loss")  # compared between variants
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
 SIZE_COLUMNS += ["num_train"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A study's runs (RUN_COLUMNS) and predictions, and what follows from them."""
+
+    study: Study
+    runs: pd.DataFrame
+    predictions: Predictions = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, study: Study, folder: Path) -> Self:
+        """Read what was collected into the study's folder of results.
+
+        Raises:
+            ResultsError, ValueError: a file is missing or damaged.
+        """
+        predictions = read_predictions(folder / "predictions.npz")
+        return cls(study, read_frame(folder / "runs.csv"), predictions)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per variant, see summarise."""
+        return summarise(self.runs, self.study.reference, self.study.level, self.predictions)
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """A row per contrast of the study's questions, see answer."""
+        return answer(self.runs, self.study, self.predictions)
 
 
 def summarise(
@@ -109,18 +144,14 @@ def answer(
 
 
 def _sizes_of_contrasts(runs: pd.DataFrame, contrasts: list[str]) -> pd.DataFrame:
-    sizes = _sizes(runs, runs["variant"].unique())
-    rows = []
+    sizes, rows = _sizes(runs, runs["variant"].unique()), []
     for contrast in contrasts:
         (_, first), (_, second), *others = terms(contrast)
-        known = not others and {first, second} <= set(sizes.index)
-        one, other = (sizes.loc[name] for name in (first, second)) if known else (None, None)
-        rows.append(
-            {
-                "mixing_fraction": one["token_mixing_params"] / one["params"] if known else np.nan,
-                "removed_fraction": 1 - one["params"] / other["params"] if known else np.nan,
-            }
-        )
+        rows.append((np.nan, np.nan))
+        if not others and {first, second} <= set(sizes.index):
+            one, other = sizes.loc[first], sizes.loc[second]
+            mixing = one["token_mixing_params"] / one["params"]
+            rows[-1] = mixing, 1 - one["params"] / other["params"]
     return pd.DataFrame(rows, columns=["mixing_fraction", "removed_fraction"])
 
 

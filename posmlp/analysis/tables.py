@@ -64,8 +64,7 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """The texts of all rows."""
-        rows = [row for _, row in self.frame.iterrows()]
-        return [[column.cell(row) for column in self.columns] for row in rows]
+        return [[c.cell(row) for c in self.columns] for _, row in self.frame.iterrows()]
 
     def to_csv(self) -> str:
         """The whole frame as numbers."""
@@ -109,7 +108,8 @@ class Table:
             return replace(self, columns=fewer).to_text()
         if too_wide > 0:
             width = max(len(row[0]) for row in rows) - too_wide
-            rows = [[_shorten(row[0], width), *row[1:]] for row in rows]
+            names = shorten((row[0] for row in rows), width)
+            rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
             lines = _print(self.headers, rows, self.aligns, "simple").splitlines()
         notes = textwrap.wrap(self.caption, TEXT_WIDTH, break_on_hyphens=False)
         return "\n".join([*lines, "", *notes, ""])
@@ -142,12 +142,18 @@ def _print(
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _shorten(text: str, width: int) -> str:
-    """Cut the middle out of a name too long for its column; its end tells variants apart."""
-    if len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+def shorten(names: Iterable[str], longest: int) -> list[str]:
+    """Cut the middle out of names longer than `longest`; different names stay different."""
+    names, short = list(names), {}
+    for name in dict.fromkeys(names):
+        tail = longest // 2
+        cut = name if len(name) <= longest else f"{name[: longest - 1 - tail]}…{name[-tail:]}"
+        number = 1
+        while cut in short.values():
+            number += 1
+            cut = f"{name[: longest - 1 - len(str(number))]}…{number}"
+        short[name] = cut
+    return [short[name] for name in names]
 
 
 def number(value: float, decimals: int = 0, sign: str = "") -> str:
@@ -159,6 +165,11 @@ def plus_minus(value: float, spread: float = np.nan, sign: str = "", decimals: i
     """A value ± its spread, alone where no spread is known, "" without a value."""
     text = number(value, decimals, sign)
     return text if np.isnan(spread) or not text else f"{text} ± {spread:.{decimals}f}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of differences; "" where it is not known."""
+    return "" if np.isnan(low) else f"{number(low, 2, '+')} to {number(high, 2, '+')}"
 
 
 def p_value(p: float) -> str:

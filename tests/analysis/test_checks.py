@@ -1,4 +1,4 @@
-"""Results that are sound pass every check; spoilt in one way they fail the one about it."""
+"""Checked that are sound pass every check; spoilt in one way they fail the one about it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ import torch
 from timm.scheduler import create_scheduler_v2
 
 from posmlp.analysis import checks, collect
-from posmlp.analysis.checks import CHECKED_CURVES, Check, Results, run_checks
+from posmlp.analysis.checks import CHECKED_CURVES, Check, Checked, run_checks
 from posmlp.analysis.collect import (
     ResultsError,
     find_runs,
@@ -30,7 +30,7 @@ MIXING = {"sgu": [4160] * 3, "gqpe": [88] * 3}  # N^2 + N and 6 s + N of 64 toke
 
 
 @pytest.fixture
-def results(study, finish_run, tmp_path) -> Results:
+def results(study, finish_run, tmp_path) -> Checked:
     for run in study.runs():
         layers = MIXING[run.model["gate"]]
         sizes = {"token_mixing_params_per_layer": layers, "token_mixing_params": sum(layers)}
@@ -38,21 +38,21 @@ def results(study, finish_run, tmp_path) -> Results:
     finished = find_runs(study, tmp_path / "results")
     write_curves(finished, tmp_path / "curves.csv")
     curves = read_frame(tmp_path / "curves.csv", CHECKED_CURVES)
-    return Results(study, runs_frame(study, finished), curves)
+    return Checked(study, runs_frame(study, finished), {}, curves)
 
 
 @pytest.fixture
-def problems(results: Results) -> Callable[..., list[str]]:
+def problems(results: Checked) -> Callable[..., list[str]]:
     """What a check finds; before anything is spoilt that is nothing."""
 
-    def find(check: Check, spoilt: Results) -> list[str]:
+    def find(check: Check, spoilt: Checked) -> list[str]:
         assert list(check.find(results)) == []
         return list(check.find(spoilt))
 
     return find
 
 
-def spoil(results: Results, row: int | slice, **values) -> Results:
+def spoil(results: Checked, row: int | slice, **values) -> Checked:
     """Change a row of runs: three seeds of sgu come first, then three of gqpe_s4."""
     runs = results.runs.copy()
     for column, value in values.items():
@@ -60,7 +60,7 @@ def spoil(results: Results, row: int | slice, **values) -> Results:
     return replace(results, runs=runs)
 
 
-def spoil_curve(results: Results, row: int, column: str, value: float) -> Results:
+def spoil_curve(results: Checked, row: int, column: str, value: float) -> Checked:
     """Change a row of the curves: 0 and 1 are the epochs of sgu seed 0, 2 and 3 those of seed 1."""
     curves = results.curves.copy()
     curves.loc[row, column] = value
@@ -94,7 +94,7 @@ def test_curves_in_parts_are_checked_like_all_at_once(results):
     said = []
     for read in ([curves], parts):
         with pytest.raises(ResultsError) as error:
-            run_checks(Results(spoilt.study, spoilt.runs), read)
+            run_checks(Checked(spoilt.study, spoilt.runs), read)
         said.append(str(error.value))
     assert said[0] == said[1]
     assert "sgu seed 0: train_loss is nan in epoch 1" in said[0]
@@ -115,7 +115,7 @@ def test_committed_results_pass(name, monkeypatch):
     curves = list(read_curves(here / "curves.csv", CHECKED_CURVES))
     assert len(curves) > 1
     study = load_study(name, ROOT / "config/studies")
-    assert run_checks(Results(study, runs), curves) == (here / "checks.md").read_text()
+    assert run_checks(Checked(study, runs), curves) == (here / "checks.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from posmlp.analysis.collect import (
     RUN_COLUMNS,
     ResultsError,
     find_runs,
+    first_of,
     read_frame,
     runs_frame,
     write_curves,
@@ -93,13 +94,11 @@ def replaced(old: str, new: str):
 
 
 METRICS = {
-    "cut": lambda path: path.write_text(path.read_text()[:40]),
+    "cut": replaced("}", ""),
     "a list": lambda path: path.write_text("[1, 2]"),
     "a folder": folder,
     "a link to itself": loop,
-    "a number as text": lambda path: path.write_text(
-        json.dumps(json.loads(path.read_text()) | {"test_top1": "97"})
-    ),
+    "a number as text": replaced('"test_loss": 0.1', '"test_loss": "0.1"'),
     "not a number": replaced('"test_loss": 0.1', '"test_loss": NaN'),
     "no loss": replaced('"test_loss": 0.1', '"test_loss": null'),
 }
@@ -126,6 +125,12 @@ def test_files_of_another_version_are_named_with_the_allowed_columns(tmp_path):
     path.write_text("variant,seed\nsgu\n")
     with pytest.raises(ResultsError, match=r"runs.csv: cannot be read"):
         read_frame(path)
+
+
+def test_only_the_first_of_many_faults_are_listed():
+    lines = first_of([f"run {i}" for i in range(12)]).splitlines()
+    assert lines == [*(f"  run {i}" for i in range(10)), "  and 2 more"]
+    assert first_of(["run 0"]) == "  run 0"
 
 
 def test_missing_runs_stand_in_one_error(study, finish_run, tmp_path):

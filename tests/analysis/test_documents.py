@@ -29,12 +29,12 @@ def collected(study, finished) -> Path:
 
 def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
     text = "Of <!-- results:three:size -->0 variants<!-- /results --> it is said that\n"
-    text += "<!-- results:three:verdicts -->\nold\n<!-- /results -->, no more.\n"
+    text += "<!-- results:three:sentences -->\nold\n<!-- /results -->, no more.\n"
     new = renew(text, collected, tmp_path)
     assert new.startswith(
         "Of <!-- results:three:size -->3 variants with 3 seeds each<!-- /results --> it is said"
     )
-    assert "no question was asked beforehand" in new
+    assert "The study asked no question before its runs" in new
     assert new.endswith("<!-- /results -->, no more.\n")
     assert "old" not in new
     assert renew(new, collected, tmp_path) == new

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from committed import ROOT
 
-from posmlp.analysis.collect import read_frame
 from posmlp.analysis.main_table import answers_table, tables, write_tables
-from posmlp.analysis.predictions import Hits, read_predictions
-from posmlp.analysis.statistics import summarise
+from posmlp.analysis.predictions import Hits
+from posmlp.analysis.statistics import Evidence, summarise
 from posmlp.study import Question, Study, load_study
 
 STUDIES = sorted(path.parent.name for path in (ROOT / "results").glob("*/runs.csv"))
@@ -30,7 +29,7 @@ def runs(runs_of) -> pd.DataFrame:
 
 def rows(runs: pd.DataFrame, study: Study) -> dict[str, dict[str, str]]:
     """{variant: {header: cell}}."""
-    table = tables(runs, study)["variants"]
+    table = tables(Evidence(study, runs))["variants"]
     return {row[0]: dict(zip(table.headers, row, strict=True)) for row in table.cells()}
 
 
@@ -56,13 +55,13 @@ def test_cells_are_the_summary_rounded(runs, ours):
 
 
 def test_the_caption_says_how_and_that_it_is_exploratory(runs, ours):
-    caption = tables(runs, ours)["main"].caption
+    caption = tables(Evidence(ours, runs))["main"].caption
     assert "from ref_a, in points of top-1, ± half width of its 90% Student-t interval" in caption
     assert "exploratory, not adjusted" in caption
     assert "Welch" not in caption
     noisy = runs.copy()
     noisy.loc[noisy["variant"] == "down", "test_top1"] = [60.0, 99.0, 80.0]
-    assert "Welch" in tables(noisy, ours)["main"].caption
+    assert "Welch" in tables(Evidence(ours, noisy))["main"].caption
     assert rows(noisy, ours)["down"]["Difference"].endswith("†")
 
 
@@ -90,7 +89,7 @@ def test_columns_appear_where_they_say_something(runs_of, study):
 def test_the_first_table_has_what_questions_name_and_eight_rows(runs_of, study):
     runs = runs_of({f"v{i}": [90.0, 91.0] for i in range(10)} | {"sgu": [90.0, 91.0]})
     question = Question(ask="Is it?", contrasts=["v9 - v8"])
-    made = tables(runs, replace(study, questions=(question,)))
+    made = tables(Evidence(replace(study, questions=(question,)), runs))
     first = [row[0] for row in made["main"].cells()]
     assert first == ["v0", "v1", "v2", "v3", "v4", "v8", "v9", "sgu"]
     assert len(made["variants"].cells()) == 11
@@ -103,7 +102,7 @@ def test_predictions_give_a_second_interval_everywhere(runs_of, study):
         for row in runs.itertuples()
     }
     question = Question(ask="Is it?", contrasts=["b - sgu"])
-    made = tables(runs, replace(study, questions=(question,)), predictions)
+    made = tables(Evidence(replace(study, questions=(question,)), runs, predictions))
     texts = {
         row[table.headers.index("Seeds and images")]
         for table in made.values()
@@ -116,7 +115,7 @@ def test_predictions_give_a_second_interval_everywhere(runs_of, study):
 
 def test_answers_say_claim_p_and_verdict(runs, ours):
     question = Question(ask="Is <b> it?", claim="non-inferior", contrasts=["alike - ref_a"] * 2)
-    asked = answers_table(runs, replace(ours, questions=(question,)))
+    asked = answers_table(Evidence(replace(ours, questions=(question,)), runs))
     assert [row[0] for row in asked.cells()] == ["Is <b> it?", ""]
     cells = dict(zip(asked.headers, asked.cells()[0], strict=True))
     assert (cells["Contrast"], cells["Claim"]) == ("alike − ref_a", "non-inferior")
@@ -131,8 +130,7 @@ def test_answers_say_claim_p_and_verdict(runs, ours):
 def test_committed_tables_are_those_of_the_committed_runs(name, tmp_path):
     study = load_study(name, ROOT / "config/studies")
     here = ROOT / "results" / name
-    predictions = read_predictions(here / "predictions.npz")
-    write_tables(read_frame(here / "runs.csv"), study, tmp_path, predictions)
+    write_tables(Evidence.read(study, here), tmp_path)
     for path in tmp_path.iterdir():
         assert path.read_text() == (here / "tables" / path.name).read_text(), (
             f"renew it: snakemake --config study={name} --until tables"

@@ -5,13 +5,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from posmlp.analysis.collect import find_runs, runs_frame
-from posmlp.analysis.html_page import write_page
 from posmlp.analysis.pages import (
     MOST_LOG_LINES,
     provenance_page,
     results_page,
     runs_page,
     study_page,
+    write_page,
 )
 
 

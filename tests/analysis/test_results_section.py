@@ -7,7 +7,7 @@ import pytest
 
 from posmlp.analysis.main_table import write_tables
 from posmlp.analysis.results_section import paragraphs, write
-from posmlp.analysis.statistics import answer
+from posmlp.analysis.statistics import Evidence
 from posmlp.markup import escape_latex, escaped
 from posmlp.study import Question
 
@@ -35,9 +35,9 @@ def asked(study):
 
 
 def test_answers_have_interval_n_p_margin_and_verdict(runs, asked):
-    first, second = answer(runs, asked).itertuples()
+    first, second = Evidence(asked, runs).answers.itertuples()
     ends = [f"{first.difference + sign * first.half_width:+.2f}" for sign in (-1, 1)]
-    text = "\n".join(paragraphs(runs, asked))
+    text = "\n".join(paragraphs(Evidence(asked, runs)))
     assert "Is 1 % & _ <b> enough? Claim: non-inferior with a margin of 1 points." in text
     assert (
         f"better − ref_a: +5.03 ({ends[0]} to {ends[1]}, n = 3, p <0.001), superior; alike" in text
@@ -49,7 +49,7 @@ def test_answers_have_interval_n_p_margin_and_verdict(runs, asked):
 
 
 def test_no_verdict_is_drawn_from_the_table_of_variants(runs, asked):
-    text = "\n".join(paragraphs(runs, replace(asked, questions=())))
+    text = "\n".join(paragraphs(Evidence(replace(asked, questions=()), runs)))
     assert "no verdict is given" in text
     for variant in ("better", "alike"):
         assert variant not in text
@@ -57,25 +57,25 @@ def test_no_verdict_is_drawn_from_the_table_of_variants(runs, asked):
 
 
 def test_missing_seeds_are_said(runs, asked):
-    assert "missing" not in "\n".join(paragraphs(runs, asked))
+    assert "missing" not in "\n".join(paragraphs(Evidence(asked, runs)))
     runs.loc[1, ["test_top1", "test_loss"]] = np.nan
     assert "Seeds that have not finished are missing from: ref_a (2 of 3)." in "\n".join(
-        paragraphs(runs, asked)
+        paragraphs(Evidence(asked, runs))
     )
     one = runs[(runs["seed"] == 0)].copy()
     one.loc[:, "test_top1"] = 90.0
-    text = "\n".join(paragraphs(one, asked))
+    text = "\n".join(paragraphs(Evidence(asked, one)))
     assert "4 variants were trained with 1 seed each." in text
     assert "no verdict without an interval" in text
 
 
 def test_markdown_and_latex_say_the_same_and_latex_compiles(runs, asked, tmp_path, needs):
-    write(runs, asked, tmp_path)
-    for paragraph in paragraphs(runs, asked):
+    write(Evidence(asked, runs), tmp_path)
+    for paragraph in paragraphs(Evidence(asked, runs)):
         assert escaped(paragraph) in (tmp_path / "results.md").read_text()
         assert escape_latex(paragraph) in (tmp_path / "results.tex").read_text()
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
-    write_tables(runs, asked, tmp_path / "tables")
+    write_tables(Evidence(asked, runs), tmp_path / "tables")
     document = (
         r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{results}\end{document}"
     )

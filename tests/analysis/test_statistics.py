@@ -108,7 +108,8 @@ posmlp.metrics = module
 from pathlib import Path
 from posmlp.analysis.collect import *
 from posmlp.analysis.comparison import compare
-from posmlp.analysis.main_table import main_table
+from posmlp.analysis.main_table import tables
+from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
 study, here = load_study({study!r}), Path({results!r})
 found = find_runs(study, here)
@@ -117,8 +118,9 @@ write_curves(found, here / "curves.csv")
 runs, curves = read_frame(here / "runs.csv"), read_frame(here / "curves.csv")
 assert runs["test_top3"].tolist() == [98.5] * 9
 assert curves["test_top3"].notna().all()
-assert "test_top3_mean" in main_table(runs, study).to_csv()
-assert compare(study, runs)["variants"][0]["metrics"]["test_top3"]["mean"] == 98.5
+evidence = Evidence(study, runs)
+assert "test_top3_mean" in tables(evidence)["variants"].to_csv()
+assert compare(evidence)["variants"][0]["metrics"]["test_top3"]["mean"] == 98.5
 """
 
 

@@ -3,7 +3,7 @@ import re
 import pandas as pd
 import pytest
 
-from posmlp.analysis.tables import Column, Table
+from posmlp.analysis.tables import Column, Table, shorten
 from posmlp.markup import escape_latex
 
 
@@ -46,3 +46,11 @@ def test_a_narrow_terminal_spares_columns_with_their_meaning_then_shortens_names
     assert max(map(len, lines)) <= 100
     assert "Twice" not in text
     assert re.match(r"a_ra\w*…\w*_s4 ", lines[2])
+
+
+def test_long_names_are_cut_and_stay_different():
+    names = ["gqpe_s16", "a" * 40, "a" * 20 + "b" + "a" * 19, "a" * 40]
+    short = shorten(names, 12)
+    assert short[:2] == ["gqpe_s16", "aaaaa…aaaaaa"]
+    assert short[3] == short[1] != short[2]
+    assert max(map(len, short)) <= 12

@@ -81,6 +81,7 @@ def trained(tmp_path_factory):
     from posmlp.analysis.collect import find_runs, runs_frame, write_frame
     from posmlp.analysis.comparison import write_comparison
     from posmlp.analysis.main_table import write_tables
+    from posmlp.analysis.statistics import Evidence
     from posmlp.runs.execute import execute
     from posmlp.runs.interrupts import Interrupts
     from posmlp.study import load_study
@@ -98,8 +99,8 @@ def trained(tmp_path_factory):
     here.mkdir()
     runs = runs_frame(study, find_runs(study, results))
     write_frame(runs, here / "runs.csv")
-    write_tables(runs, study, here / "tables")
-    write_comparison(study, runs, here / "comparison.json", here / "model_card.md")
+    write_tables(Evidence(study, runs), here / "tables")
+    write_comparison(Evidence(study, runs), here)
     return results
 
 

@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from posmlp.analysis.checks import CHECKED_CURVES, Results, run_checks
-from posmlp.analysis.collect import read_curves, read_frame
-from posmlp.analysis.html_page import write_page
-from posmlp.analysis.predictions import read_predictions
+from posmlp.analysis.checks import CHECKED_CURVES, run_checks
+from posmlp.analysis.collect import read_curves
+from posmlp.analysis.pages import write_page
+from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    runs = read_frame(snakemake.input.runs)
-    predictions = read_predictions(snakemake.input.predictions)
-    study = load_study(snakemake.params.study)
-    curves = read_curves(snakemake.input.curves, CHECKED_CURVES)
-    report = run_checks(Results(study, runs, predictions=predictions), curves)
+    evidence = Evidence.read(load_study(snakemake.params.study), Path(snakemake.input.runs).parent)
+    report = run_checks(evidence, read_curves(snakemake.input.curves, CHECKED_CURVES))
     Path(snakemake.output.report).write_text(report, encoding="utf-8")
     write_page(snakemake.output.page, "Checks of the results", report)

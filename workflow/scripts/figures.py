@@ -5,17 +5,14 @@ from pathlib import Path
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.figures.catalogue import draw_figures
 from posmlp.analysis.figures.learning import DRAWN_COLUMNS
-from posmlp.analysis.predictions import read_predictions
-from posmlp.analysis.statistics import summarise
+from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
-    runs = read_frame(snakemake.input.runs)
-    predictions = read_predictions(snakemake.input.predictions)
     inputs = {
-        "summary": summarise(runs, study.reference, study.level, predictions),
+        "summary": Evidence.read(study, Path(snakemake.input.runs).parent).summary,
         "margin": study.margin,
         "settings": {name: config.flat() for name, config in study.configs.items()},
         "curves": read_frame(snakemake.input.curves, DRAWN_COLUMNS),

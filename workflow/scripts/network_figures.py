@@ -7,7 +7,7 @@ from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    from posmlp.analysis.networks import study_networks
+    from posmlp.analysis.learned import study_networks
 
     study, path = load_study(snakemake.params.study), Path(snakemake.output.granularity)
     measured = study_networks(study, path.parents[1], path.parent / "figures", snakemake.threads)

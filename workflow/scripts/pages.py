@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from posmlp.analysis import pages, results_section
-from posmlp.analysis.collect import read_frame
-from posmlp.analysis.html_page import write_page
-from posmlp.analysis.predictions import read_predictions
+from posmlp.analysis.statistics import Evidence
 from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.report import cost_text
 from posmlp.study import load_study
@@ -13,9 +11,9 @@ from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
     study = load_study(snakemake.params.study)
-    runs = read_frame(snakemake.input.runs)
-    predictions = read_predictions(snakemake.input.predictions)
-    results_section.write(runs, study, Path(snakemake.output.md).parent, predictions)
+    evidence = Evidence.read(study, Path(snakemake.input.runs).parent)
+    runs = evidence.runs
+    results_section.write(evidence, Path(snakemake.output.md).parent)
     section, table, *captions = (
         Path(path).read_text("utf-8")
         for path in (snakemake.output.md, snakemake.input.table, *snakemake.input.captions)
@@ -34,4 +32,4 @@ with job_log(snakemake.log[0]):
         "runs": pages.runs_page(runs, Path(snakemake.params.logs)),
     }
     for name, text in texts.items():
-        write_page(snakemake.output[name], f"{study.title}: {name}", text)
+        pages.write_page(snakemake.output[name], f"{study.title}: {name}", text)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from posmlp.analysis.audit.counts import costs
 from posmlp.analysis.collect import read_frame
@@ -130,37 +129,30 @@ def audit(results: Path, resources: Path = RESOURCES) -> list[Line]:
     for source, model, weights in dict.fromkeys(number.key[:3] for number in published):
         counterpart, cells = counterparts[model], []
         for quantity in QUANTITIES[source]:
-            if quantity in COUNTED:
-                ours = Ours(counted[model][quantity]) if model in counted else None
-            else:
+            if quantity not in COUNTED:
                 ours = trained(counterpart, quantity, weights, results)
+            else:
+                ours = Ours(counted[model][quantity]) if model in counted else None
             cells.append(Cell(quantity, numbers.get((source, model, weights, quantity)), ours))
         lines.append(Line(source, model, weights, counterpart, tuple(cells)))
     return lines
 
 
 def trained(counterpart: Counterpart, quantity: str, weights: str, results: Path) -> Ours | None:
-    """Average the runs of the model's study; None where there are none."""
-    values = accuracies(results / counterpart.study, counterpart.variant, quantity, weights)
-    if not counterpart.study or not len(values):
-        return None
-    seeds = over_seeds(pd.DataFrame(values[None])).iloc[0]
-    return Ours(seeds["mean"], seeds["half_width"], len(values))
-
-
-def accuracies(folder: Path, variant: str, quantity: str, weights: str) -> np.ndarray:
-    """A variant's accuracies, one a seed, in per cent.
+    """Average the accuracies of the model's runs, in per cent; None where there are none.
 
     Args:
         weights: "best raw" and "best ema" take a run's best epoch, as the released logs are quoted;
             all others take its last, raw unless `weights` says ema.
     """
     best, average = weights.startswith("best"), "ema_" if weights.endswith("ema") else ""
-    path = folder / ("curves.csv" if best else "runs.csv")
-    if not path.exists():
-        return np.array([])
+    path = results / counterpart.study / ("curves.csv" if best else "runs.csv")
+    if not counterpart.study or not path.exists():
+        return None
     frame = read_frame(path)
-    rows = frame[frame["variant"] == variant]
-    if best:
-        return rows.groupby("seed")[f"{average}test_{quantity}"].max().dropna().to_numpy()
-    return rows[f"{average}test_{quantity}"].dropna().to_numpy()
+    rows = frame[frame["variant"] == counterpart.variant]
+    values = rows.groupby("seed")[f"{average}test_{quantity}"].max().dropna()
+    if values.empty:
+        return None
+    seeds = over_seeds(values.to_frame().T).iloc[0]
+    return Ours(seeds["mean"], seeds["half_width"], len(values))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posmlp.analysis.audit.compare import QUANTITIES, STATUSES, Cell, Line
-from posmlp.analysis.html_page import write_page
+from posmlp.analysis.pages import write_page
 from posmlp.analysis.tables import markdown_table
 from posmlp.markup import Markdown, escaped
 

@@ -11,13 +11,14 @@ from posmlp.analysis.figures.marks import (
     add_caption,
     bar_caption,
     bar_range,
+    format_accuracy_axis,
+    format_count_axis,
     legend_handles,
     num_groups,
     on_same_data,
-    shorten,
 )
-from posmlp.analysis.figures.scales import format_accuracy_axis, format_count_axis
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
+from posmlp.analysis.tables import shorten
 
 MOST_IN_ONE_COLUMN = 12  # variants
 LONGEST_NAME = 20
@@ -104,14 +105,11 @@ def draw_front(axes: Axes, summary: pd.DataFrame) -> Line2D:
 def on_front(params: pd.Series, accuracies: pd.Series) -> pd.Series:
     """Which variants no other beats: none is as accurate with fewer parameters, nor better with
     as many."""
-    better = pd.DataFrame(
-        {
-            i: ((params <= params[i]) & (accuracies > accuracies[i]))
-            | ((params < params[i]) & (accuracies >= accuracies[i]))
-            for i in params.index
-        }
-    )
-    return ~better.any()
+    beaten = [
+        ((params <= p) & (accuracies > a) | (params < p) & (accuracies >= a)).any()
+        for p, a in zip(params, accuracies, strict=True)
+    ]
+    return ~pd.Series(beaten, params.index, dtype=bool)
 
 
 def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:

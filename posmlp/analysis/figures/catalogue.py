@@ -56,7 +56,7 @@ FIGURES = (
     Entry("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
     Entry("params_vs_tokens", "Size", "parameters by tokens", "map_sizes", "project"),
     Entry("learning", "Training", "gap by epoch, losses", "learning", "study"),
-    Entry("run_curves", "Training", "curves of a run", "curves", "network"),
+    Entry("run_curves", "Training", "curves of a run", "learning", "network"),
     Entry("released_curves", "Training", "released logs", "released_logs", "project"),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
     Entry("learned_maps", "Learned maps", "by layer and group", "maps", "network"),

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data, shorten
+from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
+from posmlp.analysis.tables import shorten
 
 MAX_COLUMNS = 4
 MOST_PANELS = 24

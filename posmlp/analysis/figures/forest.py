@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from posmlp.analysis.figures.marks import add_caption, legend_handles, nothing_to_show, shorten
+from posmlp.analysis.figures.marks import add_caption, legend_handles, nothing_to_show
 from posmlp.analysis.figures.style import (
     GREY,
     LINE,
@@ -18,6 +18,7 @@ from posmlp.analysis.figures.style import (
     gate_look,
     tint,
 )
+from posmlp.analysis.tables import shorten
 
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
@@ -128,7 +129,7 @@ def caption(rows: pd.DataFrame) -> str:
         f"Differences from the reference ({references}) unless another variant is named.",
         f" Thick: interval over seeds.{crossed}" if rows["n"].max() > 1 else " One seed each.",
         f" Band: margin{margin}." if len(margins) else "",
-        " Arrows: beyond the axis." if beyond(rows, *axis_range(rows)).any() else "",
+        "" if rows["difference"].between(*axis_range(rows)).all() else " Arrows: beyond the axis.",
         " Parameters removed against the same variant; +: added.",
     ]
     return "".join(parts)
@@ -138,20 +139,13 @@ def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
     """Ends of the axis: all intervals but those of differences far from the others."""
     low_Q, high_Q = rows["difference"].quantile([0.25, 0.75])
     reach = FAR * max(high_Q - low_Q, rows["margin"].astype(float).max() or 0, 1.0)
-    near = rows["difference"].between(low_Q - reach, high_Q + reach)
-    margin = rows["margin"].astype(float).fillna(0)
-    ends = [rows["difference"] - rows["half_width"].fillna(0), -margin, rows["crossed_low"]]
-    low = pd.concat([end[near] for end in ends]).min()
-    ends = [rows["difference"] + rows["half_width"].fillna(0), margin, rows["crossed_high"]]
-    high = pd.concat([end[near] for end in ends]).max()
+    near = rows[rows["difference"].between(low_Q - reach, high_Q + reach)]
+    margin, half_width = near["margin"].astype(float).fillna(0), near["half_width"].fillna(0)
+    low = pd.concat([near["difference"] - half_width, -margin, near["crossed_low"]]).min()
+    high = pd.concat([near["difference"] + half_width, margin, near["crossed_high"]]).max()
     low, high = max(low, low_Q - 2 * reach), min(high, high_Q + 2 * reach)
     aside = 0.04 * (high - low) or 1.0
     return low - aside, high + aside
-
-
-def beyond(rows: pd.DataFrame, low: float, high: float) -> pd.Series:
-    """Which differences the axis does not show."""
-    return ~rows["difference"].between(low, high)
 
 
 def draw_margin(axes: Axes, block: pd.DataFrame) -> None:
@@ -167,9 +161,9 @@ def draw_row(axes: Axes, row: pd.Series) -> None:
     """Draw one difference with its intervals, hollow where other settings differ."""
     look, (low, high) = gate_look(row["gate"]), axes.get_xlim()
     if not low <= row["difference"] <= high:
-        end, side = (low, "left") if row["difference"] < low else (high, "right")
-        axes.plot(end, row["y"], marker="<" if side == "left" else ">", color=look.colour)
-        shift = 7 if side == "left" else -7
+        left = row["difference"] < low
+        end, side, mark, shift = (low, "left", "<", 7) if left else (high, "right", ">", -7)
+        axes.plot(end, row["y"], marker=mark, color=look.colour)
         text = f"{row['difference']:+.1f}".replace("-", "−")
         offset = dict(xytext=(shift, 0), textcoords="offset points", va="center", ha=side)
         axes.annotate(text, (end, row["y"]), color=look.colour, **offset)
@@ -195,13 +189,9 @@ def contrast_names(rows: pd.DataFrame) -> list[str]:
     """Variant names, and what each is compared with unless that is the reference."""
     is_reference = rows["against"] == rows["reference"]
     longest = LONGEST_NAME * (2 if is_reference.all() else 1)
-    pairs = zip(
-        shorten(rows["variant"], longest),
-        shorten(rows["against"], longest),
-        is_reference,
-        strict=True,
-    )
-    return [variant if plain else f"{variant} − {other}" for variant, other, plain in pairs]
+    variants, others = (shorten(rows[name], longest) for name in ("variant", "against"))
+    named = zip(variants, others, is_reference, strict=True)
+    return [variant if plain else f"{variant} − {other}" for variant, other, plain in named]
 
 
 def percentage(fraction: float) -> str:

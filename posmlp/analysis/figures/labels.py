@@ -31,7 +31,7 @@ def name_marks(
     diameters_L: np.ndarray,
     lines: Sequence[Line2D],
     bars_L2: np.ndarray,
-) -> list[Annotation]:
+) -> None:
     """Write names beside their marks; call it last, as it fixes the figure's layout.
 
     Args:
@@ -55,46 +55,31 @@ def name_marks(
         if np.isfinite([low, high]).all()
     ]
     frame = axes.get_window_extent(renderer)
-    notes = []
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
         note = _annotate(axes, points_L2[i], name, colour)
         size_2 = Text.get_window_extent(note, renderer).size + 2 * PADDING * point
-        spots = list(_spots(centres_L2[i], radii_L1[i, 0], size_2, point, frame))
         others_B4 = np.delete(boxes_B4, i, axis=0)
-        spot = next(
-            (
-                spot
-                for crossed in ([*paths, *bars], paths)
-                for spot in spots
-                if not _covers(*spot, boxes_B4, others_B4, crossed)
-            ),
-            None,
+        free = (
+            spot
+            for crossed in ([*paths, *bars], paths)
+            for spot in _spots(centres_L2[i], radii_L1[i, 0], size_2, point, frame)
+            if not _covers(*spot, boxes_B4, others_B4, crossed)
         )
-        if spot is None:
+        box, leader = next(free, (None, None))
+        if box is None:
             note.remove()
             continue
-        box, leader = spot
-        middle_2 = box.extents.reshape(2, 2).mean(axis=0)
         note.arrow_patch.set_visible(leader is not None)
-        note.set_position((middle_2 - centres_L2[i]) / point)
+        note.set_position(((box.min + box.max) / 2 - centres_L2[i]) / point)
         boxes_B4 = np.vstack([boxes_B4, box.extents])
         paths += [leader] if leader else []
-        notes.append(note)
-    return notes
 
 
 def _annotate(axes: Axes, point_2: np.ndarray, name: str, colour: str) -> Annotation:
-    leader = {"arrowstyle": "-", "linewidth": 0.5, "color": tint(colour, 0.3)}
-    return axes.annotate(
-        name,
-        point_2,
-        xytext=(0, 0),
-        textcoords="offset points",
-        ha="center",
-        va="center",
-        color=shade(colour),
-        arrowprops=leader | {"shrinkA": 0, "shrinkB": 2, "relpos": (0.5, 0.5)},
-    )
+    leader = dict(arrowstyle="-", linewidth=0.5, color=tint(colour, 0.3))
+    leader |= dict(shrinkA=0, shrinkB=2, relpos=(0.5, 0.5))
+    look = dict(ha="center", va="center", color=shade(colour), arrowprops=leader)
+    return axes.annotate(name, point_2, xytext=(0, 0), textcoords="offset points", **look)
 
 
 def _spots(

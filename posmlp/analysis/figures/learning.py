@@ -1,4 +1,9 @@
-"""How units learn: the gap to the reference by epoch, and test loss against training loss."""
+"""How units learn: the gap to the reference by epoch, losses, and the curves of one run."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,14 +13,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data, shorten
+from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data
 from posmlp.analysis.figures.style import GREY, TWO_COLUMNS, figure_style, gate_look
 from posmlp.analysis.statistics import CONFIDENCE
+from posmlp.analysis.tables import shorten
+
+if TYPE_CHECKING:
+    from posmlp.analysis.learned import LearnedRun
 
 # of curves.csv; large studies have millions of rows
 DRAWN_COLUMNS = ["variant", "epoch", "train_loss", "test_loss", "test_top1"]
 MOST_LINES, LONGEST_NAME = 8, 18
 SKIPPED = 0.25  # of the epochs at the start, when gaps say nothing yet
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
+SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
 
 
 @figure_style()
@@ -104,3 +115,31 @@ def legend(shown: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], color=look.colour, marker=look.mark, markersize=4 * look.scale, label=name)
         for name, look in zip(names, shown["gate"].map(gate_look), strict=True)
     ]
+
+
+@figure_style()
+def run_curves(run: LearnedRun) -> Figure | None:
+    """Draw accuracy and loss of one run by epoch; None for a run without a history."""
+    if not run.history:
+        return None
+    history = pd.DataFrame(run.history, dtype=float)
+    figure = Figure(figsize=(TWO_COLUMNS, 2.6))
+    # Fixed, as a layout engine would double the time, and there is a figure for every variant.
+    margins = {"left": 0.08, "right": 0.985, "top": 0.96, "bottom": 0.23, "wspace": 0.22}
+    panels = figure.subplots(1, 2, gridspec_kw=margins)
+    drawn = {"top1": ("test", "val"), "loss": ("train", "test", "val")}
+    for axes, (name, splits) in zip(panels, drawn.items(), strict=True):
+        for split, (prefix, dashes) in itertools.product(splits, {"": "-", "ema_": "--"}.items()):
+            values = history.get(f"{prefix}{split}_{name}")
+            if values is not None and values.notna().any():
+                label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
+                look = {"color": SPLIT_COLOURS[split], "linestyle": dashes}
+                values = values.dropna()  # epochs without an evaluation
+                axes.plot(history["epoch"][values.index] + 1, values, label=label, **look)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.legend()
+    panels[0].set_ylabel("top-1 accuracy (%)")
+    panels[1].set_ylabel("cross-entropy")
+    add_caption(figure, f"{run.title}.")
+    return figure

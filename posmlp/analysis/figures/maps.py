@@ -6,7 +6,6 @@ Shape letters: S channel groups, h and w the window; the first h, w are the quer
 import math
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -53,7 +52,9 @@ def learned_maps(run: LearnedRun) -> Figure | None:
             image = axes.imshow(keys_Shw[group], **colours)
             draw_ring(axes, *query)
             if not alike:
-                write_number(axes, group + 1)
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+                corner = {"transform": axes.transAxes, "va": "top", "bbox": box}
+                axes.text(0.04, 0.95, str(group + 1), **corner)
             elif column == 0:
                 axes.set_ylabel(f"group {group + 1}", labelpad=2)
         grid.panels[0, column].set_title(f"layer {number}", pad=3)
@@ -67,16 +68,9 @@ def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
         "row {}, column {} of {}×{}".format(*query_token(map_ShwHW), *map_ShwHW.shape[1:3])
         for map_ShwHW in maps.values()
     )
-    differ = len(set(map(len, maps.values()))) > 1
-    numbers = "; numbers: groups" if differ else ""
+    numbers = "; numbers: groups" if len(set(map(len, maps.values()))) > 1 else ""
     where = " and ".join(tokens)
     return f"{run.title}: weights for the query token in {where}, counted from 0 (ring){numbers}"
-
-
-def write_number(axes: Axes, number: int) -> None:
-    """Write a number into the corner of a map."""
-    text = axes.text(0.04, 0.95, str(number), transform=axes.transAxes, va="top")
-    text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
 
 
 def drawn_layers(run: LearnedRun) -> dict[int, str]:
@@ -139,8 +133,7 @@ def map_parts(run: LearnedRun, name: str) -> tuple[dict[str, np.ndarray], int]:
     layer, whole_ShwHW = run.layers[name], run.maps[name]
     position_ShwHW = by_window(layer, layer.position_map())
     query = int(np.ravel_multi_index(query_token(whole_ShwHW), layer.window))
-    parts = {"matrix": whole_ShwHW - position_ShwHW, "position": position_ShwHW}
-    parts |= {"sum": whole_ShwHW}
+    parts = {"matrix": whole_ShwHW - position_ShwHW, "position": position_ShwHW, "sum": whole_ShwHW}
     num_tokens = math.prod(layer.window)
     return {part: map_[0].reshape(num_tokens, -1) for part, map_ in parts.items()}, query
 
@@ -157,7 +150,7 @@ def position_bias(run: LearnedRun) -> Figure | None:
     biases = {number: bias_hw for number, bias_hw in biases.items() if bias_hw is not None}
     if not biases:
         return None
-    start = layers[next(iter(biases))].bias_init
+    start = layers[min(biases)].bias_init
     limit = max(float(np.abs(bias_hw - start).max()) for bias_hw in biases.values()) or 1.0
     num_columns = min(MAX_BIAS_COLUMNS, len(biases))
     num_rows = math.ceil(len(biases) / num_columns)

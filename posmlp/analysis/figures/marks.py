@@ -1,17 +1,24 @@
-"""What the figures of a study share: selection, names, ranges, legends, captions."""
+"""What the figures of a study share: selection, names, axes, legends, captions."""
 
 import textwrap
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
 
 from posmlp.analysis.figures.style import CHARACTERS, GREY, ONE_COLUMN, gate_look, in_gate_order
 from posmlp.analysis.statistics import CONFIDENCE
+from posmlp.analysis.tables import shorten
 
 LONGEST_GATE = 14  # characters of a gating unit's name in a legend
+COUNT_RATIO = 3  # a count axis over a larger ratio is logarithmic
+ERROR_RATIO = 10  # an accuracy axis over a larger ratio of errors (100 - accuracy) likewise
+LEAST_ERROR = 0.05  # per cent; smaller errors are drawn as this
+ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
+MARGIN = 0.06  # of the range, at each end
 
 
 def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -25,20 +32,6 @@ def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return summary[same], note
 
 
-def shorten(names: Iterable[str], longest: int) -> list[str]:
-    """Cut the middle out of names longer than `longest`; different names stay different."""
-    names, short = list(names), {}
-    for name in dict.fromkeys(names):
-        tail = longest // 2
-        cut = name if len(name) <= longest else f"{name[: longest - 1 - tail]}…{name[-tail:]}"
-        number = 1
-        while cut in short.values():
-            number += 1
-            cut = f"{name[: longest - 1 - len(str(number))]}…{number}"
-        short[name] = cut
-    return [short[name] for name in names]
-
-
 def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
     """Ends of all error bars, at least 0 and at most halfway from the best mean to 100.
 
@@ -47,6 +40,46 @@ def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
     half_widths = summary["test_top1_half_width"].fillna(0)
     low, high = summary["test_top1_mean"] - half_widths, summary["test_top1_mean"] + half_widths
     return max(low.min(), 0), min(high.max(), (summary["test_top1_mean"].max() + 100) / 2)
+
+
+def format_count_axis(axes: Axes, counts: pd.Series) -> None:
+    """Count in k and M along x, logarithmic where the range asks for it."""
+    if counts.max() > COUNT_RATIO * counts.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def format_accuracy_axis(axes: Axes, low: float, high: float, label: str) -> None:
+    """Show accuracies in per cent from low to high along y.
+
+    One failed variant would press all others against the top; the logarithm of the error keeps
+    both in sight, and halving the error is the same step everywhere.
+    """
+    if 100 - low <= ERROR_RATIO * max(100 - high, LEAST_ERROR):
+        margin = MARGIN * (high - low) or 1.0
+        axes.set(ylim=(low - margin, high + margin), ylabel=label)
+        return
+    axes.set_yscale("function", functions=(log_error, accuracy))
+    bottom, top = log_error(np.array([low, high]))
+    margin = MARGIN * (top - bottom)
+    bottom, top = accuracy(np.array([bottom - margin, top + margin]))
+    bottom = max(bottom, 0)
+    ticks = [tick for tick in ACCURACY_TICKS if bottom <= tick <= top]
+    axes.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set(ylim=(bottom, top), ylabel=f"{label}, log error")
+
+
+def log_error(accuracies: np.ndarray) -> np.ndarray:
+    """Minus the decimal logarithm of the error in per cent: the better, the higher."""
+    return -np.log10(np.maximum(100 - accuracies, LEAST_ERROR))
+
+
+def accuracy(log_errors: np.ndarray) -> np.ndarray:
+    """Inverse of log_error."""
+    return 100 - 10**-log_errors
 
 
 def num_groups(groups: str) -> float:

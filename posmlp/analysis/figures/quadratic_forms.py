@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from posmlp.analysis.figures.grid import COLUMNS_OF_NARROW, MAX_COLUMNS, evenly_spaced
-from posmlp.analysis.figures.marks import add_caption
-from posmlp.analysis.figures.scales import COUNT_RATIO
+from posmlp.analysis.figures.marks import COUNT_RATIO, add_caption
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style
 from posmlp.analysis.learned import LearnedRun
 from posmlp.layers.position import Quadratic
@@ -106,8 +105,8 @@ def draw_centres(axes: Axes, trajectory: Trajectory) -> None:
         axes.plot(right_E, down_E, linewidth=0.7, color=colour)
         axes.plot(right_E[-1], down_E[-1], "o", markersize=2.2, color=colour)
     axes.plot(0, 0, "o", markersize=3, color="#777777", zorder=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 def draw_widths(axes: Axes, trajectory: Trajectory) -> None:

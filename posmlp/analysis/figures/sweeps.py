@@ -16,7 +16,6 @@ from posmlp.analysis.figures.marks import (
     gate_label,
     nothing_to_show,
     num_groups,
-    shorten,
 )
 from posmlp.analysis.figures.style import (
     GREY,
@@ -26,6 +25,7 @@ from posmlp.analysis.figures.style import (
     figure_style,
     gate_look,
 )
+from posmlp.analysis.tables import shorten
 
 MOST_SWEEPS = 3
 GAP = "top-1, difference (points)"
@@ -95,13 +95,27 @@ def sweeps(summary: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def draw_panel(axes: Axes, lines: list[Line], label: str) -> dict[str, Any]:
-    """Draw all lines of a panel; their marks by name."""
+    """Draw all lines of a panel, each a little aside so that bars do not cover each other.
+
+    Returns:
+        Their marks by name.
+    """
     if label == GAP:
         axes.axhline(0, color=GREY, linewidth=0.6)
-    marks = {
-        line.label: draw_line(axes, line, PANELS[label], number, len(lines))
-        for number, line in enumerate(lines)
-    }
+    marks, (value, half_width) = {}, PANELS[label]
+    for number, line in enumerate(lines):
+        look, aside = gate_look(line.gate), 1 + ASIDE * (number - (len(lines) - 1) / 2)
+        marks[line.label] = axes.errorbar(
+            line.rows["x"] * aside,
+            line.rows[value],
+            yerr=line.rows[half_width],
+            marker=look.mark,
+            markersize=4 * look.scale,
+            color=look.colour,
+            ecolor=(look.colour, 0.6),
+            elinewidth=0.8,
+            label=line.label,
+        )
     axes.margins(x=0.1)
     return marks
 
@@ -160,23 +174,6 @@ def position(row: pd.Series, value: Any, key: str) -> float:
     if key == "model.groups":
         return num_groups(row["groups"]) if row["groups"] else np.nan
     return float(value) if isinstance(value, int | float) else np.nan
-
-
-def draw_line(axes: Axes, line: Line, columns: tuple[str, str], number: int, num_lines: int) -> Any:
-    """Draw means with intervals, each line a little aside so that bars do not cover each other."""
-    look, rows, (value, half_width) = gate_look(line.gate), line.rows, columns
-    aside = 1 + ASIDE * (number - (num_lines - 1) / 2)
-    return axes.errorbar(
-        rows["x"] * aside,
-        rows[value],
-        yerr=rows[half_width],
-        marker=look.mark,
-        markersize=4 * look.scale,
-        color=look.colour,
-        ecolor=(look.colour, 0.6),
-        elinewidth=0.8,
-        label=line.label,
-    )
 
 
 def format_axis(axes: Axes, values: np.ndarray, key: str) -> None:

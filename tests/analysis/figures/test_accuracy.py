@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from posmlp.analysis.figures.accuracy import accuracy_vs_params, on_front
-from posmlp.analysis.figures.marks import bar_range, shorten
+from posmlp.analysis.figures.marks import bar_range
 from posmlp.analysis.figures.style import (
     gate_look,
     save,
@@ -49,14 +49,6 @@ def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
     mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "test_top1_mean"]
     assert f"Below the axis: gqpe_s4_softmax ({mean:.1f}%), " in caption
     assert "and 1 more" in caption
-
-
-def test_long_names_are_cut_and_stay_different():
-    names = ["gqpe_s16", "a" * 40, "a" * 20 + "b" + "a" * 19, "a" * 40]
-    short = shorten(names, 12)
-    assert short[:2] == ["gqpe_s16", "aaaaa…aaaaaa"]
-    assert short[3] == short[1] != short[2]
-    assert max(map(len, short)) <= 12
 
 
 def test_front_has_whom_no_other_beats():

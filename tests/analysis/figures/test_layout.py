@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 from posmlp.analysis.figures.catalogue import FIGURES, draw, figures_from
 from posmlp.analysis.figures.style import FONT_SIZE, ONE_COLUMN, TWO_COLUMNS, figure_style
 
-SHAPES = ("ordinary", "small", "one", "long_names", "sixty")
+SHAPES = ("ordinary", "one", "long_names", "sixty")  # one: most have nothing to show
 OF_STUDIES = [*figures_from("study"), *figures_from("studies")]
 DRAWN = [(entry, shape) for entry in OF_STUDIES for shape in SHAPES]
 DRAWN += [(entry, "ordinary") for entry in figures_from("project")]

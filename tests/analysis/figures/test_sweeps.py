@@ -45,8 +45,3 @@ def test_a_panel_a_number_with_ticks_where_it_was_trained(summary, settings):
     assert len(accuracy.containers) == len(loss.containers) == 2
     of_gqpe = gap.containers[1].lines[0].get_ydata()
     assert of_gqpe.tolist() == pytest.approx([0.0, 0.0])  # from sgu with as many images
-
-
-def test_a_study_without_a_sweep_says_so(summary, settings):
-    (text,) = sweeps(summary[:1], settings).texts
-    assert "sweeps neither" in text.get_text()

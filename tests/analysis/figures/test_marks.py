@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from posmlp.analysis.figures.scales import (
+from posmlp.analysis.figures.marks import (
     format_accuracy_axis,
     format_count_axis,
 )

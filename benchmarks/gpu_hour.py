@@ -30,7 +30,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -44,30 +43,20 @@ ROOT = Path(__file__).parents[1]
 STEPS = ("doctor", "bench", "study")
 DOCTOR_S, BENCH_S, CALIBRATION_S, PACKING_S = 150, 240, 120, 20  # at most
 GRACE_S = 30  # for checkpoints, after the signal to stop
+TIMED_OUT = 124  # how `timeout` ends after that
 CALIBRATION_EPOCHS = 2  # the first has what happens once
 SAFETY = 0.9  # of the time that is planned
 PART_MB = 14
 
 
-def run(command: Sequence[str], seconds: float) -> int:
-    """Run a command; ask it to stop after so many seconds. Its exit status."""
-    print(f"\n$ {' '.join(command)}", flush=True)
+def run(command: Sequence[str], seconds: float) -> None:
+    """Run a command of Python; ask it to stop after so many seconds."""
+    print(f"\n$ python {' '.join(command)}", flush=True)
+    limit = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
+    done = subprocess.run([*limit, sys.executable, *command], cwd=ROOT, env=environment)
+    if done.returncode == TIMED_OUT:
         print(f"stopped after {seconds:.0f} s", flush=True)
-        process.send_signal(signal.SIGTERM)
-    try:
-        return process.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
-def posmlp(*words: str) -> list[str]:
-    return [sys.executable, "-m", "posmlp", *words]
 
 
 def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
@@ -95,9 +84,10 @@ def runs_in_order(study: Study, rehearse: bool) -> list[str]:
 
 
 def train(study: Path, runs: Sequence[str], results: Path, arguments, seconds: float) -> None:
-    command = posmlp("train", str(study), *runs, "--runs-at-once", str(arguments.runs_at_once))
-    folders = ["--results", str(results), "--data-root", str(arguments.data_root)]
-    run([*command, *folders, "--checkpoint-minutes", "60"], seconds)
+    command = ["-m", "posmlp", "train", str(study), *runs, "--checkpoint-minutes", "60"]
+    options = {"runs-at-once": arguments.runs_at_once, "results": results}
+    options["data-root"] = arguments.data_root
+    run([*command, *(f"--{name}={value}" for name, value in options.items())], seconds)
 
 
 def epochs_that_fit(
@@ -182,11 +172,11 @@ def main() -> None:
     arguments.out, ends = arguments.out.absolute(), time.monotonic() + 60 * arguments.minutes
     arguments.out.mkdir(parents=True, exist_ok=True)
     if "doctor" in arguments.steps:
-        run(posmlp("doctor", "--json", str(arguments.out / "doctor.json")), DOCTOR_S)
+        run(["-m", "posmlp", "doctor", "--json", str(arguments.out / "doctor.json")], DOCTOR_S)
     if "bench" in arguments.steps:
         how = ["--rehearse"] if arguments.rehearse else ["--minutes", "3"]
         folder = ["--results", str(arguments.out)]
-        run([sys.executable, "benchmarks/speed.py", *how, *folder], BENCH_S)
+        run(["benchmarks/speed.py", *how, *folder], BENCH_S)
     if "study" in arguments.steps:
         train_study(arguments, ends)
 

@@ -15,9 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from posmlp.code_version import cpu_name
+from posmlp.doctor.speed import Work
 from posmlp.layers import mixing
-
-Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,23 @@ class Comparison:
 
 
 def compare(
-    ours: Work, other: Work, repetitions: int, clock: Callable[[Work], float] | None = None
+    ours: Work, other: Work, repetitions: int, clock: Callable[[Work], float]
 ) -> Comparison:
     """Time both in turn, so that other load on the machine slows both.
 
     Args:
         repetitions: timed pairs, after one warm-up of each.
-        clock: times a piece of work; default: `seconds`.
+        clock: times a piece of work.
     """
-    clock = clock or seconds
-    ours(), other()
+    clock(ours), clock(other)
     gc.collect()
     pairs = []
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
     for i in range(repetitions):
         order = (ours, other) if i % 2 else (other, ours)
         took = {work: clock(work) for work in order}
         pairs.append((took[ours], took[other]))
-    low, middle, high = quartiles([b / a for a, b in pairs])
+    ratios = [other_s / ours_s for ours_s, other_s in pairs]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     ours_s, other_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     return Comparison(middle, low, high, ours_s, other_s)
 
@@ -67,19 +64,6 @@ def seconds(work: Work) -> float:
     if on_gpu:
         torch.cuda.synchronize()
     return clock() - started
-
-
-def peak_memory(work: Work) -> int:
-    """Bytes that a piece of work adds to the GPU memory in use, at its peak."""
-    torch.cuda.synchronize()
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    work()
-    return torch.cuda.max_memory_allocated() - before
-
-
-def quartiles(values: list[float]) -> list[float]:
-    return statistics.quantiles(values, n=4, method="inclusive")
 
 
 def operations(work: Work) -> int:
@@ -114,16 +98,18 @@ def copy_bandwidth(device: str) -> float:
     return 2 * 4 * a.numel() / min(seconds(lambda: b.copy_(a)) for _ in range(5))
 
 
-def processor() -> str:
-    """Name of the processor, its instructions that torch uses, and the number of threads."""
+def hardware() -> str:
+    """Name of the GPU, or of the processor, its instructions that torch uses, and threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
     instructions = torch.backends.cpu.get_cpu_capability()
     return f"{cpu_name()}, {instructions}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def hardware() -> str:
-    """Name of the GPU, or of the processor."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+def once(ratio: float) -> dict:
+    """A ratio that was measured once."""
+    return dict(ratio=ratio, low=ratio, high=ratio)
 
 
 def rounded(values: dict) -> dict:

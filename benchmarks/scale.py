@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from posmlp.analysis.checks import expected_params, rate_bounds
-from posmlp.analysis.collect import CURVE_COLUMNS
+from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS
 from posmlp.study import Study, load_study
 
 STUDY = """\
@@ -36,7 +36,10 @@ recipe: {{epochs: {epochs}, warmup_epochs: 10, batch_size: 64, lr: 1e-3, weight_
 seeds: {seeds}
 reference: v0
 """
-NO_AVERAGE_NO_VALIDATION = 9 * ","  # empty columns
+END = "2026-01-01T00:05:00+00:00"
+FIXED = {"macs": 990_000, "wall_s": 300.0, "num_train": 1_297, "num_test": 500, "torch": "2.15.0"}
+FIXED |= {"data_digest": "0123456789abcdef", "code_version": "0123456789abcdef"}
+FIXED |= {"started_at": END, "finished_at": END}
 LIMIT_S, LIMIT_MB, NUM_CORES = 30, 1_000, 2
 CONTEXT = get_context("spawn")
 
@@ -69,35 +72,17 @@ def make_runs(study: Study, results: Path) -> None:
             noise_E = random.normal(0, 0.3, epochs_E.size)
             loss_E = 2.3 * np.exp(-epochs_E / 60) + 0.4 + noise_E / 100
             top1_E = np.minimum(95 + better - 60 * np.exp(-epochs_E / 30) + noise_E, 100)
-            rows = zip(
-                epochs_E.tolist(),
-                (1.7638e9 + epochs_E + random.random()).tolist(),
-                *(column.tolist() for column in (rates_E, loss_E, loss_E, top1_E)),
-                strict=True,
-            )
-            lines = [
-                f"{e},{t!r},{lr!r},{a!r},{b!r},{top1!r},100.0{NO_AVERAGE_NO_VALIDATION},"
-                f"{5000 + t % 7!r},{1 + t % 1!r}\n"
-                for e, t, lr, a, b, top1 in rows
-            ]
-            (folder / "history.csv").write_text(",".join(CURVE_COLUMNS[2:]) + "\n" + "".join(lines))
-            values = final_figures(run, layers, float(loss_E[-1]), float(top1_E[-1]))
+            history = {"epoch": epochs_E, "time": 1.7638e9 + epochs_E, "lr": rates_E}
+            history |= {"train_loss": loss_E, "test_loss": loss_E, "test_top1": top1_E}
+            history |= {"test_top5": 100.0, "images_per_s": 5000 + noise_E, "epoch_s": 1 + noise_E}
+            frame = pd.DataFrame(history).reindex(columns=EPOCH_COLUMNS)
+            frame.to_csv(folder / "history.csv", index=False)
+            last = frame.iloc[-1].dropna().to_dict()
+            values = dict.fromkeys(RUN_COLUMNS) | last | FIXED
+            values |= {"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key}
+            values |= {"epochs": run.recipe.epochs, "params": 10_000 + sum(layers)}
+            values |= {"token_mixing_params": sum(layers), "token_mixing_params_per_layer": layers}
             (folder / "metrics.json").write_text(json.dumps(values))
-
-
-def final_figures(run, layers: list[int], loss: float, top1: float) -> dict:
-    """What metrics.json holds."""
-    return {
-        **{"study": run.study, "variant": run.variant, "seed": run.seed, "key": run.key},
-        **{"epochs": run.recipe.epochs, "test_top1": top1, "test_top5": 100.0, "test_loss": loss},
-        **{"ema_test_top1": None, "ema_test_top5": None, "ema_test_loss": None, "train_loss": loss},
-        **{"params": 10_000 + sum(layers), "token_mixing_params": sum(layers)},
-        **{"token_mixing_params_per_layer": layers, "macs": 990_000},
-        **{"images_per_s": 5_000.0, "wall_s": 300.0, "num_train": 1_297, "num_test": 500},
-        **{"data_digest": "0123456789abcdef", "code_version": "0123456789abcdef"},
-        **{"torch": "2.15.0", "started_at": "2026-01-01T00:00:00+00:00"},
-        "finished_at": "2026-01-01T00:05:00+00:00",
-    }
 
 
 def collect(study: Study, results: Path, here: Path) -> None:
@@ -140,9 +125,6 @@ def figures(study: Study, results: Path, here: Path) -> None:
     draw_figures("study", inputs, here / "figures")
 
 
-FIRST, OTHERS = collect, (figures, checks, tables)
-
-
 def work(step: Callable, folder: Path, queue: Queue) -> None:
     """Do one step as a script would, from reading the study on; put CPU seconds and peak MB."""
     study = load_study(folder / "many.yaml")
@@ -182,8 +164,8 @@ def main() -> int:
         make_runs(study, folder / "results")
         print(f"{len(study.runs()):,} runs of {arguments.epochs} epochs")
         started = time.perf_counter()
-        taken = [measure(FIRST, folder)]
-        taken += pool.map(lambda step: measure(step, folder), OTHERS)
+        taken = [measure(collect, folder)]
+        taken += pool.map(lambda step: measure(step, folder), (figures, checks, tables))
         seconds = time.perf_counter() - started
     cpu_s, peak_mb = sum(cpu for cpu, _ in taken), max(megabytes for _, megabytes in taken)
     print(line("together", seconds, cpu_s, peak_mb))

@@ -24,18 +24,16 @@ from typing import NamedTuple
 
 import timm
 import torch
-import torch.nn.functional as F
 from formulation import ReleasedUnit, as_released
 from measure import (
-    Work,
     by_map,
     compare,
     copy_bandwidth,
     hardware,
     matmul_rate,
+    once,
     operations,
     path_of,
-    peak_memory,
     rounded,
     seconds,
     write,
@@ -43,8 +41,17 @@ from measure import (
 from torch import Tensor, nn
 
 import posmlp.models  # noqa: F401  registers the backbones
-from posmlp.doctor.processes import side_by_side
-from posmlp.doctor.speed import SMALLEST, SWIN, TINY, decoding_rate, gain_of_convolution
+from posmlp.doctor.speed import (
+    SMALLEST,
+    SWIN,
+    TINY,
+    Work,
+    decoding_rate,
+    gain_of_convolution,
+    peak_memory,
+    side_by_side,
+    training_step,
+)
 from posmlp.layers import GatingUnit, TokenMixing
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -112,20 +119,10 @@ class Bench:
     ) -> Work:
         """A training step of a model; `compiled` is a mode of torch.compile."""
         model = self.model(name, released).train()
-        images = self.images if images is None else images
         if compiled:
             model.compile(mode=compiled, fullgraph=True)
-        optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
-        labels = torch.arange(len(images), device=self.device)
-
-        def work() -> None:
-            optimizer.zero_grad()
-            with self.autocast():
-                loss = F.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-
-        return work
+        images = self.images if images is None else images
+        return training_step(model, images, self.dtype != torch.float32)
 
     def test(self, name: str, *, released: bool = False) -> Work:
         """A pass of inference."""
@@ -167,10 +164,10 @@ class Bench:
         """The ratio of a row, and the fraction of the device's product rate that ours reaches."""
         if name == MEMORY:
             ours_b, other_b = (peak_memory(work) for work in self.mixing())
-            ratio = other_b / ours_b
-            return dict(ratio=ratio, low=ratio, high=ratio, ours_b=ours_b, other_b=other_b)
+            return once(other_b / ours_b) | dict(ours_b=ours_b, other_b=other_b)
         ours, other = self.pair(name)
-        result = asdict(compare(ours, other, 5 * repetitions if name == MIXING else repetitions))
+        repetitions *= 5 if name == MIXING else 1
+        result = asdict(compare(ours, other, repetitions, seconds))
         if name in (COMPILED, GRAPHS):
             return result
         if name == PER_FLOP:
@@ -190,7 +187,7 @@ class Bench:
             with by_map():
                 ours()
 
-        return asdict(compare(ours, dense, 5 * repetitions if side < 60 else 3))
+        return asdict(compare(ours, dense, 5 * repetitions if side < 60 else 3, seconds))
 
 
 class Planned(NamedTuple):
@@ -204,7 +201,7 @@ class Planned(NamedTuple):
 
 def plan(arguments: argparse.Namespace, device: str) -> Iterator[Planned]:
     """Rows in order: what compiles takes longest and comes last."""
-    repetitions = arguments.repetitions or (9 if arguments.full else 2 if arguments.rehearse else 5)
+    repetitions = 9 if arguments.full else 2 if arguments.rehearse else 5
     batches = {"cpu": (4, 16), "cuda": (64, 256)}[device]
     num_images = 1 if arguments.rehearse else batches[arguments.full]
     as_gpu = arguments.rehearse or device == "cuda"
@@ -221,7 +218,7 @@ def plan(arguments: argparse.Namespace, device: str) -> Iterator[Planned]:
     for side in AROUND_CROSSOVER:
         name = f"convolution against map, {side**2:,} tokens"
         measure = partial(gain_of_convolution, side, torch.device(device))
-        yield Planned(name, dtype, None, lambda measure=measure: alone(measure()))
+        yield Planned(name, dtype, None, lambda measure=measure: once(measure()))
     for side, gate in itertools.product(
         SIDES[:3] if arguments.rehearse else SIDES, ("lrpe", "gqpe")
     ):
@@ -237,14 +234,9 @@ def plan_of_gpu(bench: Bench) -> Iterator[Planned]:
     speeds = cache(partial(side_by_side, torch.device(bench.device), counts))
     for count in counts[1:]:
         name = f"training images a second, smallest model, {count} runs at once against one"
-        yield Planned(name, "bf16", None, lambda n=count: alone(speeds()[n] / speeds()[1]))
+        yield Planned(name, "bf16", None, lambda n=count: once(speeds()[n] / speeds()[1]))
     for name in (GRAPHS,) if bench.rehearse else (GRAPHS, COMPILED):
         yield Planned(name, "bf16", None, partial(bench.measure, name, 5))
-
-
-def alone(ratio: float) -> dict:
-    """A ratio that was measured once."""
-    return dict(ratio=ratio, low=ratio, high=ratio)
 
 
 def row(planned: Planned, device: str) -> dict:
@@ -310,7 +302,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="start no row later than that")
     parser.add_argument("--rehearse", action="store_true", help="a GPU's rows, small, on the CPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--repetitions", type=int)
     parser.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()
     torch.set_num_threads(1 if arguments.rehearse else arguments.threads)

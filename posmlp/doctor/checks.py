@@ -1,29 +1,35 @@
 """The checks of `posmlp doctor` in their order: what is needed first, what takes long last."""
 
+import json
 import os
+import signal
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from posmlp.doctor import machine, precision, processes, speed, training
-from posmlp.doctor.findings import Check, examine
+from posmlp import __version__
+from posmlp.code_version import cpu_name
+from posmlp.doctor import machine, precision, speed, training
+from posmlp.doctor.findings import Finding, Verdict, num_cores
 
+Check = Callable[[torch.device], Finding]
 CHECKS: dict[str, Check] = {
     "versions": machine.versions,
     "GPUs": machine.gpus,
-    "cores": machine.cores,
-    "float32": precision.float32,
-    "TF32": precision.tf32,
-    "bf16": precision.bf16,
+    **{name: partial(precision.compare, name) for name in precision.TOLERANCES},
     "training and resume": training.exact_resume,
     "long windows": speed.long_windows,
-    "largest window": speed.largest_window,
-    "training speed": speed.networks,
-    "decoding": speed.decoding,
-    "several GPUs": processes.several_devices,
-    "runs at once": processes.runs_at_once,
+    "speed": speed.training_and_decoding,
+    "several GPUs": training.several_devices,
+    "runs at once": speed.runs_at_once,
     "torch.compile": training.compiled,
 }
+LIMIT_S = 120  # of a check
 
 
 def diagnose(device_type: str, file: Path | None = None) -> bool:
@@ -31,16 +37,59 @@ def diagnose(device_type: str, file: Path | None = None) -> bool:
 
     Args:
         device_type: "cpu", "cuda", or "auto" for the GPU where there is one.
-        file: takes the findings as JSON.
+        file: takes all findings as JSON; written after every check, so that a job that is cut off
+            leaves what it found.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     if device_type == "auto":
         device_type = "cuda" if torch.cuda.is_available() else "cpu"
     if device_type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "device: cuda was requested but torch sees no GPU on this machine; leave out --device "
-            "to check the rest, or check nvidia-smi and CUDA_VISIBLE_DEVICES"
-        )
+        raise ValueError("--device cuda: torch sees no GPU here; leave it out to check the rest")
     if device_type == "cpu":
         torch.set_num_threads(1)  # as runs do, one for each core
-    return examine(CHECKS, torch.device(device_type), file)
+    hardware = torch.cuda.get_device_name() if device_type == "cuda" else cpu_name()
+    print(f"posmlp {__version__} on {hardware}, {num_cores()} CPU cores", flush=True)
+    report = {"posmlp": __version__, "hardware": hardware, "device": device_type}
+    report |= {"cores": num_cores(), "findings": []}
+    for name, check in CHECKS.items():
+        began = time.perf_counter()
+        finding = checked(check, torch.device(device_type))
+        took = {"check": name, "seconds": round(time.perf_counter() - began, 1)}
+        report["findings"].append(took | asdict(finding))
+        print(lines(name, finding), flush=True)
+        if file:
+            file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    verdicts = [found["verdict"] for found in report["findings"]]
+    print(", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts))
+    return Verdict.FAILED not in verdicts
+
+
+def checked(check: Check, device: torch.device) -> Finding:
+    """Run a check for LIMIT_S at most; an error of any library is a finding too."""
+
+    def stop(*_) -> None:
+        raise TimeoutError(f"not done after {LIMIT_S} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT_S)
+    try:
+        return check(device)
+    except TimeoutError as error:
+        advice = "Look at what else runs on this machine (nvidia-smi, top), and run doctor again."
+        return Finding(Verdict.FAILED, str(error), advice)
+    except Exception as error:  # the next check may still tell something
+        first_line = str(error).strip().partition("\n")[0]
+        advice = "Look for this error in the notes of the versions named above."
+        return Finding(Verdict.FAILED, f"{type(error).__name__}: {first_line}", advice)
+    finally:
+        signal.alarm(0)
+
+
+def lines(name: str, finding: Finding) -> str:
+    """Lay a finding out for a terminal of 100 columns."""
+    head = f"{finding.verdict:<12}{name:<22}"
+    told = [finding.text]
+    if finding.advice and finding.verdict != Verdict.OK:
+        told.append(f"-> {finding.advice}")
+    wrapped = "\n".join(textwrap.fill(text, 100 - len(head)) for text in told)
+    return head + textwrap.indent(wrapped, " " * len(head)).lstrip()

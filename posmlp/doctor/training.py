@@ -35,8 +35,6 @@ RECIPE |= dict(augment=dict(hflip=0.5, shift=2, reprob=0.25))
 MODEL = dict(name="posmlp_xs_32", drop_path_rate=0.1)
 IMAGES_EACH, SAME_GRADIENT = 8, 1e-3  # of DDP's processes; in parts of a gradient's largest entry
 NUM_LOSSES, SAME_LOSS = 4, 1e-2  # of compiled steps, relative
-DAMAGED = """It fails with the compiler's cache in {} and works without: the cache is damaged. Set \
-TORCHINDUCTOR_CACHE_DIR to a new folder, or delete that one."""
 
 
 def exact_resume(device: torch.device) -> Finding:
@@ -72,7 +70,7 @@ def train_twice(root: Path, device: torch.device) -> tuple[dict[str, Tensor], di
         for folder in (f"{split}/{c}" for split in ("train", "val") for c in range(NUM_CLASSES)):
             write_image(root / folder / f"{number}.png", (SIDE, SIDE), number)
     data = dict(name="folder", image_size=SIDE, num_classes=NUM_CLASSES)
-    names = dict(study="doctor", variant="resume", seed=0)
+    file, names = root / "state.pt", dict(study="doctor", variant="resume", seed=0)
     config = RunConfig.model_validate(names | dict(data=data, model=MODEL, recipe=RECIPE))
 
     def finished(stop_at: tuple[int, int] | None = None, state: Any = None) -> Any:
@@ -86,10 +84,8 @@ def train_twice(root: Path, device: torch.device) -> tuple[dict[str, Tensor], di
                 return Interrupt.STOP if there else Interrupt.NONE
 
             with contextlib.suppress(Interrupted):
-                train(
-                    trainer, lambda row: None, partial(torch.save, f=root / "state.pt"), interrupt
-                )
-        return torch.load(root / "state.pt", map_location="cpu")
+                train(trainer, lambda row: None, partial(torch.save, f=file), interrupt)
+        return torch.load(file, map_location="cpu")
 
     return tensors(finished()), tensors(finished(state=finished(STOP_AT)))
 
@@ -160,7 +156,10 @@ def compiled(device: torch.device) -> Finding:
     except Exception:
         with fresh_cache():
             finding = compare_compiled(device)
-    return Finding(Verdict.WARNING, finding.text, DAMAGED.format(cache_dir()), finding.values)
+    advice = f"It fails with the compiler's cache in {cache_dir()} and works without: the cache is "
+    advice += "damaged. Set TORCHINDUCTOR_CACHE_DIR to a new folder, or delete that one."
+    verdict = Verdict.WARNING if finding.verdict == Verdict.OK else finding.verdict
+    return Finding(verdict, finding.text, advice, finding.values)
 
 
 def compare_compiled(device: torch.device) -> Finding:

@@ -3,26 +3,32 @@
 A mark is only a cache of what the run folders say. A start repeats the jobs of those that no longer
 hold, and these train what is missing. Snakemake deletes the outputs of a failed job, so these are
 never files of a run.
+
+Removing a mark would not repeat its job: Snakemake makes no missing file again while all that
+follows from it is up to date. So the job has an input, `<mark>.again`, which is newer than a mark
+that does not hold, and otherwise older than anything.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from posmlp.runs.reading import is_finished
 from posmlp.study import RunConfig
 
 
-def old_marks(
-    marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], results: Path
-) -> Iterator[Path]:
-    """Find the mark of each pack with a run that is not finished, or was after the mark."""
+def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], results: Path) -> None:
+    """Date the input of each pack's job by whether all its runs were finished before the mark."""
     for mark, runs in zip(marks, packs, strict=True):
-        try:
-            marked = mark.stat().st_mtime_ns
-        except OSError:
-            continue
-        if not all(_finished_before(marked, run, results) for run in runs):
-            yield mark
+        again = Path(f"{mark}.again")
+        marked = mark.stat().st_mtime_ns if mark.exists() else None
+        if marked is None or all(_finished_before(marked, run, results) for run in runs):
+            again.parent.mkdir(parents=True, exist_ok=True)
+            again.touch()
+            os.utime(again, (0, 0))
+        else:  # by its content too: Snakemake compares that of small files
+            again.write_text(f"{time.time_ns()}\n")
 
 
 def _finished_before(moment_ns: int, run: RunConfig, results: Path) -> bool:

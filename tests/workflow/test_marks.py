@@ -2,11 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from posmlp.study import load_study
-from posmlp.workflow.marks import old_marks
+from posmlp.workflow.marks import ask_again
 
 RUNS = load_study("digits").runs()[:4]
 PACKS = [RUNS[:2], RUNS[2:]]
@@ -41,12 +42,23 @@ def metrics(run, results):
     ],
     ids=["unchanged", "deleted", "damaged", "another key", "trained later"],
 )
-def test_a_mark_holds_while_all_its_runs_are_finished(marks, tmp_path, change, kept):
+def test_a_job_is_needed_while_one_of_its_runs_is_not_finished(marks, tmp_path, change, kept):
     change(metrics(RUNS[3], tmp_path))
-    found = list(old_marks(marks, PACKS, tmp_path))
-    assert [mark not in found for mark in marks] == kept
+    ask_again(marks, PACKS, tmp_path)
+    asked = [Path(f"{mark}.again").stat().st_mtime >= mark.stat().st_mtime for mark in marks]
+    assert asked == [not holds for holds in kept]
+
+
+def test_what_no_longer_holds_may_hold_again(marks, tmp_path):
+    path = metrics(RUNS[3], tmp_path)
+    path.rename(tmp_path / "away")
+    ask_again(marks, PACKS, tmp_path)
+    (tmp_path / "away").rename(path)
+    ask_again(marks, PACKS, tmp_path)
+    assert not any(Path(f"{mark}.again").stat().st_mtime for mark in marks)
 
 
 def test_a_mark_that_is_not_there_is_snakemakes_affair(marks, tmp_path):
     marks[0].unlink()
-    assert list(old_marks(marks, PACKS, tmp_path)) == []
+    ask_again(marks, PACKS, tmp_path)
+    assert Path(f"{marks[0]}.again").stat().st_mtime == 0

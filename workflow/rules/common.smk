@@ -1,11 +1,9 @@
 # The study, checked before anything else is read, and the names that all rules share.
 
-import glob
 import hashlib
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 
 from posmlp.analysis.figures.catalogue import figures_from
@@ -14,7 +12,7 @@ from posmlp.config import read_settings
 from posmlp.runs.pack import parts
 from posmlp.study import check_models, load_study
 from posmlp.workflow.allocation import allocate
-from posmlp.workflow.marks import old_marks
+from posmlp.workflow.marks import ask_again
 
 try:
     SETTINGS = read_settings(config)
@@ -46,9 +44,7 @@ TRAINED = f"{MARKS}.trained-{{part}}"
 if workflow.is_main_process:
     PACKS = parts(STUDY.runs(), RUN.num_jobs)  # the runs of each job that trains
     marks = [Path(TRAINED.format(part=part)) for part in range(1, RUN.num_jobs + 1)]
-    for mark in old_marks(marks, PACKS, Path(RESULTS)):
-        # Newer than the mark, and not what it was: Snakemake compares small files by their content.
-        Path(f"{mark}.again").write_text(f"{time.time_ns()}\n")
+    ask_again(marks, PACKS, Path(RESULTS))
 
 
 wildcard_constraints:

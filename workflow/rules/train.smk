@@ -8,8 +8,7 @@
 rule train:
     input:
         study=ancient(STUDY_FILE),  # never a reason to train
-        # A mark that was only removed would not be made again while all that follows is up to date.
-        again=lambda wildcards: glob.glob(glob.escape(TRAINED.format(**wildcards)) + ".again"),
+        again=f"{TRAINED}.again",
     output:
         # Says that all runs of this part are finished; a start repeats the job where they are not
         # (posmlp/workflow/marks.py). No file of a run, so that a failed job loses none.

@@ -90,7 +90,7 @@ docs: env ## renew what README and docs say of results and settings
 	$(BIN)/posmlp docs
 
 notebook: env ## execute docs/results.ipynb anew (after `make reproduce`)
-	cd docs && PYTHONWARNINGS=ignore ../$(BIN)/python -c "import nbclient, nbformat; \
+	cd docs && env -u MPLBACKEND PYTHONWARNINGS=ignore ../$(BIN)/python -c "import nbclient, nbformat; \
 	  notebook = nbformat.read('results.ipynb', 4); \
 	  nbclient.execute(notebook, record_timing=False); nbformat.write(notebook, 'results.ipynb')"
 

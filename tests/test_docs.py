@@ -54,6 +54,7 @@ def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path):
 
 def test_the_notebook_runs_and_its_committed_table_is_that_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", HERE["PYTHONPATH"])
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # as in a notebook: figures are shown
     shutil.copytree(COMMITTED / "results/digits", tmp_path / "results/digits")
     run = load_study("digits", COMMITTED / "config/studies").run("gqpe_s4", 0)
     short = run.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})

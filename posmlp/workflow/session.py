@@ -51,8 +51,6 @@ class Session:
         self.workflow, self.settings, self.study = workflow, settings, study
         self.packs = packs  # the runs of each job that trains
         self.results = Path(settings.results)
-        if self.results.exists() and not self.results.is_dir():  # or Snakemake ends in a traceback
-            sys.exit(f"error: results: {self.results} is a file, not a folder; name another one")
         self.stopping = False
         self.display = None  # of runs in training
         self.executor = None  # of Slurm, once it is adapted

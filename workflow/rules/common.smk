@@ -12,7 +12,7 @@ from posmlp.config import read_settings
 from posmlp.runs.pack import parts
 from posmlp.study import check_models, load_study
 from posmlp.workflow.allocation import allocate
-from posmlp.workflow.marks import ask_again
+from posmlp.workflow.trained_marks import ask_again
 
 try:
     SETTINGS = read_settings(config)
@@ -44,7 +44,10 @@ TRAINED = f"{MARKS}.trained-{{part}}"
 if workflow.is_main_process:
     PACKS = parts(STUDY.runs(), RUN.num_jobs)  # the runs of each job that trains
     marks = [Path(TRAINED.format(part=part)) for part in range(1, RUN.num_jobs + 1)]
-    ask_again(marks, PACKS, Path(RESULTS))
+    try:
+        ask_again(marks, PACKS, Path(RESULTS))
+    except ValueError as error:
+        sys.exit(f"error: results: {error}")
 
 
 wildcard_constraints:

@@ -11,7 +11,7 @@ rule train:
         again=f"{TRAINED}.again",
     output:
         # Says that all runs of this part are finished; a start repeats the job where they are not
-        # (posmlp/workflow/marks.py). No file of a run, so that a failed job loses none.
+        # (posmlp/workflow/trained_marks.py). No file of a run, so that a failed job loses none.
         touch(TRAINED),
     log:
         f"{LOGS}/train-{{part}}.log",

@@ -19,16 +19,23 @@ from posmlp.study import RunConfig
 
 
 def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], results: Path) -> None:
-    """Date the input of each pack's job by whether all its runs were finished before the mark."""
+    """Date the input of each pack's job by whether all its runs were finished before the mark.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
     for mark, runs in zip(marks, packs, strict=True):
         again = Path(f"{mark}.again")
         marked = mark.stat().st_mtime_ns if mark.exists() else None
-        if marked is None or all(_finished_before(marked, run, results) for run in runs):
+        holds = marked is None or all(_finished_before(marked, run, results) for run in runs)
+        try:
             again.parent.mkdir(parents=True, exist_ok=True)
-            again.touch()
-            os.utime(again, (0, 0))
-        else:  # by its content too: Snakemake compares that of small files
-            again.write_text(f"{time.time_ns()}\n")
+            # by its content too: Snakemake compares that of small files
+            again.write_text("" if holds else f"{time.time_ns()}\n")
+            if holds:
+                os.utime(again, (0, 0))
+        except OSError as error:
+            raise ValueError(f"{again.parent}: cannot be written: {error.strerror}") from None
 
 
 def _finished_before(moment_ns: int, run: RunConfig, results: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.study import load_study
-from posmlp.workflow.marks import ask_again
+from posmlp.workflow.trained_marks import ask_again
 
 RUNS = load_study("digits").runs()[:4]
 PACKS = [RUNS[:2], RUNS[2:]]

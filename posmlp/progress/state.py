@@ -1,6 +1,5 @@
 """Watch: the state of every run of a study, read again and again at little cost."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +9,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from posmlp.runs.folder_lock import PATIENCE_S, is_dead, read_holder
-from posmlp.runs.reading import read_history, read_json
+from posmlp.runs.reading import modified_ns, read_history, read_json
 from posmlp.study import Study
 
 # States of a run, in the words that people read.
@@ -63,7 +62,7 @@ class Watch:
         for config in study.runs():
             run = Run(config.name, config.variant, config.recipe.num_epochs)
             run.folder, run.key = config.folder(results), config.key
-            run.old_error = _time(run.folder / "error.json") if starting else 0
+            run.old_error = modified_ns(run.folder / "error.json") if starting else 0
             self.runs.append(run)
         self.began, self.elapsed_s = clock(), 0.0
         self.num_looks, self.at_once = 0, 0.0  # at_once: mean number of runs in training
@@ -94,7 +93,7 @@ class Watch:
 
     def read(self, run: Run, now: float) -> None:
         """Bring one run up to date."""
-        stamp = _time(run.folder), _time(run.folder / ".lock")
+        stamp = modified_ns(run.folder), modified_ns(run.folder / ".lock")
         if stamp == run.stamp:
             if run.state == RUNNING and not self.is_alive(run, now):
                 run.state = STOPPED
@@ -112,7 +111,7 @@ class Watch:
                 run.state = RUNNING if alive else WAITING  # what is there is of other settings
                 return
             error = run.folder / "error.json"
-            is_new = _time(error) != run.old_error
+            is_new = modified_ns(error) != run.old_error
             run.error = read_json(error).get("error", "") if is_new else ""
             run.state = FAILED if run.error else RUNNING if alive else STOPPED
             rows = read_history(run.folder / "history.csv")
@@ -147,11 +146,3 @@ class Watch:
             if run.state not in (DONE, FAILED)
         )
         return left / self.at_once
-
-
-def _time(path: Path) -> int:
-    """When a file was last written, in nanoseconds of its machine's clock; 0: it is missing."""
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0

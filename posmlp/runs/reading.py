@@ -96,3 +96,11 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
 def milliseconds(moment: str) -> int:
     """An ISO time as milliseconds since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def modified_ns(path: Path) -> int:
+    """When a file was last written, in nanoseconds of its machine's clock; 0: it is missing."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from posmlp.runs.reading import is_finished
+from posmlp.runs.reading import is_finished, modified_ns
 from posmlp.study import RunConfig
 
 
@@ -26,8 +26,10 @@ def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], resul
     """
     for mark, runs in zip(marks, packs, strict=True):
         again = Path(f"{mark}.again")
-        marked = mark.stat().st_mtime_ns if mark.exists() else None
-        holds = marked is None or all(_finished_before(marked, run, results) for run in runs)
+        marked = modified_ns(mark)
+        holds = not marked or all(_finished_before(marked, run, results) for run in runs)
+        if holds and again.exists() and not modified_ns(again):
+            continue  # thousands of jobs, and a start would write a file for each
         try:
             again.parent.mkdir(parents=True, exist_ok=True)
             # by its content too: Snakemake compares that of small files
@@ -40,8 +42,5 @@ def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], resul
 
 def _finished_before(moment_ns: int, run: RunConfig, results: Path) -> bool:
     folder = run.folder(results)
-    try:
-        finished = (folder / "metrics.json").stat().st_mtime_ns
-    except OSError:
-        return False
-    return finished <= moment_ns and is_finished(folder, run.key)
+    finished = modified_ns(folder / "metrics.json")
+    return 0 < finished <= moment_ns and is_finished(folder, run.key)

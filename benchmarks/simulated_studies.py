@@ -26,6 +26,7 @@ class Scenario:
     num_seeds: int = 5
     std: float = 1.0  # over seeds, in points
     noise_of_reference: float = 1.0  # times std
+    num_noisy: int = 0  # variants 5 times as noisy
     std_of_seeds: float = 0.0  # what a seed adds to all variants
     num_missing: int = 0
     num_test: int = 10_000
@@ -35,6 +36,7 @@ class Scenario:
         shape_VK = (self.num_variants, self.num_seeds)
         top1_VK = random.normal(0, self.std, shape_VK)
         top1_VK[0] *= self.noise_of_reference
+        top1_VK[self.num_variants - self.num_noisy :] *= 5
         top1_VK += 95 + random.normal(0, self.std_of_seeds or 1e-9, self.num_seeds)
         top1_VK = np.round(top1_VK * self.num_test / 100) * 100 / self.num_test
         top1_VK.flat[random.choice(top1_VK.size, self.num_missing, replace=False)] = np.nan
@@ -49,6 +51,7 @@ SCENARIOS = tuple(
         Scenario("equal variances, 3 runs missing", num_seeds=num_seeds, num_missing=3),
         Scenario("seeds that shift all variants", num_seeds=num_seeds, std_of_seeds=2),
         Scenario("a reference 3 times as noisy", num_seeds=num_seeds, noise_of_reference=3),
+        Scenario("4 variants 5 times as noisy", num_seeds=num_seeds, num_noisy=4),
     )
 )
 SCENARIOS += (

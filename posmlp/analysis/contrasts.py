@@ -18,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from posmlp.study import terms
 
 NOISY_LEVEL = 0.1  # of the F test that finds a variant noisier than the others
+UNEQUAL_LEVEL = 0.05  # of Bartlett's test of equal variances
 POOLED, WELCH = "pooled", "Welch"
 NO_VARIANCE = 1e-18  # floor where a metric is not rounded: variances are divided by
 SUPERIOR, NON_INFERIOR = "superior", "non-inferior"
@@ -31,7 +32,7 @@ class Estimates(NamedTuple):
     difference: np.ndarray
     error: np.ndarray
     df: np.ndarray
-    welch: np.ndarray  # whether a variant of the contrast is noisier than the others
+    welch: np.ndarray  # whether each variant of the contrast has its own variance
 
 
 def compare(
@@ -85,9 +86,9 @@ def coefficients(contrasts: Sequence[str], variants: list[str]) -> np.ndarray:
 def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) -> Estimates:
     """Fit variant + seed by least squares and estimate contrasts of variants.
 
-    The variance of a run about the model is pooled over all variants, but for contrasts with a
-    variant that is noisier than the others: there each variant has the variance of its own runs,
-    and degrees of freedom are Satterthwaite's (Welch).
+    The variance of a run about the model is pooled over all variants. Where variances differ, all
+    variants' or that of a variant in the contrast from all others', each variant has the variance
+    of its own runs, and degrees of freedom are Satterthwaite's (Welch).
     """
     finished_VK = np.isfinite(values_VK)
     values_R, num_V = values_VK[finished_VK], finished_VK.sum(axis=1)
@@ -103,7 +104,8 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     floor = max(floor, NO_VARIANCE)
     pooled = max(residual_R @ residual_R / df, floor) if df else np.nan
     variance_V = np.maximum(pd.DataFrame(values_VK).var(axis=1).to_numpy(), floor)
-    welch_Q = ((signs_QV != 0) & noisier(variance_V, num_V)).any(axis=1)
+    apart_V = noisier(variance_V, num_V) | (bartlett(variance_V, num_V) < UNEQUAL_LEVEL)
+    welch_Q = ((signs_QV != 0) & apart_V).any(axis=1)
     squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
     own_Q, own_df_Q = _satterthwaite(squares_QV, variance_V, num_V)
     square_Q = np.where(welch_Q, own_Q, squares_QV.sum(axis=1) * pooled)
@@ -134,8 +136,8 @@ def _satterthwaite(
 def noisier(variance_V: np.ndarray, num_V: np.ndarray) -> np.ndarray:
     """Find variants with a larger variance than all others together, by an F test.
 
-    Bartlett's test over all variants would overlook a single noisy one, which does most harm as
-    the reference. A variant with one run says nothing.
+    Bartlett's test overlooks a single noisy one, which does most harm as the reference. A variant
+    with one run says nothing.
     """
     df_V = np.maximum(num_V - 1, 0)
     sum_V = np.where(df_V > 0, df_V * variance_V, 0)
@@ -143,6 +145,21 @@ def noisier(variance_V: np.ndarray, num_V: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio_V = variance_V / ((sum_V.sum() - sum_V) / others_V)
     return stats.f.sf(ratio_V, df_V, others_V) < NOISY_LEVEL
+
+
+def bartlett(variance_V: np.ndarray, num_V: np.ndarray) -> float:
+    """p value of Bartlett's test that all variances are equal; 1 with fewer than two of them.
+
+    scipy's takes samples, whose variance has no floor.
+    """
+    known_V = num_V > 1
+    variance_V, df_V = variance_V[known_V], num_V[known_V] - 1
+    if len(df_V) < 2:
+        return 1.0
+    pooled = np.average(variance_V, weights=df_V)
+    statistic = (df_V * np.log(pooled / variance_V)).sum()
+    correction = 1 + ((1 / df_V).sum() - 1 / df_V.sum()) / (3 * (len(df_V) - 1))
+    return float(stats.chi2.sf(statistic / correction, len(df_V) - 1))
 
 
 def rounding_variance(num_test: float) -> float:

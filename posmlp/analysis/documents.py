@@ -7,6 +7,7 @@ place of a study for the parts of BENCH, made from results/bench.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from posmlp.analysis.bench import bench_tables, study_tables
@@ -15,8 +16,9 @@ from posmlp.analysis.granularity import contexts_table
 from posmlp.analysis.main_table import tables
 from posmlp.analysis.results_section import answers
 from posmlp.analysis.statistics import Evidence
+from posmlp.analysis.tables import markdown_table
 from posmlp.markup import escaped
-from posmlp.study import Study, load_study
+from posmlp.study import Study, load_study, terms
 from posmlp.study.study_error import did_you_mean
 
 _OPEN, _CLOSE = r"<!-- results:([^:\s]+):([^:\s]+) -->", "<!-- /results -->"
@@ -122,6 +124,14 @@ def _named(name: str) -> Callable[[Study, Path], str]:
     return part
 
 
+def _first_question(study: Study, results: Path) -> str:
+    table = tables(Evidence.read(study, results / study.name))["main"]
+    asked = {name for c in study.questions[0].contrasts for _, name in terms(c)}
+    columns = tuple(column for column in table.columns if column.header in BRIEF)
+    few = replace(table, frame=table.frame[table.frame["variant"].isin(asked)], columns=columns)
+    return f"\n{markdown_table(few.headers, few.cells(), few.aligns)}\n"
+
+
 def _contexts(study: Study, results: Path) -> str:
     table = contexts_table(read_frame(results / study.name / "granularity.csv"))
     return f"\n{table.to_markdown(heading=False)}"
@@ -132,12 +142,14 @@ def _sentences(study: Study, results: Path) -> str:
     return "\n" + "\n\n".join(texts) + "\n"
 
 
+BRIEF = ("Variant", "Params", "Removed (%)", "Top-1 (%)", "Difference")
 PARTS: dict[str, Callable[[Study, Path], str]] = {
     "table": _table,  # what `posmlp show` prints
     "size": _size,  # 12 variants with 3 seeds each
     "answers": _named("questions"),
     "sentences": _sentences,  # a paragraph for each question
     "main": _named("main"),  # the first table
+    "first_question": _first_question,  # of it the variants of the first question
     "variants": _named("variants"),  # all of them
     "contexts": _contexts,
 }

@@ -19,7 +19,7 @@ DIFFERENCE = (
     "Difference: {what}, in points of top-1, ± half width of its {confidence:.0%} Student-t "
     "interval, by a linear model of variant and seed with one variance for all variants"
 )
-NOISY = "†: a variant compared is noisier than the others, so each has its own variance (Welch)"
+NOISY = "†: variances differ, so each variant has its own (Welch)"
 CROSSED = (
     "Seeds and images: interval of the same difference by a crossed bootstrap over seeds and test "
     "images (–: no predictions were kept)"

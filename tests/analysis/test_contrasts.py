@@ -8,6 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from posmlp.analysis.contrasts import (
+    bartlett,
     claim_p_values,
     compare,
     holm,
@@ -47,13 +48,20 @@ def test_pooled_contrasts_are_those_of_statsmodels(values):
 
 def test_a_noisy_variant_is_compared_by_welch_and_the_others_are_not(values):
     values = values.fillna(90.0)
-    values.loc["a"] = [80.0, 100.0, 85.0, 97.0]
+    values.loc["a"] = [85.0, 95.0, 86.5, 93.5]
     found = compare(values, ["b - a", "d - c"])
     assert found["variances"].tolist() == ["Welch", "pooled"]
     expected = stats.ttest_ind(values.loc["b"], values.loc["a"], equal_var=False)
     low, high = expected.confidence_interval(0.95)
     assert found["p_value"][0] == pytest.approx(expected.pvalue)
     assert found["half_width"][0] == pytest.approx((high - low) / 2)
+
+
+def test_where_variances_differ_quiet_variants_too_are_compared_by_welch(values):
+    values = values.fillna(90.0)
+    values.loc["a"], values.loc["b"] = [61, 99, 95, 65], [98, 66, 62, 94]
+    assert stats.bartlett(*values.to_numpy()).pvalue < 0.05
+    assert compare(values, ["d - c"])["variances"].tolist() == ["Welch"]
 
 
 def test_what_runs_do_not_determine_is_not_known(values):
@@ -78,6 +86,14 @@ def test_equal_accuracies_have_the_variance_of_rounding():
 def test_the_noisiest_is_found_among_those_with_several_runs():
     variance_V, num_V = np.array([9.0, 1.0, 1.0, np.nan]), np.array([5, 5, 5, 1])
     assert noisier(variance_V, num_V).tolist() == [True, False, False, False]
+
+
+def test_bartlett_is_that_of_scipy_and_leaves_single_runs_out():
+    samples = [np.random.default_rng(n).normal(size=n) for n in (3, 5, 4)]
+    variance_V, num_V = [np.var(s, ddof=1) for s in samples] + [np.nan], np.array([3, 5, 4, 1])
+    expected = stats.bartlett(*samples).pvalue
+    assert bartlett(np.array(variance_V), num_V) == pytest.approx(expected)
+    assert bartlett(np.array([1.0, np.nan]), np.array([3, 1])) == 1
 
 
 @pytest.mark.parametrize("difference", [-0.6, -0.2, 0.2, 0.7])

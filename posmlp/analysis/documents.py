@@ -126,7 +126,8 @@ def _named(name: str) -> Callable[[Study, Path], str]:
 
 def _first_question(study: Study, results: Path) -> str:
     table = tables(Evidence.read(study, results / study.name))["main"]
-    asked = {name for c in study.questions[0].contrasts for _, name in terms(c)}
+    contrasts = [contrast for question in study.questions[:1] for contrast in question.contrasts]
+    asked = {study.reference, *(name for c in contrasts for _, name in terms(c))}
     columns = tuple(column for column in table.columns if column.header in BRIEF)
     few = replace(table, frame=table.frame[table.frame["variant"].isin(asked)], columns=columns)
     return f"\n{markdown_table(few.headers, few.cells(), few.aligns)}\n"
@@ -149,7 +150,7 @@ PARTS: dict[str, Callable[[Study, Path], str]] = {
     "answers": _named("questions"),
     "sentences": _sentences,  # a paragraph for each question
     "main": _named("main"),  # the first table
-    "first_question": _first_question,  # of it the variants of the first question
+    "first_question": _first_question,  # of it the reference and the first question's
     "variants": _named("variants"),  # all of them
     "contexts": _contexts,
 }

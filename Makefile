@@ -59,7 +59,7 @@ check-results: env ## make committed tables and figures again, and train a sampl
 evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
 	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \
 	  "holds val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
-	@$(BIN)/posmlp released evaluate "$(FILE)" "$(DATA)" $(ARGS)
+	@$(BIN)/posmlp evaluate-checkpoint "$(FILE)" "$(DATA)" $(ARGS)
 
 test: env ## run the tests, all but those that need a cluster
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/cluster $(ARGS)

@@ -4,7 +4,7 @@
     python benchmarks/gpu_hour.py --data-root data --minutes 14   # doctor, benchmark, study
     python benchmarks/gpu_hour.py --steps study --minutes 9       # the study alone
 
-1. `posmlp doctor`, into OUT/doctor.json.
+1. `posmlp doctor`.
 2. benchmarks/speed.py, three minutes at most, into OUT/bench/<gpu>.json.
 3. A calibration: two epochs of the first runs, side by side. It sets `recipe.epochs`, and the study
    with it is written to OUT/study/. Then all runs, seed by seed, so that a part is usable; at the
@@ -172,7 +172,7 @@ def main() -> None:
     arguments.out, ends = arguments.out.absolute(), time.monotonic() + 60 * arguments.minutes
     arguments.out.mkdir(parents=True, exist_ok=True)
     if "doctor" in arguments.steps:
-        run(["-m", "posmlp", "doctor", "--json", str(arguments.out / "doctor.json")], DOCTOR_S)
+        run(["-m", "posmlp", "doctor"], DOCTOR_S)
     if "bench" in arguments.steps:
         how = ["--rehearse"] if arguments.rehearse else ["--minutes", "3"]
         folder = ["--results", str(arguments.out)]

@@ -55,11 +55,8 @@ def part_of(text: str) -> tuple[int, int]:
 OPTIONS = {
     "study": dict(metavar="STUDY", help="name of a study, or path of its file"),
     "studies": dict(nargs="*", metavar="STUDY", help="names or paths; default: all with results"),
-    "files": dict(nargs="+", type=Path, metavar="FILE.npz"),
     "file": dict(type=Path, metavar="FILE.pth"),
     "data": dict(type=Path, metavar="DATA", help="folder with val/<class>/"),
-    "run": dict(type=Path, metavar="RUN", help="folder of a finished run"),
-    "out": dict(type=Path, metavar="OUT.pth"),
     "--results": FOLDER | dict(help="folder of results (config.yaml's)"),
     "--data-root": FOLDER | dict(help="folder of the data sets (config.yaml's)"),
     "--device": dict(choices=("auto", "cpu", "cuda"), default="auto", help="(auto)"),
@@ -90,7 +87,6 @@ OPTIONS = {
     "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
     "--port": dict(type=from_to(int, 1, 65535), default=5000, help="default: 5000"),
     "--host": dict(help="an address of this machine that others may use; no password is asked for"),
-    "--json": dict(type=Path, metavar="FILE", help="write the findings to a file, too"),
     "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),
     "--max-unreadable": dict(type=COUNT, default=0, metavar="N", help="files to leave out (0)"),
 }
@@ -119,11 +115,11 @@ def command(name: str, summary: str, options: str) -> Callable:
     return register
 
 
-@command("doctor", "check this machine: GPUs, precision, training, speed", "--device --json")
+@command("doctor", "check this machine: GPUs, precision, training, speed", "--device")
 def doctor(arguments: Namespace) -> int:
     from posmlp.doctor.checks import diagnose
 
-    return 0 if diagnose(arguments.device, arguments.json) else DIFFERENT
+    return 0 if diagnose(arguments.device) else DIFFERENT
 
 
 @command("plan", "print what a study will cost and can decide", "study --results --cluster --like")
@@ -259,32 +255,17 @@ def rebuild(arguments: Namespace) -> None:
     rebuild(arguments.results)
 
 
-@command("released verify", "compare golden cases of the released code with ours", "files")
-def released_verify(arguments: Namespace) -> int:
-    from posmlp.released.golden import verify
-
-    return 0 if verify(arguments.files) else DIFFERENT
-
-
 @command(
-    "released evaluate",
-    "test a released checkpoint on ImageNet",
+    "evaluate-checkpoint",
+    "test a checkpoint of the authors on ImageNet",
     "file data --device --weights --max-unreadable",
 )
-def released_evaluate(arguments: Namespace) -> None:
+def evaluate_checkpoint(arguments: Namespace) -> None:
     from posmlp.released.evaluate import evaluate_checkpoint
     from posmlp.training.distributed import join_world
 
     world, limit = join_world(arguments.device), arguments.max_unreadable
     print(evaluate_checkpoint(arguments.file, arguments.data, arguments.weights, world, limit))
-
-
-@command("released export", "write a run's weights in the released layout", "run out")
-def released_export(arguments: Namespace) -> None:
-    from posmlp.released.weights import export_run
-
-    content = export_run(arguments.run, arguments.out)
-    print(f"{arguments.out}: weights of epoch {content['epoch']}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -312,15 +293,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"posmlp {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    groups = {"": commands}
     for name, (function, summary, options) in COMMANDS.items():
-        group, _, action = name.rpartition(" ")
-        if group not in groups:
-            text = "work with files of the released code: verify, evaluate, export"
-            parent = commands.add_parser(group, help=text, description=text)
-            groups[group] = parent.add_subparsers(metavar="ACTION", required=True)
         text = f"{summary[0].upper()}{summary[1:]}."
-        sub = groups[group].add_parser(action, help=summary, description=text, allow_abbrev=False)
+        sub = commands.add_parser(name, help=summary, description=text, allow_abbrev=False)
         for flag in options:
             sub.add_argument(flag, **OPTIONS[flag])
         sub.set_defaults(function=function)

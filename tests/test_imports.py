@@ -19,7 +19,6 @@ NEEDED = {
     "plan {study} --results {results}": TABLES,  # the power of its questions
     "show digits": TABLES,
     "sync --results {results}": set(),
-    "released --help": set(),
 }
 COMMAND = """
 import sys

@@ -1,14 +1,10 @@
 """The checks of `posmlp doctor` in their order: what is needed first, what takes long last."""
 
-import json
 import os
 import signal
 import textwrap
-import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -32,13 +28,11 @@ CHECKS: dict[str, Check] = {
 LIMIT_S = 120  # of a check
 
 
-def diagnose(device_type: str, file: Path | None = None) -> bool:
+def diagnose(device_type: str) -> bool:
     """Check this machine; return whether nothing has failed.
 
     Args:
         device_type: "cpu", "cuda", or "auto" for the GPU where there is one.
-        file: takes all findings as JSON; written after every check, so that a job that is cut off
-            leaves what it found.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     if device_type == "auto":
@@ -49,17 +43,11 @@ def diagnose(device_type: str, file: Path | None = None) -> bool:
         torch.set_num_threads(1)  # as runs do, one for each core
     hardware = torch.cuda.get_device_name() if device_type == "cuda" else cpu_name()
     print(f"posmlp {__version__} on {hardware}, {num_cores()} CPU cores", flush=True)
-    report = {"posmlp": __version__, "hardware": hardware, "device": device_type}
-    report |= {"cores": num_cores(), "findings": []}
+    verdicts = []
     for name, check in CHECKS.items():
-        began = time.perf_counter()
         finding = checked(check, torch.device(device_type))
-        took = {"check": name, "seconds": round(time.perf_counter() - began, 1)}
-        report["findings"].append(took | asdict(finding))
+        verdicts.append(finding.verdict)
         print(lines(name, finding), flush=True)
-        if file:
-            file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    verdicts = [found["verdict"] for found in report["findings"]]
     print(", ".join(f"{verdicts.count(v)} {v}" for v in Verdict if v in verdicts))
     return Verdict.FAILED not in verdicts
 

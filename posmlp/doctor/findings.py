@@ -1,9 +1,8 @@
 """What a check gives: a verdict in words, and what to do about it."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Verdict(StrEnum):
@@ -22,13 +21,11 @@ class Finding:
     Args:
         text: what was found, one or two sentences.
         advice: what to do next; not told where all is well.
-        values: the measurements behind it, for JSON.
     """
 
     verdict: Verdict
     text: str
     advice: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 def num_cores() -> int:

@@ -28,14 +28,13 @@ def versions(device: torch.device) -> Finding:
     text = ", ".join(f"{name} {version}" for name, version in found.items())
     unmet = [r for r in requirements() if not r.specifier.contains(installed.get(r.name, "0"))]
     if not unmet:
-        return Finding(Verdict.OK, text, values=found)
+        return Finding(Verdict.OK, text)
     fatal = any(need.name in NETWORKS_NEED for need in unmet)
     wanted = [f"{need.name}{need.specifier}" for need in unmet]
     return Finding(
         Verdict.FAILED if fatal else Verdict.WARNING,
         f"{text}. `posmlp train` also needs {', '.join(wanted)}",
         f"pip install {' '.join(map(repr, wanted))}",
-        found,
     )
 
 
@@ -60,11 +59,10 @@ def gpus(device: torch.device) -> Finding:
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)
-        found.append(dict(name=name, memory_gb=total / 1e9, free_gb=free / 1e9))
+        found.append(f"{name}, {total / 1e9:.0f} GB")
         if free < FREE_SHARE * total:
             problems.append(f"GPU {number} is in use: {free / 1e9:.0f} GB are free")
         if torch.cuda.get_device_capability(number) < (8, 0):
             problems.append(f"GPU {number} computes bfloat16 slowly; recipe.amp: off may be faster")
-    text = "; ".join(f"{gpu['name']}, {gpu['memory_gb']:.0f} GB" for gpu in found)
     verdict = Verdict.WARNING if problems else Verdict.OK
-    return Finding(verdict, text, ". ".join(problems), {"gpus": found})
+    return Finding(verdict, "; ".join(found), ". ".join(problems))

@@ -36,7 +36,7 @@ def compare(precision: str, device: torch.device) -> Finding:
     text += f", allowed {TOLERANCES[precision]:.0e}"
     verdict = Verdict.OK if worst[name] <= TOLERANCES[precision] else Verdict.FAILED
     advice = "Do not trust results of this machine. Try another version of torch or another node."
-    return Finding(verdict, text, advice, worst)
+    return Finding(verdict, text, advice)
 
 
 def modules() -> Iterator[tuple[str, nn.Module, list[Tensor]]]:

@@ -92,15 +92,14 @@ def training_and_decoding(device: torch.device) -> Finding:
     decoded = decoding_rate()
     text = f"Images a second: training in {'bf16' if device.type == 'cuda' else 'float32'} {text}; "
     text += f"decoding and augmenting for ImageNet on one core {decoded:,.0f}"
-    values = speeds | {"decoded": decoded}
     if device.type != "cuda":
-        return Finding(Verdict.OK, text, values=values)
+        return Finding(Verdict.OK, text)
     needed = torch.cuda.device_count() * speeds[TINY] / decoded
     text += f". All GPUs training {TINY} need {needed:.0f} cores; there are {num_cores()}"
     advice = "The GPUs will wait where images are decoded from files: ask for more cores, as in "
     advice += "srun --cpus-per-task 16."
     verdict = Verdict.OK if needed <= num_cores() else Verdict.WARNING
-    return Finding(verdict, text, advice, values)
+    return Finding(verdict, text, advice)
 
 
 def decoding_rate() -> float:
@@ -157,7 +156,7 @@ def long_windows(device: torch.device) -> Finding:
     wrong = [n for n, gain in gains.items() if (1 / gain if n >= CONVOLVE_FROM else gain) > CLEARLY]
     advice = "CONVOLVE_FROM in posmlp/layers/mixing.py does not suit this machine at "
     advice += f"{', '.join(f'{n:,}' for n in wrong)} tokens. It costs time, not accuracy."
-    return Finding(Verdict.WARNING if wrong else Verdict.OK, text, advice, gains)
+    return Finding(Verdict.WARNING if wrong else Verdict.OK, text, advice)
 
 
 def gain_of_convolution(side: int, device: torch.device) -> float:
@@ -186,7 +185,7 @@ def runs_at_once(device: torch.device) -> Finding:
     if device.type == "cuda":
         best = min(n for n in counts if speeds[n] * CLEARLY >= max(speeds.values()))
         text += f". For small networks set runs_at_once in config/config.yaml to {best} per GPU"
-    return Finding(Verdict.OK, text, values=speeds)
+    return Finding(Verdict.OK, text)
 
 
 def side_by_side(device: torch.device, counts: tuple[int, ...]) -> dict[int, float]:

@@ -159,7 +159,7 @@ def compiled(device: torch.device) -> Finding:
     advice = f"It fails with the compiler's cache in {cache_dir()} and works without: the cache is "
     advice += "damaged. Set TORCHINDUCTOR_CACHE_DIR to a new folder, or delete that one."
     verdict = Verdict.WARNING if finding.verdict == Verdict.OK else finding.verdict
-    return Finding(verdict, finding.text, advice, finding.values)
+    return Finding(verdict, finding.text, advice)
 
 
 def compare_compiled(device: torch.device) -> Finding:
@@ -179,4 +179,4 @@ def compare_compiled(device: torch.device) -> Finding:
     text += ", ".join(f"{mode} {speed:,.0f}" for mode, speed in speeds.items())
     text += f"; losses of {NUM_LOSSES} steps differ by {difference:.1e} at most"
     verdict = Verdict.OK if difference <= SAME_LOSS else Verdict.FAILED
-    return Finding(verdict, text, "Leave recipe.compile at null here.", speeds)
+    return Finding(verdict, text, "Leave recipe.compile at null here.")

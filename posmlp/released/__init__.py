@@ -1,5 +1,5 @@
-"""Parameters, checkpoints and golden cases of the authors' code.
+"""The authors' checkpoints: read, checked, converted to our networks and evaluated.
 
-Released code: github.com/Zhicaiwww/PosMLP at 654f020. `posmlp released verify` shows that it and
-ours compute the same, `evaluate` tests a released checkpoint, `export` writes one of our networks.
+Released code: github.com/Zhicaiwww/PosMLP at 654f020. tests/released compares what it computed, the
+golden cases, with ours.
 """

@@ -1,4 +1,6 @@
-"""The authors' layout to ours and back: parameters of a gating unit, and of a whole network.
+"""The authors' layout to ours: parameters of a gating unit, and of a whole network.
+
+The way back names every tensor that the release writes, by which files are checked.
 
 The two differ in three conventions: axes (the first released offset axis points right, the second
 up; ours point down and right), groups (released channel c belongs to group c mod s; ours are
@@ -195,7 +197,7 @@ def convert_network(
 def export_network(model: PosMlp) -> dict[str, Tensor]:
     """The network's state dict in the released layout, with offset tables and counters.
 
-    Left out is what the released code cannot do; `checked_export` refuses it.
+    Left out is what the released code cannot do.
     """
     ours, units = model.state_dict(), {}
     for i, stage in enumerate(model.stages):

@@ -47,22 +47,18 @@ def evaluate_checkpoint(
     except ValueError as error:  # also of windows that do not divide the image
         raise ReleasedError(f"{path}: {error}") from None
     shape = architecture(checkpoint.state, checkpoint.options)
-    height, side = shape["img_size"]
-    if shape["in_chans"] != 3 or height != side:
-        takes = f"{shape['in_chans']} channels and {height} x {side} pixels"
-        raise ReleasedError(f"{path}: takes images of {takes}; only square ones of colours do")
+    side = image_side(path, shape)
     files = validation_images(data, model.num_classes)
     name, published = published_model(shape)
     images = batches(files, side, world, max_unreadable)
     scores, num_images = measure(model.to(world.device), images, world)
-    cfg = PREPROCESSING
     epoch = "" if checkpoint.epoch is None else f", epoch {checkpoint.epoch}"
     lines = [
         f"Network  {name}, {sum(p.numel() for p in model.parameters()):,} parameters",
         f"Weights  {WEIGHTS[checkpoint.weights]}{epoch}",
         f"Images   {num_images:,} of {model.num_classes:,} classes in {files.tree.root}/val",
-        f"         {side} x {side} pixels, {cfg['interpolation']}, centre crop of "
-        f"{cfg['crop_pct']:.0%}, ImageNet's mean and standard deviation",
+        f"         {side} x {side} pixels, {PREPROCESSING['interpolation']}, centre crop of "
+        f"{PREPROCESSING['crop_pct']:.0%}, ImageNet's mean and standard deviation",
         f"Top-1    {scores['top1']:.2f} %",
         f"Top-5    {scores['top5']:.2f} %",
         *beside(scores, checkpoint.weights, published),
@@ -73,6 +69,15 @@ def evaluate_checkpoint(
             "with others the differences mean little."
         )
     return "\n".join(lines)
+
+
+def image_side(path: Path, shape: dict) -> int:
+    """Pixels per side of a network's images; ReleasedError unless they are square and coloured."""
+    height, side = shape["img_size"]
+    if shape["in_chans"] != 3 or height != side:
+        takes = f"{shape['in_chans']} channels and {height} x {side} pixels"
+        raise ReleasedError(f"{path}: takes images of {takes}; only square ones in colour can be")
+    return side
 
 
 def validation_images(data: Path, num_classes: int) -> LabelledFiles:

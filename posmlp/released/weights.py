@@ -1,7 +1,6 @@
-"""Files of weights: the authors' training checkpoints read safely, and ours written like them."""
+"""The authors' training checkpoints, read safely."""
 
 import argparse
-import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from timm.layers import to_2tuple
-from torch import Tensor, nn
+from torch import Tensor
 
-from posmlp.models import PosMlp
-from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import ReleasedError, export_network
-from posmlp.runs.trained_run import WEIGHT_FILES, Weights, load_run
+from posmlp.released.convert import ReleasedError
+from posmlp.runs.trained_run import Weights
 
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
 SWITCHES = ("symmetric", "use_softmax", "absolute_bias")  # shapes don't tell these
@@ -81,9 +77,8 @@ def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
     if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in tensors):
         raise ReleasedError(
             f"{path}: not the released PosMLP, whose tensors are named levels.0.encoder.0...; "
-            f"found {', '.join([*tensors][:3]) or 'nothing'}. `posmlp released export` converts a "
-            "run of ours (its accuracy is in its metrics.json); timm's own validate.py evaluates "
-            "timm's models"
+            f"found {', '.join([*tensors][:3]) or 'nothing'}. The accuracy of a run of ours is in "
+            "its metrics.json; timm's own validate.py evaluates timm's models"
         )
     if strange := [name for name, value in tensors.items() if not isinstance(value, Tensor)]:
         raise ReleasedError(f"{path}: not tensors: {', '.join(strange[:3])}")
@@ -104,82 +99,3 @@ def recorded_options(args: Any) -> dict[str, Any]:
     if isinstance(size, list | tuple) and [type(side) for side in size] == [int, int]:
         recorded["img_size"] = tuple(size)
     return recorded
-
-
-def export_run(folder: Path, target: Path) -> dict[str, Any]:
-    """Write the final weights of one of our runs as a checkpoint in the released layout.
-
-    Args:
-        folder: of a finished run.
-
-    Returns:
-        What was written, with state_dict, and state_dict_ema if the run averaged its weights.
-
-    Raises:
-        ValueError: the run is not finished, or the released code cannot build its network.
-    """
-    content: dict[str, Any] = {"arch": "Create_PosMLP"}
-    for kind, file in WEIGHT_FILES.items():
-        if kind == "raw" or (folder / file).is_file():
-            run = load_run(folder, kind)
-            size = to_2tuple(run.config.data.image_size)
-            content[STATES[kind]], options = checked_export(run.network, size)
-    content["epoch"] = run.metrics["epochs"] - 1
-    content["args"] = {"model": content["arch"], "model_hyper": options}
-    torch.save(content, target)
-    return content
-
-
-def checked_export(
-    model: nn.Module, img_size: tuple[int, int]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Export a network with the options of the released PosMLP, and compare what both compute.
-
-    Raises:
-        ReleasedError: the released code cannot build the network, or its logits differ.
-    """
-    if not isinstance(model, PosMlp):
-        raise ReleasedError(
-            f"{type(model).__name__} has no released layout; only the hierarchical PosMlp has one "
-            "(the released gMLP is timm's, with timm's names)"
-        )
-    model = copy.deepcopy(model).double().eval()  # so that any difference but rounding is seen
-    try:
-        state = export_network(model)
-        options = released_options(model, state) | {"img_size": list(img_size)}
-        released = released_network(state, options)
-        shape, seeded = (1, model.stem[0].in_channels, *img_size), torch.Generator().manual_seed(0)
-        image_BCHW = torch.randn(shape, generator=seeded, dtype=torch.double)
-        with torch.no_grad():
-            close = torch.allclose(model(image_BCHW), released(image_BCHW), rtol=0, atol=1e-9)
-    except ValueError as error:
-        raise ReleasedError(f"the released code cannot build this network: {error}") from None
-    if not close:
-        raise ReleasedError(
-            "the released code would compute other logits: it has no window shift, no norm in "
-            "PoSGU, no token FC beside a quadratic encoding, no softmax over LRPE, and no QPE with "
-            "a width other than 1"
-        )
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, options
-
-
-def released_options(model: PosMlp, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Keyword arguments with which the released PosMLP builds an exported network."""
-    mixer, shape = model.stages[0].blocks[0].mlp_channels.gate.proj, architecture(state, {})
-    gate = shape["gate"]
-    options = {
-        "embed_dims": list(shape["dims"]),
-        "depths": list(shape["depths"]),
-        "num_levels": len(shape["dims"]),
-        "win_size": list(shape["windows"]),
-        "mlp_ratio": list(shape["mlp_ratios"]),
-        "gamma": list(shape["groups"]),
-        "num_classes": shape["num_classes"],
-    }
-    if gate == "sgu":
-        return options | {"gate_unit": "SGU"}
-    options |= {"quadratic": gate in ("qpe", "gqpe"), "pos_only": gate != "fc_lrpe"}
-    options |= {"absolute_bias": mixer.position_bias is not None, "use_softmax": mixer.softmax}
-    if options["quadratic"]:
-        options |= {"generalized": gate == "gqpe", "symmetric": mixer.position.psd}
-    return options

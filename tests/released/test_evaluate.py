@@ -53,7 +53,7 @@ def test_the_command_prints_accuracy_beside_the_published(
     shutil.copytree(image_folder, folder)
     next((folder / "val").rglob("*.JPEG")).write_bytes(b"no image")
     monkeypatch.chdir(ROOT)
-    words = ["released", "evaluate", write_checkpoint(), folder, "--max-unreadable", 1]
+    words = ["evaluate-checkpoint", write_checkpoint(), folder, "--max-unreadable", 1]
     status = main([*map(str, words)])
     out, err = capsys.readouterr()
     assert status == 0, err

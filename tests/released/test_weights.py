@@ -1,18 +1,15 @@
-"""Files of weights: what is taken from them, and what is refused without being executed."""
+"""Checkpoints of the authors: what is taken from them, and what is refused and not executed."""
 
 import argparse
 import os
 from pathlib import Path
 
 import pytest
-import timm
 import torch
-from safetensors.torch import load_file, save_file
 
 from posmlp.released.architecture import architecture, released_network
 from posmlp.released.convert import ReleasedError, export_network
-from posmlp.released.weights import export_run, read_checkpoint
-from posmlp.study import RunConfig
+from posmlp.released.weights import read_checkpoint
 
 
 class Attack:
@@ -81,7 +78,7 @@ def test_a_truncated_file_is_refused(write_checkpoint, fraction):
     [
         ([1, 2], "holds a list"),
         ({"state_dict": {"conv1.weight": torch.zeros(1)}}, "found conv1.weight.*validate.py"),
-        ({"stages.0.blocks.0.norm.weight": torch.zeros(1)}, "`posmlp released export`"),
+        ({"stages.0.blocks.0.norm.weight": torch.zeros(1)}, "a run of ours is in "),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, said):
@@ -115,44 +112,3 @@ def test_units_are_told_apart_by_their_names(small_posmlp, gate):
     assert shape["groups"] == ((1, 1, 1) if gate == "sgu" else (2, 4, 4))
     assert (shape["dims"], shape["depths"]) == ((8, 16, 32), (1, 2, 1))
     assert (shape["windows"], shape["mlp_ratios"]) == ((4, 4, 4), (4, 4, 2))
-
-
-@pytest.fixture
-def run_folder(tmp_path) -> Path:
-    """The folder of a run of a small hierarchical network with averaged weights."""
-    config = RunConfig.model_validate(
-        {
-            "study": "made",
-            "variant": "gqpe",
-            "seed": 0,
-            "data": {"name": "cifar10", "image_size": 64},
-            "model": {"name": "posmlp_xs_32", "stem_strides": [2, 2], "gate": "gqpe", "psd": False},
-            "recipe": {"epochs": 2, "batch_size": 8, "lr": 1e-3, "weight_decay": 0.0},
-        }
-    )
-    (tmp_path / "config.yaml").write_text(config.to_yaml())
-    model = timm.create_model(**config.model_arguments())
-    raw = model.state_dict()
-    averaged = {name: value * 1 for name, value in raw.items()} | {
-        "head.fc.bias": raw["head.fc.bias"] + 1
-    }
-    save_file(raw, tmp_path / "model.safetensors")
-    save_file(averaged, tmp_path / "ema.safetensors")
-    (tmp_path / "metrics.json").write_text('{"epochs": 2}')
-    return tmp_path
-
-
-def test_a_run_is_exported_with_both_sets_of_weights(run_folder, tmp_path):
-    path = tmp_path / "out.pth"
-    export_run(run_folder, path)
-    found = read_checkpoint(path)
-    assert (found.weights, found.epoch) == ("ema", 1)
-    assert found.options["symmetric"] is False
-    model = released_network(found.state, found.options)
-    ours = load_file(run_folder / "ema.safetensors")
-    assert model.state_dict().keys() == ours.keys()
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, ours[name], rtol=0, atol=1e-6)
-    options = torch.load(path, weights_only=True)["args"]["model_hyper"]
-    assert options["embed_dims"] == [48, 96, 192]
-    assert options["win_size"] == [8, 8, 4]

@@ -1,4 +1,4 @@
-"""Our networks in the released layout: names and shapes of the release, and the same logits."""
+"""The released layout and ours: names and shapes of the release, and the same logits."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,8 @@ import torch
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers.position import offset_index
-from posmlp.models import PosMlp
 from posmlp.released.architecture import released_network
-from posmlp.released.convert import ReleasedError, export_network
-from posmlp.released.weights import checked_export
+from posmlp.released.convert import export_network
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SWITCHES = {"psd": "symmetric", "softmax": "use_softmax", "bias": "absolute_bias"}
@@ -68,33 +66,3 @@ def test_offset_tables_count_as_the_released_code_does(small_posmlp):
     table = export_network(small_posmlp(gate="lrpe"))[f"{unit}.window_relative_position_index"]
     assert table[0, 5] == (0 - 1 + 3) * 7 + (0 - 1 + 3)
     assert table.max() == offset_index((4, 4)).max()
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (dict(gate="gqpe", shift=True), "other logits"),
-        (dict(gate="gqpe", gate_norm=True), "other logits"),
-        (dict(gate="sgu", gate_norm=False), "cannot build"),
-        (dict(gate="sgu", groups=2), "cannot build"),
-        (dict(gate="fc_gqpe"), "other logits"),
-        (dict(gate="lrpe", softmax=True), "other logits"),
-        (dict(gate="qpe"), "other logits"),  # has learned a width
-        (dict(gate="gqpe", stem_strides=(2, 1), img_size=(32, 32)), "other logits"),
-        (dict(gate="gqpe", global_pool="max"), "other logits"),
-    ],
-    ids=str,
-)
-def test_what_the_release_cannot_do_is_refused(options, reason):
-    size = dict(img_size=(64, 64), dims=(8, 16), depths=(1, 2), windows=(4, 4), mlp_ratios=(4, 4))
-    model = PosMlp(**size | dict(grouped=(2, 4), num_classes=5) | options)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.rand_like(parameter)
-    with pytest.raises(ReleasedError, match=reason):
-        checked_export(model, options.get("img_size", (64, 64)))
-
-
-def test_other_networks_are_refused():
-    with pytest.raises(ReleasedError, match="PosGmlp has no released layout"):
-        checked_export(timm.create_model("gmlp_posgu_xs1_8"), (8, 8))

@@ -18,8 +18,6 @@ from posmlp.released.convert import (
     unit_settings,
 )
 
-TOLERANCE = 1e-9  # largest difference
-
 
 class GoldenCase:
     """One .npz written with the released code; `arrays` holds those not compared yet."""
@@ -84,22 +82,3 @@ class GoldenCase:
 def largest(difference: Tensor) -> float:
     """The largest magnitude; infinite if there is a NaN."""
     return float(difference.detach().abs().nan_to_num(torch.inf).max())
-
-
-def verify(paths: list[Path]) -> bool:
-    """Compare cases and print a line for each; True if all agree and every array was compared."""
-    passed = True
-    for path in paths:
-        try:
-            case = GoldenCase(path)
-            differences = case.differences()
-        except Exception as error:  # any damage of a file; the others are still compared
-            print(f"FAIL {path}: cannot be compared: {type(error).__name__}: {error}")
-            passed = False
-            continue
-        good = not case.arrays and all(d <= TOLERANCE for d in differences.values())
-        found = "  ".join(f"{name} {value:.1e}" for name, value in differences.items())
-        rest = f"  NOT COMPARED: {', '.join(case.arrays)}" if case.arrays else ""
-        print(f"{'ok  ' if good else 'FAIL'} {case.name}: {found}{rest}")
-        passed &= good
-    return passed

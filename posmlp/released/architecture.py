@@ -6,18 +6,23 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from posmlp.layers import LRPE, QPE, GatingUnit
+from posmlp.layers.position import num_tokens
 from posmlp.models import PosMlp
 from posmlp.released.convert import (
+    NAMES,
     OFFSETS,
+    TABLE,
     UNIT,
     ReleasedError,
     convert_network,
-    export_network,
+    renamed,
     unit_groups,
     unit_settings,
 )
 
 OPTIONAL = (*OFFSETS, "num_batches_tracked")  # written by the release, follow from the rest
+OURS = {ours: released for released, ours in NAMES.items()}
 NUM_NAMED = 3  # tensors that an error names
 
 
@@ -82,17 +87,44 @@ def window_side(unit: Mapping[str, Tensor], stage: int) -> int:
     return math.isqrt(num_tokens)
 
 
+def released_layout(model: PosMlp) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors that the release writes for such a network."""
+    names = {name: renamed(name, OURS) for name in model.state_dict()}
+    layout = {names[k]: tuple(v.shape) for k, v in model.state_dict().items() if names[k]}
+    for i, stage in enumerate(model.stages):
+        for j, block in enumerate(stage.blocks):
+            for name, shape in unit_layout(block.mlp_channels.gate).items():
+                layout[f"levels.{i}.encoder.{j}.gate_unit.{name}"] = shape
+    return layout
+
+
+def unit_layout(unit: GatingUnit) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a gating unit's parameters and tables of offsets."""
+    n, mixer, position = num_tokens(unit.proj.window), unit.proj, unit.proj.position
+    if position is None:
+        norm = {f"norm_list.0.{k}": tuple(v.shape) for k, v in unit.norm.named_parameters()}
+        return {"proj_list.0.weight": (n, n), "proj_list.0.bias": (n,), **norm}
+    layout = {"pos.token_proj_n_bias": (1, n, 1)}
+    if isinstance(position, LRPE):
+        layout[TABLE] = (position.table[0].numel(), mixer.groups)
+        layout["pos.window_relative_position_index"] = (n, n)
+        return layout | ({} if mixer.weight is None else {"token_proj_n_weight": (1, n, n)})
+    layout["pos.attention_centers"] = tuple(position.center.shape)
+    layout["pos.attention_spreads"] = tuple(position.spread.shape)
+    return layout | {"pos.rel_indices": (n, n, 3 if isinstance(position, QPE) else 5)}
+
+
 def check_layout(state: Mapping[str, Tensor], arguments: Mapping) -> None:
     """Compare names and shapes with those that the release writes for this network."""
     with torch.device("meta"):
-        expected = {k: v.shape for k, v in export_network(PosMlp(**arguments)).items()}
+        expected = released_layout(PosMlp(**arguments))
     problems = {
         "missing": [k for k in expected if k not in state and not k.endswith(OPTIONAL)],
         "unknown": [k for k in state if k not in expected],
         "of a wrong shape": [
             f"{k} {list(v.shape)} instead of {list(expected[k])}"
             for k, v in state.items()
-            if k in expected and v.shape != expected[k]
+            if k in expected and tuple(v.shape) != expected[k]
         ],
         "with NaN or infinity": [
             k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()

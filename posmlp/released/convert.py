@@ -1,7 +1,5 @@
 """The authors' layout to ours: parameters of a gating unit, and of a whole network.
 
-The way back names every tensor that the release writes, by which files are checked.
-
 The two differ in three conventions: axes (the first released offset axis points right, the second
 up; ours point down and right), groups (released channel c belongs to group c mod s; ours are
 contiguous) and halves (the first released half is mixed; as in timm, ours mixes the second).
@@ -12,10 +10,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-
-from posmlp.layers import LRPE, QPE, GatingUnit
-from posmlp.layers.position import offset_grid, offset_index
-from posmlp.models import PosMlp
 
 # An offset is (right, up) in the release and (down, right) here: ours @ TURN.T == released.
 TURN = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
@@ -30,7 +24,6 @@ NAMES = {
     "norm": "norm",
     "head": "head.fc",
 }
-OURS = {ours: released for released, ours in NAMES.items()}
 UNIT = re.compile(r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(.+)")
 TABLE = "pos.window_relative_position_bias_table"
 OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers: tables of offsets
@@ -79,14 +72,6 @@ def unit_settings(params: Mapping[str, Tensor], options: Mapping) -> dict:
     return dict(gate=gate, bias=bias, psd=psd, softmax=options.get("use_softmax", True))
 
 
-def turned(center_SD: Tensor, spread: Tensor, psd: bool, turn: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotate centres and spreads (released posmlp2D.py:32-94): by TURN to ours, by TURN.T back."""
-    turn = turn.to(center_SD)
-    if spread.ndim == 3:
-        spread = turn.T @ spread if psd else turn.T @ spread @ turn
-    return center_SD @ turn, spread
-
-
 def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options: Mapping) -> dict:
     """Turn a released gating unit's parameters into a state dict of `GatingUnit`.
 
@@ -111,38 +96,11 @@ def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options:
     center_SD, spread = params["pos.attention_centers"], params["pos.attention_spreads"]
     if settings["gate"] == "qpe":  # the released width scales the centre, nothing else
         center_SD, spread = spread.square()[:, None] * center_SD, torch.ones_like(spread)
-    center_SD, spread = turned(center_SD, spread, settings["psd"], TURN)
+    turn = TURN.to(center_SD)
+    if spread.ndim == 3:
+        spread = turn.T @ spread if settings["psd"] else turn.T @ spread @ turn
+    center_SD = center_SD @ turn  # as the spread by released posmlp2D.py:32-94
     return ours | {"proj.position.center": center_SD, "proj.position.spread": spread}
-
-
-def export_unit(unit: GatingUnit) -> dict[str, Tensor]:
-    """Parameters and offset tables of a gating unit as its released counterpart has them."""
-    mixer, num_tokens = unit.proj, unit.proj.window[0] * unit.proj.window[1]
-    position, index = mixer.position, offset_index(mixer.window)
-    if position is None:
-        bias = torch.zeros(num_tokens) if mixer.bias is None else mixer.bias
-        norm = {f"norm_list.0.{name}": value for name, value in unit.norm.named_parameters()}
-        return {"proj_list.0.weight": mixer.weight, "proj_list.0.bias": bias, **norm}
-    bias = torch.zeros(num_tokens, 1) if mixer.position_bias is None else mixer.position_bias
-    released = {"pos.token_proj_n_bias": bias[None]}
-    if isinstance(position, LRPE):
-        released[TABLE] = position.table.flip(1, 2).flatten(1).T
-        released["pos.window_relative_position_index"] = index.T
-        if mixer.weight is not None:
-            released["token_proj_n_weight"] = mixer.weight[None]
-        return released
-    offsets_OD = offset_grid(mixer.window)
-    right_O, up_O = (offsets_OD @ TURN.T.to(offsets_OD)).unbind(1)
-    if isinstance(position, QPE):
-        features = [right_O, up_O, right_O**2 + up_O**2]
-    else:
-        features = [right_O, up_O, right_O**2, up_O**2, right_O * up_O]
-    center_SD, spread = turned(position.center, position.spread, position.psd, TURN.T)
-    return released | {
-        "pos.attention_centers": center_SD,
-        "pos.attention_spreads": spread,
-        "pos.rel_indices": torch.stack(features, dim=-1)[index],
-    }
 
 
 def renamed(name: str, names: Mapping[str, str]) -> str | None:
@@ -155,13 +113,6 @@ def renamed(name: str, names: Mapping[str, str]) -> str | None:
                 there = there.replace("#", number, 1)
             return f"{there}.{rest}"
     return None
-
-
-def reorder(state: dict[str, Tensor], prefix: str, order: Tensor, half: Tensor) -> None:
-    """Permute a block's hidden channels, which its unit halves."""
-    for name in ("fc1.weight", "fc1.bias"):
-        state[f"{prefix}.{name}"] = state[f"{prefix}.{name}"][order]
-    state[f"{prefix}.fc2.weight"] = state[f"{prefix}.fc2.weight"][:, half]
 
 
 def convert_network(
@@ -189,24 +140,8 @@ def convert_network(
         prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
         unit = convert_unit(params, (windows[int(stage)],) * 2, options)
         order = half_order(len(ours[f"{prefix}.fc1.bias"]), unit_groups(params))
-        reorder(ours, prefix, order, order[len(order) // 2 :])
+        for name in ("fc1.weight", "fc1.bias"):  # the hidden channels, which the unit halves
+            ours[f"{prefix}.{name}"] = ours[f"{prefix}.{name}"][order]
+        ours[f"{prefix}.fc2.weight"] = ours[f"{prefix}.fc2.weight"][:, order[len(order) // 2 :]]
         ours |= {f"{prefix}.gate.{name}": value for name, value in unit.items()}
     return ours
-
-
-def export_network(model: PosMlp) -> dict[str, Tensor]:
-    """The network's state dict in the released layout, with offset tables and counters.
-
-    Left out is what the released code cannot do.
-    """
-    ours, units = model.state_dict(), {}
-    for i, stage in enumerate(model.stages):
-        for j, block in enumerate(stage.blocks):
-            unit, prefix = block.mlp_channels.gate, f"stages.{i}.blocks.{j}.mlp_channels"
-            num_channels, groups = len(ours[f"{prefix}.fc1.bias"]), unit.proj.groups
-            half = group_order(num_channels // 2, groups).argsort()
-            reorder(ours, prefix, half_order(num_channels, groups).argsort(), half)
-            for name, value in export_unit(unit).items():
-                units[f"levels.{i}.encoder.{j}.gate_unit.{name}"] = value
-    released = {other: value for name, value in ours.items() if (other := renamed(name, OURS))}
-    return {name: value.detach().contiguous() for name, value in (released | units).items()}

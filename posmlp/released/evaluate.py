@@ -13,8 +13,8 @@ from posmlp.data.image_folder import LabelledFiles, labelled_files
 from posmlp.data.images import DataError
 from posmlp.models import PosMlp
 from posmlp.published import Published, read_published
-from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import ReleasedError, export_network
+from posmlp.released.architecture import architecture, released_layout, released_network
+from posmlp.released.convert import ReleasedError
 from posmlp.released.weights import Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World
@@ -38,13 +38,12 @@ def evaluate_checkpoint(
         max_unreadable: files that may be missing or damaged; they are left out.
 
     Raises:
-        ReleasedError, DataError, TrainingError: the file or the folder is not what it
-            should be, or more files than allowed cannot be read.
+        ReleasedError, DataError, TrainingError: the file, the folder or too many images are wrong.
     """
     checkpoint = read_checkpoint(path, weights)
     try:
         model = released_network(checkpoint.state, checkpoint.options)
-    except ValueError as error:  # also of windows that do not divide the image
+    except ValueError as error:  # such as windows that do not divide the image
         raise ReleasedError(f"{path}: {error}") from None
     shape = architecture(checkpoint.state, checkpoint.options)
     side = image_side(path, shape)
@@ -125,7 +124,8 @@ def published_model(shape: dict) -> tuple[str, list[Published]]:
         with torch.device("meta"):
             model = timm.create_model(counterpart.network, **counterpart.arguments)
             assert isinstance(model, PosMlp)
-            theirs = architecture(export_network(model), {})
+            layout = {name: torch.empty(size) for name, size in released_layout(model).items()}
+            theirs = architecture(layout, {})
         if wanted.items() <= theirs.items():
             return name, [number for number in published if number.model == name]
     sizes = f"widths {list(shape['dims'])}, depths {list(shape['depths'])}, gate {shape['gate']}"

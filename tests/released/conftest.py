@@ -11,35 +11,19 @@ from torch import Tensor
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.models import PosMlp
-from posmlp.released.convert import export_network
+from posmlp.released.architecture import released_layout
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 
 
 @pytest.fixture
-def small_posmlp() -> Callable[..., PosMlp]:
-    """Build a network of three stages, every parameter and statistic away from its start."""
+def small_state() -> Callable[..., dict[str, Tensor]]:
+    """Return a function that makes the released tensors of a network of three stages."""
 
-    def build(**unit) -> PosMlp:
-        torch.manual_seed(0)
-        model = PosMlp(
-            num_classes=5,
-            img_size=64,
-            dims=(8, 16, 32),
-            depths=(1, 2, 1),
-            windows=(4, 4, 4),
-            mlp_ratios=(4, 4, 2),
-            grouped=(2, 4, 4),
-            **unit,
-        ).double()
-        with torch.no_grad():
-            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-                if tensor.is_floating_point() and "offsets" not in name:
-                    tensor += 0.1 * torch.rand_like(tensor)
-            for name, parameter in model.named_parameters():
-                if unit.get("gate") == "qpe" and name.endswith("position.spread"):
-                    parameter.fill_(1)  # the only width that the release has
-        return model.eval()
+    def build(**unit) -> dict[str, Tensor]:
+        sizes = dict(dims=(8, 16, 32), depths=(1, 2, 1), windows=(4, 4, 4), mlp_ratios=(4, 4, 2))
+        model = PosMlp(num_classes=5, img_size=64, grouped=(2, 4, 4), **sizes, **unit)
+        return {name: torch.zeros(shape) for name, shape in released_layout(model).items()}
 
     return build
 
@@ -47,8 +31,10 @@ def small_posmlp() -> Callable[..., PosMlp]:
 @pytest.fixture(scope="session")
 def tiny_state() -> dict[str, Tensor]:
     """PosMLP-T for three classes in the released layout."""
-    torch.manual_seed(0)
-    return export_network(timm.create_model("posmlp_tiny_224", num_classes=3))
+    draws = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        layout = released_layout(timm.create_model("posmlp_tiny_224", num_classes=3))
+    return {name: 0.1 * torch.rand(shape, generator=draws) for name, shape in layout.items()}
 
 
 @pytest.fixture

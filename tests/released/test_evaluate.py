@@ -10,7 +10,6 @@ from posmlp.cli import main
 from posmlp.data.images import DataError
 from posmlp.published import Published
 from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import export_network
 from posmlp.released.evaluate import (
     batches,
     beside,
@@ -70,8 +69,8 @@ def test_the_command_prints_accuracy_beside_the_published(
     assert "best raw" not in out
 
 
-def test_another_network_has_no_published_accuracy(small_posmlp):
-    shape = architecture(export_network(small_posmlp(gate="sgu")), {"img_size": (64, 64)})
+def test_another_network_has_no_published_accuracy(small_state):
+    shape = architecture(small_state(gate="sgu"), {"img_size": (64, 64)})
     name, published = published_model(shape)
     assert name.startswith("no published one")
     assert published == []

@@ -1,14 +1,16 @@
 """Checkpoints of the authors: what is taken from them, and what is refused and not executed."""
 
 import argparse
+import json
 import os
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
-from posmlp.released.architecture import architecture, released_network
-from posmlp.released.convert import ReleasedError, export_network
+from posmlp.released.architecture import architecture, released_layout, released_network
+from posmlp.released.convert import ReleasedError
 from posmlp.released.weights import read_checkpoint
 
 
@@ -105,9 +107,24 @@ def test_missing_surplus_and_misshaped_tensors_are_named_and_counted(tiny_state)
     assert "1 with NaN or infinity: norm.weight" in text
 
 
+@pytest.mark.parametrize(
+    ("keys", "network", "gate"),
+    [
+        ("posmlp_t", "posmlp_tiny_224", "gqpe"),
+        ("posmlp_t_lrpe", "posmlp_tiny_224", "lrpe"),
+        ("posmlp_s", "posmlp_small_224", "gqpe"),
+    ],
+)
+def test_names_and_shapes_are_the_released_ones(keys, network, gate):
+    with torch.device("meta"):
+        layout = released_layout(timm.create_model(network, gate=gate))
+    path = Path(__file__).parents[1] / f"golden/{keys}.keys.json"
+    assert {name: list(shape) for name, shape in layout.items()} == json.loads(path.read_text())
+
+
 @pytest.mark.parametrize("gate", ["gqpe", "lrpe", "sgu", "fc_lrpe", "qpe"])
-def test_units_are_told_apart_by_their_names(small_posmlp, gate):
-    shape = architecture(export_network(small_posmlp(gate=gate)), {"img_size": (64, 64)})
+def test_units_are_told_apart_by_their_names(small_state, gate):
+    shape = architecture(small_state(gate=gate), {"img_size": (64, 64)})
     assert shape["gate"] == gate
     assert shape["groups"] == ((1, 1, 1) if gate == "sgu" else (2, 4, 4))
     assert (shape["dims"], shape["depths"]) == ((8, 16, 32), (1, 2, 1))

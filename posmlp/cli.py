@@ -7,7 +7,6 @@ A subcommand imports what it needs, so that `posmlp show` does not wait for torc
 import argparse
 import math
 import re
-import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +80,6 @@ OPTIONS = {
     ),
     "--cluster": dict(action="store_true", help="on the cluster of slurm/site.yaml, not here"),
     "--like": dict(metavar="STUDY", help="take the spread over seeds from its runs"),
-    "--file": dict(type=Path, help="to add to (RESULTS/STUDY/calibration.csv)"),
     "--so-far": dict(action="store_true", help="of the runs finished until now"),
     "--sample": dict(type=COUNT, default=2, metavar="RUNS", help="to retrain per study (2)"),
     "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
@@ -132,30 +130,15 @@ def plan(arguments: Namespace) -> None:
     print(plan_text(study, arguments.results, capacity, arguments.like))
 
 
-@command("calibrate", "measure for the plan how fast a study trains", f"{ALL} --file")
+@command("calibrate", "measure for the plan how fast a study trains", ALL)
 def calibrate(arguments: Namespace) -> None:
     study = load_study(arguments.study)
-    import psutil
     import torch
 
-    from posmlp.plan.calibrate import calibrate
-    from posmlp.plan.calibration import write_calibrations
-    from posmlp.training.distributed import join_world
+    from posmlp.plan.calibrate import calibrate_study
 
-    file = arguments.file or arguments.results / study.name / "calibration.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
     torch.set_num_threads(arguments.threads)
-    process_s = time.time() - psutil.Process().create_time()
-    world = join_world(arguments.device)
-    rows = []
-    for config in study.configs.values():
-        rows.append(calibrate(config, arguments.data_root, world, process_s))
-        if world.is_rank0:
-            speed = config.recipe.batch_size / rows[-1].step_s
-            print(f"{config.variant}: {speed:,.0f} images/s on {rows[-1].device}", flush=True)
-    if world.is_rank0:
-        write_calibrations(file, rows)
-    world.leave()
+    calibrate_study(study, arguments.results, arguments.data_root, arguments.device)
 
 
 @command("prepare", "check a study's data, downloading what can be", "study --data-root --results")

@@ -1,4 +1,4 @@
-"""Measure for some seconds how fast a variant trains on this machine."""
+"""Measure for some seconds how fast each variant of a study trains on this machine."""
 
 import io
 import itertools
@@ -6,12 +6,13 @@ import statistics
 import time
 from pathlib import Path
 
+import psutil
 import torch
 
 from posmlp.code_version import environment
-from posmlp.plan.calibration import Calibration
-from posmlp.study import RunConfig
-from posmlp.training.distributed import World
+from posmlp.plan.calibration import Calibration, write_calibrations
+from posmlp.study import RunConfig, Study
+from posmlp.training.distributed import World, join_world
 from posmlp.training.engine import make_loss, take_step
 from posmlp.training.trainer import Trainer, make_trainer
 
@@ -19,36 +20,58 @@ WARM_UP_STEPS = 3  # allocations, choice of algorithms
 MEASURED_S = 6.0  # of training steps; as long again, at most, of test batches
 
 
-def calibrate(config: RunConfig, data_root: Path, world: World, process_s: float) -> Calibration:
+def calibrate_study(study: Study, results: Path, data_root: Path, device: str) -> None:
+    """Measure every variant and write RESULTS/STUDY/calibration.csv.
+
+    Raises:
+        DataError, TrainingError: as for a training.
+    """
+    file = results / study.name / "calibration.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
+    process_s = time.time() - psutil.Process().create_time()
+    world, rows = join_world(device), []
+    for config in study.configs.values():
+        row, images_per_s = calibrate(config, data_root, world, process_s)
+        rows.append(row)
+        if world.is_rank0:
+            print(f"{row.variant}: {images_per_s:,.0f} images/s on {row.device}", flush=True)
+    if world.is_rank0:
+        write_calibrations(file, rows)
+    world.leave()
+
+
+def calibrate(
+    config: RunConfig, data_root: Path, world: World, process_s: float
+) -> tuple[Calibration, float]:
     """Train some steps and test some batches; the network is thrown away.
 
     Args:
         process_s: seconds that the process took to start and import.
 
-    Raises:
-        DataError, TrainingError: as for a training.
+    Returns:
+        The calibration, and the training images a second.
     """
     began = time.perf_counter()
-    trainer = make_trainer(config, data_root, world)
+    trainer, recipe = make_trainer(config, data_root, world), config.recipe
     start_s = process_s + time.perf_counter() - began
-    weights = trainer.model.state_dict().values()
-    tested = [batches for split, batches in trainer.splits.present().items() if split != "train"]
+    step_s, splits = step_seconds(trainer), trainer.splits.present()
+    num_tested = sum(splits[name].num_images for name in splits if name != "train")
+    num_tested *= 1 if recipe.ema_decay is None else 2  # averaged weights are tested too
+    epoch_s = trainer.train.num_steps * step_s + num_tested * test_image_seconds(trainer)
     checkpoint = io.BytesIO()
     torch.save(trainer.state_dict(), checkpoint)
-    return Calibration(
+    weights = sum(tensor.nbytes for tensor in trainer.model.state_dict().values())
+    row = Calibration(
         variant=config.variant,
         settings=config.speed_key,
         device=environment(world.device.type)["device"],
         processes=world.size,
         threads=torch.get_num_threads(),
         start_s=start_s,
-        step_s=step_seconds(trainer),
-        test_image_s=test_image_seconds(trainer),
-        num_steps=trainer.train.num_steps,
-        num_test=sum(batches.num_images for batches in tested),
-        checkpoint_mb=checkpoint.tell() / 1e6,
-        weights_mb=sum(tensor.nbytes for tensor in weights) / 1e6 * (2 if trainer.ema else 1),
+        run_s=recipe.num_epochs * epoch_s,
+        disk_mb=(2 * checkpoint.tell() + weights * (2 if trainer.ema else 1)) / 1e6,
     )
+    return row, recipe.batch_size / step_s
 
 
 def step_seconds(trainer: Trainer) -> float:

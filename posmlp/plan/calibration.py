@@ -7,11 +7,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from posmlp.runs.run_folder import write_atomically
-from posmlp.study import RunConfig, Study
+from posmlp.study import Study
 
 
 class Calibration(BaseModel):
-    """Speed and sizes of a variant on one kind of machine; a row of calibration.csv."""
+    """What a run of a variant takes on one kind of machine; a row of calibration.csv."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -21,23 +21,8 @@ class Calibration(BaseModel):
     processes: int
     threads: int
     start_s: float  # from the start of the process to the first step
-    step_s: float  # of training, all processes together
-    test_image_s: float
-    num_steps: int  # an epoch
-    num_test: int  # test and validation images, after every epoch
-    checkpoint_mb: float
-    weights_mb: float
-
-    def run_seconds(self, config: RunConfig) -> float:
-        """Estimate `wall_s` of a run: training and testing, without the start."""
-        rounds = 2 if config.recipe.ema_decay is not None else 1  # averaged weights are tested too
-        test_s = rounds * self.num_test * self.test_image_s
-        return config.recipe.num_epochs * (self.num_steps * self.step_s + test_s)
-
-    @property
-    def disk_mb(self) -> float:
-        """Size of a finished run: two checkpoints and its weights."""
-        return 2 * self.checkpoint_mb + self.weights_mb
+    run_s: float  # training and testing of all epochs, as `wall_s` of a run
+    disk_mb: float  # two checkpoints and the weights
 
 
 def fitting(calibrations: Iterable[Calibration], study: Study) -> dict[str, Calibration]:

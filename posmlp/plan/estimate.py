@@ -82,7 +82,7 @@ def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -
     From the variant's finished runs, or from its latest calibration where none has finished.
     """
     measured, estimates = fitting(calibrations, study), []
-    for variant, config in study.configs.items():
+    for variant in study.configs:
         calibration = measured.get(variant)
         runs = {seed: study.run(variant, seed) for seed in study.seeds}
         found = {seed: _measured_s(run.folder(results), run.key) for seed, run in runs.items()}
@@ -93,7 +93,7 @@ def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -
             seconds = fmean(times)
             source = f"{len(times)} finished run{'s' * (len(times) > 1)}"
         elif calibration:
-            seconds = calibration.run_seconds(config)
+            seconds = calibration.run_s
             source = f"calibration on {calibration.device}"
             if calibration.processes > 1:
                 source += f", {calibration.processes} processes"

@@ -1,19 +1,14 @@
-"""The plan of a study in words, and afterwards estimated and measured times side by side."""
+"""The plan of a study in words."""
 
 import math
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from posmlp.plan.calibration import Calibration, fitting, read_calibrations
+from posmlp.plan.calibration import read_calibrations
 from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
 from posmlp.study import Study
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None = None) -> str:
@@ -25,22 +20,12 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     calibrations = read_calibrations(results / study.name / "calibration.csv")
     estimates = estimate(study, results, calibrations)
     num_runs, num_left = sum(e.num_runs for e in estimates), sum(e.num_left for e in estimates)
-    rows = []
-    for e in estimates:
-        times = duration(e.seconds), duration(e.seconds_left)
-        rows.append((e.variant, e.num_runs, e.num_runs - e.num_left, *times, e.source))
     lines = [
         f"Plan of {study.name}: {num_runs} runs in {capacity.num_jobs} "
         f"job{'s' * (capacity.num_jobs > 1)}, {num_runs - num_left} done, {num_left} to do; "
         f"{study.gpus} GPU{'s' * (study.gpus > 1)} each",
         "",
-        tabulate(
-            rows,
-            ("variant", "runs", "done", "a run", "left", "from"),
-            tablefmt="plain",
-            colalign=("left", "right", "right", "right", "right", "left"),
-            disable_numparse=True,
-        ),
+        _table(estimates),
         "",
         *_time_lines(study, [e for e in estimates if e.seconds is not None], capacity),
         _disk_line(results, estimates),
@@ -57,6 +42,16 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     from posmlp.analysis.power import power_text  # statistics take a second to import
 
     return "\n".join([*lines, "", power_text(study, results, like)])
+
+
+def _table(estimates: list[Estimate]) -> str:
+    rows = []
+    for e in estimates:
+        times = duration(e.seconds), duration(e.seconds_left)
+        rows.append((e.variant, e.num_runs, e.num_runs - e.num_left, *times, e.source))
+    headers = "variant", "runs", "done", "a run", "left", "from"
+    aligns = "left", *["right"] * 4, "left"
+    return tabulate(rows, headers, "plain", colalign=aligns, disable_numparse=True)
 
 
 def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list[str]:
@@ -99,27 +94,3 @@ def _disk_line(results: Path, estimates: list[Estimate]) -> str:
     sizes = [e.disk_mb * e.num_left for e in estimates if e.disk_mb is not None]
     needed = f"{sum(sizes) / 1000:.3f} GB" if sizes else "not measured"
     return f"Disk:        {needed} for checkpoints and weights, {free:,.0f} GB free in {results}"
-
-
-def cost_text(study: Study, runs: "pd.DataFrame", calibrations: Iterable[Calibration]) -> str:
-    """Compare estimated with measured times of every variant, in Markdown for the report.
-
-    Args:
-        runs: the study's runs.csv.
-    """
-    rows = []
-    for name, row in fitting(calibrations, study).items():
-        times = runs.loc[runs["variant"] == name, "wall_s"].dropna()
-        if len(times):
-            estimated_s, measured_s = row.run_seconds(study.configs[name]), times.mean()
-            ratio = f"{measured_s / estimated_s:.2f}"
-            seconds = f"{estimated_s:,.0f}", f"{measured_s:,.0f}"
-            rows.append((name, len(times), *seconds, ratio, row.device))
-    if not rows:
-        return (
-            "No estimate was made before the runs: "
-            f"`posmlp calibrate {study.command_name}` makes one."
-        )
-    headers = ("variant", "runs", "estimated, a run (s)", "measured, a run (s)")
-    headers += ("measured / estimated", "estimated on")
-    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

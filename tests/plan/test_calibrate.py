@@ -8,32 +8,32 @@ from posmlp.plan.calibrate import calibrate
 from posmlp.study import load_study
 from posmlp.training.distributed import World
 
-WORLD = World(torch.device("cpu"))
 
-
-@pytest.fixture
-def brief(monkeypatch):
+def test_a_run_takes_its_steps_and_tests_and_an_average_of_weights_takes_more(
+    monkeypatch, tmp_path
+):
     monkeypatch.setattr(module, "MEASURED_S", 0.05)
-
-
-def test_a_variant_is_measured(brief, tmp_path):
+    monkeypatch.setattr(module, "step_seconds", lambda trainer: 0.5)
+    monkeypatch.setattr(module, "test_image_seconds", lambda trainer: 0.01)
     config = load_study("digits").configs["gqpe_s4"]
-    row = calibrate(config, tmp_path, WORLD, process_s=3.0)
-    assert (row.variant, row.settings) == ("gqpe_s4", config.speed_key)
-    assert (row.num_steps, row.num_test, row.processes) == (32, 500 + 259, 1)
-    assert row.start_s > 3.0
-    assert 0 < row.test_image_s < row.step_s < 1
-    epoch_s = 32 * row.step_s + 759 * row.test_image_s
-    assert row.run_seconds(config) == pytest.approx(config.recipe.num_epochs * epoch_s)
-    assert 0 < row.weights_mb < row.checkpoint_mb
-
-
-def test_averaged_weights_take_room_too(brief, tmp_path):
-    config = load_study("digits").configs["sgu"]
     recipe = config.recipe.model_copy(update={"ema_decay": 0.9})
-    with_average = calibrate(config.model_copy(update={"recipe": recipe}), tmp_path, WORLD, 0.0)
-    without = calibrate(config, tmp_path, WORLD, 0.0)
-    assert with_average.weights_mb == 2 * without.weights_mb
-    assert with_average.checkpoint_mb > without.checkpoint_mb
     averaged = config.model_copy(update={"recipe": recipe})
-    assert without.run_seconds(averaged) > without.run_seconds(config)
+    world = World(torch.device("cpu"))
+    (row, images_per_s), (more, _) = (
+        calibrate(run, tmp_path, world, process_s=3.0) for run in (config, averaged)
+    )
+    assert (row.variant, row.settings, row.processes) == ("gqpe_s4", config.speed_key, 1)
+    assert images_per_s == config.recipe.batch_size / 0.5
+    assert row.start_s > 3.0
+    num_tested = 500 + 259  # test and validation images
+    assert row.run_s == pytest.approx(recipe.num_epochs * (32 * 0.5 + num_tested * 0.01))
+    assert more.run_s == pytest.approx(recipe.num_epochs * (32 * 0.5 + 2 * num_tested * 0.01))
+    assert 0 < row.disk_mb < more.disk_mb
+
+
+def test_steps_and_tests_are_timed(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "MEASURED_S", 0.05)
+    trainer = module.make_trainer(
+        load_study("digits").configs["sgu"], tmp_path, World(torch.device("cpu"))
+    )
+    assert 0 < module.test_image_seconds(trainer) < module.step_seconds(trainer) < 5

@@ -17,6 +17,6 @@ rule calibrate:
     message:
         f"Measuring how fast the variants of {STUDY.name} train"
     shell:
-        f"{RUN.launch} calibrate {quoted(SETTINGS.study)} --file {{output:q}}"
+        f"{RUN.launch} calibrate {quoted(SETTINGS.study)} --results {quoted(RESULTS)}"
         f" --device {SETTINGS.device} --data-root {quoted(SETTINGS.data_root)} --threads {RUN.cpus}"
         " > {log:q} 2> >(tee -a {log:q} >&2)"

@@ -23,7 +23,6 @@ rule pages:
         study=SETTINGS.study,
         words=WORDS,
         logs=f"{LOGS}/train",
-        calibration=rules.calibrate.output[0],
         code=analysis_code_digest(),
     message:
         "Writing the pages of the report, and the results in sentences"

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from posmlp.analysis import pages, results_section
 from posmlp.analysis.statistics import Evidence
-from posmlp.plan.calibration import read_calibrations
-from posmlp.plan.report import cost_text
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
@@ -22,13 +20,7 @@ with job_log(snakemake.log[0]):
     texts = {
         "study": pages.study_page(study),
         "results": pages.results_page(section, table, pictures),
-        "provenance": "\n\n".join(
-            [
-                pages.provenance_page(runs),
-                "## Cost: estimated and measured",
-                cost_text(study, runs, read_calibrations(Path(snakemake.params.calibration))),
-            ]
-        ),
+        "provenance": pages.provenance_page(runs),
         "runs": pages.runs_page(runs, Path(snakemake.params.logs)),
     }
     for name, text in texts.items():

@@ -81,17 +81,16 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
-def environment(device_type: str | None = None) -> dict[str, str | int | None]:
+def environment(device_type: str) -> dict[str, str | int | None]:
     """Versions and hardware of this process.
 
     Args:
-        device_type: "cpu" or "cuda", where the run computes; None: the GPU when there is one.
+        device_type: "cpu" or "cuda", where the run computes.
     """
     from importlib.metadata import version
 
     import torch
 
-    on_gpu = torch.cuda.is_available() if device_type is None else device_type == "cuda"
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # its version, unlike the metadata's, tells +cpu from +cu
@@ -99,7 +98,7 @@ def environment(device_type: str | None = None) -> dict[str, str | int | None]:
         "timm": version("timm"),
         "numpy": version("numpy"),
         "cuda": torch.version.cuda,
-        "device": torch.cuda.get_device_name() if on_gpu else cpu_name(),
+        "device": torch.cuda.get_device_name() if device_type == "cuda" else cpu_name(),
         "cpu": cpu_name(),
         # of torch's kernels, by which processors of one name may differ
         "cpu_instructions": torch.backends.cpu.get_cpu_capability(),

@@ -6,7 +6,6 @@ to problems, under @check.
 Variants are checked in parts, so that the curves of a large study need not fit into memory.
 """
 
-import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,6 @@ CHECKED_CURVES = (  # the columns of curves.csv that checks look at
     *(metric.name for metric in metrics.EVALUATED),
 )
 GUESSING_ERRORS = 3  # standard errors above guessing, from which a network counts as having learnt
-SWITCHES = ("softmax", "psd", "bias", "gate_norm")  # none changes where tokens are mixed
 TOLERANCE = 1e-9  # relative, of numbers that should be the same
 
 
@@ -209,28 +207,28 @@ def params_follow_the_formula(results: Checked) -> Iterator[str]:
 
 def expected_params(config: RunConfig) -> list[int]:
     """Learnable numbers of each token-mixing layer by the closed form of its gate."""
-    from posmlp.layers import GATES  # not before it is needed: torch takes seconds
-
-    arguments = {k: v for k, v in config.model_arguments().items() if k not in SWITCHES}
-    default_gate, layers = _token_mixers(json.dumps(arguments))
-    gate, bias = config.model.get("gate", default_gate), config.model.get("bias", True)
-    return [GATES[gate].layer_parameters(window, groups, bias) for window, groups in layers]
+    return _closed_forms(json.dumps(config.model_arguments()))
 
 
 @cache
-def _token_mixers(arguments: str) -> tuple[str, list[tuple[tuple[int, ...], int]]]:
-    """Build a network without memory; its default gate, and window and groups of every layer."""
-    import timm
+def _closed_forms(arguments: str) -> list[int]:
+    import timm  # not before it is needed: torch takes seconds
     import torch
 
     import posmlp.models  # noqa: F401  (registers our models)
-    from posmlp.layers import TokenMixing
+    from posmlp.layers import GATES, TokenMixing
 
     with torch.device("meta"):
         model = timm.create_model(**json.loads(arguments))
-    mixers = [module for module in model.modules() if isinstance(module, TokenMixing)]
-    gate = inspect.signature(type(model)).parameters.get("gate")
-    return gate.default if gate else "", [(mixer.window, mixer.groups) for mixer in mixers]
+    kinds = {(gate.position, gate.token_fc): gate for gate in GATES.values()}
+    expected = []
+    for layer in model.modules():
+        if isinstance(layer, TokenMixing):
+            kind = type(layer.position) if layer.position else None
+            bias = layer.bias is not None or layer.position_bias is not None
+            gate = kinds[kind, layer.weight is not None]
+            expected.append(gate.layer_parameters(layer.window, layer.groups, bias))
+    return expected
 
 
 @check(

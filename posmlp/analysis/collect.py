@@ -1,7 +1,6 @@
 """Gather the run folders of a study into runs.csv, one row a run, and curves.csv, one an epoch."""
 
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,15 +36,12 @@ CURVE_COLUMNS = ("variant", "seed", *metrics.EPOCH_COLUMNS)
 TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}
 TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
 # Types that need not be found out while reading, which takes twice the memory for long files.
-_COLUMN_TYPES = {name: pyarrow.float64() for name in CURVE_COLUMNS}
-_COLUMN_TYPES |= {name: pyarrow.string() for name in TEXT_COLUMNS}
-_COLUMN_TYPES |= {name: pyarrow.int64() for name in ("seed", "epoch")}
+_COLUMN_TYPES = dict.fromkeys(CURVE_COLUMNS, pyarrow.float64())
+_COLUMN_TYPES |= dict.fromkeys(TEXT_COLUMNS, pyarrow.string())
+_COLUMN_TYPES |= dict.fromkeys(("seed", "epoch"), pyarrow.int64())
 # The columns of files that another version may have written.
-_COLUMNS = {
-    "runs.csv": RUN_COLUMNS,
-    "curves.csv": CURVE_COLUMNS,
-    "granularity.csv": granularity.COLUMNS,
-}
+_COLUMNS = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS}
+_COLUMNS["granularity.csv"] = granularity.COLUMNS
 
 BLOCK = 1 << 20  # bytes of curves.csv that are read at a time
 MOST_LINES = 10  # of a list in an error
@@ -64,59 +60,46 @@ class FinishedRun:
     metrics: dict[str, Any]
 
 
-def find_runs(
-    study: Study, results_dir: str | Path, *, allow_missing: bool = False
-) -> list[FinishedRun]:
+def find_runs(study: Study, results: Path, *, allow_missing: bool = False) -> list[FinishedRun]:
     """The study's finished runs, in the order of the sheet, then by seed.
 
     Args:
-        results_dir: the folder that has runs/<study>/<variant>/seed<k>/.
+        results: the folder that has runs/<study>/<variant>/seed<k>/.
         allow_missing: leave unfinished runs out instead of refusing.
 
     Raises:
-        ResultsError: runs are missing, were trained with other settings or code, or left damaged
-            files; the first of them are named.
+        ResultsError: runs are missing, damaged, or of other settings or code; names the first.
     """
     finished, damaged, missing = [], [], defaultdict(list)
     for run in study.runs():
-        folder = run.folder(results_dir)
+        folder = run.folder(results)
         if not os.path.lexists(folder / "metrics.json"):
             missing[run.variant].append(str(run.seed))
             continue
         try:
-            values = read_metrics(folder / "metrics.json")
-            for name in metrics.RUN_COLUMNS:
-                if values.get(name) is not None and not math.isfinite(values[name]):
-                    raise ValueError(f"metrics.json: {name} is {values[name]}")
-            finished.append(FinishedRun(run, folder, values))
+            finished.append(FinishedRun(run, folder, read_metrics(folder / "metrics.json")))
         except ValueError as error:
             damaged.append(f"{folder}/{error}")
     if damaged:
         raise _damaged(study.name, damaged)
+    train = f"`snakemake --config study={study.name}` trains them"
     if missing and not (allow_missing and finished):
-        raise _unfinished(study, missing)
-    if stale := [run for run in finished if run.metrics["key"] != run.config.key]:
-        lines = [
-            f"{run.config.name}: metrics.json has {run.metrics['key']}, the study asks for "
-            f"{run.config.key}"
-            for run in stale
-        ]
-        raise ResultsError(
-            f"study {study.name}: runs were trained with other settings or code than the study now "
-            f"asks for (their keys differ):\n{first_of(lines)}\n"
-            f"`snakemake --config study={study.name}` trains them again; or restore the settings "
-            "and code."
-        )
+        num = f"{sum(map(len, missing.values()))} of {len(study.runs())}"
+        lines = [f"{variant}: seed {', '.join(seeds)}" for variant, seeds in missing.items()]
+        what = f"{num} runs are not finished (they have no metrics.json)"
+        raise _refusal(study.name, what, lines, f"{train}.")
+    keys = [(run.config.name, run.metrics["key"], run.config.key) for run in finished]
+    lines = [
+        f"{name}: metrics.json has {found}, the study asks for {key}"
+        for name, found, key in keys
+        if found != key
+    ]
+    if lines:
+        what = "runs were trained with other settings or code than the study now asks for (their "
+        what += "keys differ)"
+        remedy = f"{train} again; or restore the settings and code."
+        raise _refusal(study.name, what, lines, remedy)
     return finished
-
-
-def _unfinished(study: Study, missing: dict[str, list[str]]) -> ResultsError:
-    lines = [f"{variant}: seed {', '.join(seeds)}" for variant, seeds in missing.items()]
-    return ResultsError(
-        f"study {study.name}: {sum(map(len, missing.values()))} of {len(study.runs())} runs are "
-        f"not finished (they have no metrics.json):\n{first_of(lines)}\n"
-        f"`snakemake --config study={study.name}` trains them."
-    )
 
 
 def first_of(lines: Sequence[str], indent: str = "  ") -> str:
@@ -125,12 +108,14 @@ def first_of(lines: Sequence[str], indent: str = "  ") -> str:
     return "\n".join(f"{indent}{line}" for line in [*lines[:MOST_LINES], *more])
 
 
-def _damaged(study: str, lines: list[str]) -> ResultsError:
+def _refusal(study: str, what: str, lines: Sequence[str], remedy: str) -> ResultsError:
+    return ResultsError(f"study {study}: {what}:\n{first_of(lines)}\n{remedy}")
+
+
+def _damaged(study: str, lines: Sequence[str]) -> ResultsError:
     """Name damaged files, and the way to train these runs alone again."""
-    return ResultsError(
-        f"study {study}: damaged results:\n{first_of(lines)}\nDelete the metrics.json of these "
-        f"runs, then `snakemake --config study={study}`: it trains them alone again."
-    )
+    remedy = f"Delete the metrics.json of these runs, then `snakemake --config study={study}`: it "
+    return _refusal(study, "damaged results", lines, f"{remedy}trains them alone again.")
 
 
 def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
@@ -181,8 +166,7 @@ def _history_lines(run: FinishedRun) -> list[str]:
     """The lines of a run's history.csv below its header."""
     path = run.folder / "history.csv"
     epochs = [row["epoch"] for row in read_history(path)]
-    recipe = run.config.recipe
-    asked = recipe.epochs + recipe.cooldown_epochs
+    asked = run.config.recipe.num_epochs
     if epochs != list(range(asked)) or run.metrics["epochs"] != asked:
         raise ValueError(
             f"history.csv: epochs {', '.join(map(str, epochs[-2:])) or 'none'} are the last; "
@@ -273,12 +257,8 @@ def _readable(path: str | Path) -> Iterator[None]:
 
 
 def _conversion(columns: Sequence[str] | None) -> csv.ConvertOptions:
-    return csv.ConvertOptions(
-        column_types=_COLUMN_TYPES,
-        null_values=[""],
-        strings_can_be_null=False,
-        include_columns=columns,
-    )
+    options = dict(column_types=_COLUMN_TYPES, null_values=[""], strings_can_be_null=False)
+    return csv.ConvertOptions(**options, include_columns=columns)
 
 
 def _check_columns(path: str | Path, found: Sequence[str], columns: Sequence[str] | None) -> None:

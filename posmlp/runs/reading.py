@@ -30,12 +30,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists() and not path.is_symlink():
         return {}
     try:
-        values = json.loads(read_bytes(path))
+        values = json.loads(read_bytes(path), parse_constant=_refuse)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: is damaged ({error})") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: holds a {type(values).__name__} instead of an object")
     return values
+
+
+def _refuse(constant: str) -> None:
+    raise json.JSONDecodeError(f"{constant} is not a number", constant, 0)
 
 
 def is_finished(folder: Path, key: str) -> bool:

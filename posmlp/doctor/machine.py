@@ -2,50 +2,24 @@
 
 import platform
 import subprocess
-import tomllib
 from importlib import metadata
 
 import torch
-from packaging.requirements import Requirement
 
-from posmlp.code_version import PACKAGE
 from posmlp.doctor.findings import Finding, Verdict
 
-NETWORKS_NEED = ("numpy", "timm", "torch")
-TRAINING_NEEDS = ("psutil", "pydantic", "ruamel.yaml", "safetensors")
 DRIVER = "nvidia-smi --query-gpu=driver_version --format=csv,noheader"
 FREE_SHARE = 0.9  # of a GPU's memory; less means that somebody uses it
 
 
 def versions(device: torch.device) -> Finding:
-    """Versions of what the networks need, and whether a training finds what it needs."""
-    installed = {found.name.lower(): found.version for found in metadata.distributions()}
+    """Versions of what the networks need."""
     found = {"Python": platform.python_version(), "torch": torch.__version__}
-    found |= {name: installed[name] for name in ("timm", "numpy")}
+    found |= {name: metadata.version(name) for name in ("timm", "numpy")}
     if device.type == "cuda":
         driver = subprocess.getoutput(DRIVER).partition("\n")[0]
         found |= {"CUDA": torch.version.cuda, "driver": driver}
-    text = ", ".join(f"{name} {version}" for name, version in found.items())
-    unmet = [r for r in requirements() if not r.specifier.contains(installed.get(r.name, "0"))]
-    if not unmet:
-        return Finding(Verdict.OK, text)
-    fatal = any(need.name in NETWORKS_NEED for need in unmet)
-    wanted = [f"{need.name}{need.specifier}" for need in unmet]
-    return Finding(
-        Verdict.FAILED if fatal else Verdict.WARNING,
-        f"{text}. `posmlp train` also needs {', '.join(wanted)}",
-        f"pip install {' '.join(map(repr, wanted))}",
-    )
-
-
-def requirements() -> list[Requirement]:
-    """What networks and trainings need, by pyproject.toml."""
-    file = PACKAGE.parent / "pyproject.toml"
-    if not file.exists():
-        return []  # installed from a wheel, and pip has compared the versions
-    project = tomllib.loads(file.read_text("utf-8"))["project"]
-    texts = project["dependencies"] + project["optional-dependencies"]["study"]
-    return [r for r in map(Requirement, texts) if r.name in NETWORKS_NEED + TRAINING_NEEDS]
+    return Finding(Verdict.OK, ", ".join(f"{name} {version}" for name, version in found.items()))
 
 
 def gpus(device: torch.device) -> Finding:

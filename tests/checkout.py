@@ -9,6 +9,8 @@ import sys
 import termios
 from pathlib import Path
 
+from posmlp.study import check_models, load_study
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "posmlp", "profiles", "slurm", "workflow", "pyproject.toml")
 
@@ -48,6 +50,12 @@ class Checkout:
         self.edit("config/config.yaml", "results: results", f'results: "{results}"')
         (path / "config/studies/tiny.yaml").write_text(STUDY)
         (path / "config/studies/tiny.tsv").write_text(SHEET)
+        self.check_networks("tiny")
+
+    def check_networks(self, study: str) -> None:
+        """Check a study's networks here, so that starts need not import torch for that."""
+        passed = self.path / ".snakemake/posmlp-models"
+        check_models(load_study(study, self.path / "config/studies"), passed)
 
     def snakemake(
         self, *arguments: str, study: str = "tiny", **variables: str

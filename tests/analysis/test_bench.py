@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from posmlp.analysis.bench import bench_tables, study_tables
+from posmlp.analysis.bench import bench_tables
 
 ROW = dict(name="a step", device="CPU", dtype="bf16", target=1.6)
 
@@ -39,25 +39,3 @@ def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
         "| large | CPU bf16 | 0.25 s | | | | | |",
         "| no target | CPU bf16 | 1.30 | 1.20 to 1.40 | | | | |",
     ]
-
-
-def test_a_study_is_slower_than_its_training_by_so_much(tmp_path):
-    times = dict(low=1.9, high=2.1, ours_s=100.04, other_s=50)
-    rows = [
-        dict(name="a study", ratio=2.0, target=1.25, met=False, **times),
-        dict(name="a part of it", ratio=1.95, target=None, met=None, **times),
-        dict(name="a dry run", ratio=2.0, target=2.5, met=True, **times),
-    ]
-    (tmp_path / "bench/study").mkdir(parents=True)
-    content = json.dumps(dict(hardware="A machine", rows=rows))
-    (tmp_path / "bench/study/a-machine.json").write_text(content)
-    assert unpadded(study_tables(tmp_path))[1:] == [
-        "**A machine**.",
-        "",
-        "| what | times as long | spread | at most | | takes (s) | against (s) |",
-        "|:-|-:|-:|-:|:-|-:|-:|",
-        "| a study | 2.00 | 1.90 to 2.10 | 1.25 | missed | 100.0 | 50.0 |",
-        "| a part of it | 1.95 | 1.90 to 2.10 | | | 100.0 | 50.0 |",
-        "| a dry run | 2.00 | 1.90 to 2.10 | 2.50 | met | 100.0 | 50.0 |",
-    ]
-    assert bench_tables(tmp_path).strip() == "**GPUs: not measured.**"  # the other benchmark

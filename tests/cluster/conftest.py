@@ -36,6 +36,7 @@ def checkout(tmp_path: Path) -> Checkout:
     studies = checkout.path / "config/studies"
     (studies / "long.yaml").write_text(LONG)
     (studies / "long.tsv").write_text("variant\tclaim\nsgu\tIt goes on\n")
+    checkout.check_networks("long")
     return checkout
 
 

@@ -109,11 +109,8 @@ def test_what_slurm_would_refuse_is_said_before_anything_is_submitted(submit):
     ("site", "said"),
     [
         ({"gpu_type": "a100"}, "gpu:h200:4"),
-        ({"cpus": 64}, "8 CPUs"),
-        ({"constraint": "nvlink"}, "Invalid feature"),
         ({"account": "nope"}, "slurm/site.yaml: The given account nope"),
         ({"qos": "scarce"}, "Invalid qos specification"),
-        ({"reservation": "gone"}, "Requested reservation is invalid"),
         ({"extra": "--gres=gpu:2"}, "slurm/site.yaml: The --generic-resources-(GRES)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

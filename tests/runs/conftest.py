@@ -34,16 +34,24 @@ def stop_after():
     return StopAfter
 
 
-@pytest.fixture
+def train(config, results, interrupts=None):
+    """Train a run in a results folder."""
+    world = World(torch.device("cpu"))
+    interrupts = interrupts or Interrupts(checkpoint_minutes=10)
+    return execute(config, results, Path("unused"), world, "posmlp train", interrupts)
+
+
+@pytest.fixture(scope="session")
 def run():
-    """Return a function that trains a run in a results folder."""
-
-    def train(config, results, interrupts=None):
-        world = World(torch.device("cpu"))
-        interrupts = interrupts or Interrupts(checkpoint_minutes=10)
-        return execute(config, results, Path("unused"), world, "posmlp train", interrupts)
-
     return train
+
+
+@pytest.fixture(scope="session")
+def finished(make_config, tmp_path_factory):
+    """The settings, folder and metrics of a finished run; tests must leave it as it was."""
+    config, results = make_config(), tmp_path_factory.mktemp("finished")
+    metrics = train(config, results)
+    return config, config.folder(results), metrics
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""GPUs of one machine: which are there, which run gets which; and how its processes start."""
+"""GPUs of one machine, and how the processes of a run start."""
 
 import sys
 
 import pynvml
 import pytest
 
-from posmlp.runs.gpus import gpus_of_slot, launch, visible_gpus
+from posmlp.runs.gpus import launch, visible_gpus
 
 
 @pytest.mark.parametrize(
@@ -37,20 +37,6 @@ def test_without_the_variable_the_driver_does(monkeypatch):
 
     monkeypatch.setattr("pynvml.nvmlInit", fail)
     assert visible_gpus() == []
-
-
-@pytest.mark.parametrize(
-    ("names", "gpus", "slots"),
-    [
-        ("ab", 1, ["a", "b"]),
-        ("ab", 1, ["a", "b", "a", "b"]),  # two runs on each
-        ("abcd", 2, ["ab", "cd"]),
-        ("a", 2, ["a"]),
-    ],
-)
-def test_runs_that_train_at_once_are_spread_over_the_gpus(names, gpus, slots):
-    found = ["".join(gpus_of_slot(names, slot, gpus)) for slot in range(len(slots))]
-    assert found == slots
 
 
 def test_one_process_runs_by_itself(monkeypatch):

@@ -1,6 +1,7 @@
 """A trained network comes back from its folder, or the folder's fault is told."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,23 +10,16 @@ import posmlp
 from posmlp.data.sources import DATASETS
 
 
-@pytest.fixture(scope="module")
-def finished(make_config, tmp_path_factory):
-    """The folder of a finished run of a second."""
-    from posmlp.runs.execute import execute
-    from posmlp.runs.interrupts import Interrupts
-    from posmlp.training.distributed import World
-
-    config, results = make_config(), tmp_path_factory.mktemp("results")
-    execute(config, results, results, World(torch.device("cpu")), "", Interrupts(10))
-    return config.folder(results)
+@pytest.fixture
+def folder(finished) -> Path:
+    return finished[1]
 
 
-def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(finished):
+def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(folder):
     torch.manual_seed(3)
     first = torch.rand(1)
     torch.manual_seed(3)
-    run = posmlp.load_run(str(finished))
+    run = posmlp.load_run(str(folder))
     assert torch.equal(torch.rand(1), first)
     assert not run.network.training
     images = DATASETS["digits"].load("unused", "test")
@@ -46,18 +40,18 @@ def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(finished):
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot be read"),
     ],
 )
-def test_a_folder_without_a_finished_run_is_told(finished, tmp_path, fault, message):
-    folder = shutil.copytree(finished, tmp_path / "seed0")
-    fault(folder)
+def test_a_folder_without_a_finished_run_is_told(folder, tmp_path, fault, message):
+    copy = shutil.copytree(folder, tmp_path / "seed0")
+    fault(copy)
     with pytest.raises(ValueError, match=f"seed0.*{message}"):
-        posmlp.load_run(folder)
+        posmlp.load_run(copy)
 
 
-def test_weights_of_another_network_and_missing_averages_are_told(finished, tmp_path):
+def test_weights_of_another_network_and_missing_averages_are_told(folder, tmp_path):
     with pytest.raises(ValueError, match="trained without these weights"):
-        posmlp.load_run(finished, "ema")
-    folder = shutil.copytree(finished, tmp_path / "seed0")
-    text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(text.replace("groups: 4", "groups: 2"))
+        posmlp.load_run(folder, "ema")
+    copy = shutil.copytree(folder, tmp_path / "seed0")
+    text = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(text.replace("groups: 4", "groups: 2"))
     with pytest.raises(ValueError, match="fits another network than gmlp_posgu_xs1_8"):
-        posmlp.load_run(folder)
+        posmlp.load_run(copy)

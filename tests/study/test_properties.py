@@ -69,13 +69,11 @@ def outcome(path):
         runs = study.runs()
         assert runs
         assert len({run.folder("results") for run in runs}) == len(runs)
-        assert all(len(run.key) == 16 for run in runs)
-        return study
+        return
     assert problems
     for problem in problems:
         assert str(path) in problem or str(path.with_suffix(".tsv")) in problem, problem
         assert len(problem) > len(str(path)) + 5, problem
-    return None
 
 
 def sections(values):
@@ -85,10 +83,6 @@ def sections(values):
         if isinstance(value, dict):
             found += sections(value)
     return found
-
-
-def test_the_study_that_is_spoilt_is_a_valid_one(folder):
-    assert outcome(folder.write())
 
 
 @QUICK
@@ -139,15 +133,6 @@ def test_any_text_is_runs_or_problems(folder, data):
         last = data.draw(st.integers(first, min(first + 20, len(text))))
         texts[which] = text[:first] + data.draw(PIECES) + text[last:]
     outcome(write_bytes(folder, *texts))
-
-
-@QUICK
-@given(study=st.binary(max_size=60), sheet=st.binary(max_size=60))
-def test_any_bytes_are_problems(folder, study, sheet):
-    path = folder.write()
-    path.write_bytes(study)
-    path.with_suffix(".tsv").write_bytes(sheet)
-    assert outcome(path) is None
 
 
 def sheet_text(folder):

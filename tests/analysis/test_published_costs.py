@@ -7,7 +7,7 @@ import timm
 import torch
 from timm.models.mlp_mixer import Affine, MlpMixer, ResBlock
 
-from posmlp.analysis.audit.counts import costs, norm_operations
+from posmlp.analysis.published_costs import costs, norm_operations
 from posmlp.training.cost import num_parameters
 
 

@@ -1,13 +1,13 @@
-"""What is equal, explained, different, unknown, not counted or not run."""
+"""What is equal, explained, different, unknown, not counted or not run; the committed audit."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from committed import ROOT
 
-from posmlp.analysis.audit import Cell, Ours
-from posmlp.analysis.audit.compare import trained
+from posmlp.analysis.audit import Cell, Line, Ours, audit, summary, trained, write_audit
 from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, write_frame
-from posmlp.published import Counterpart, Published
+from posmlp.published import RESOURCES, Counterpart, Published
 
 
 def published(value="21", unit="M", quantity="params", **fields) -> Published:
@@ -120,3 +120,19 @@ def test_without_runs_there_is_no_accuracy(results, tmp_path):
     assert trained(base, "top1", "best ema", results) is None
     no_study = TINY.model_copy(update={"study": "", "variant": ""})
     assert trained(no_study, "top1", "", results / "imagenet_posmlp") is None
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[Line]:
+    return audit(ROOT / "results", ROOT / RESOURCES)
+
+
+def test_the_committed_audit_is_not_stale(lines, tmp_path):
+    write_audit(lines, tmp_path)
+    for name in ("audit.csv", "audit.md", "audit.html"):
+        committed = ROOT / "results/audit" / name
+        assert committed.read_text() == (tmp_path / name).read_text(), "make audit"
+
+
+def test_the_count_of_equal_numbers_is_kept(lines):
+    assert summary(lines).startswith("90 numbers: 26 equal, 20 explained, 2 different, ")

@@ -201,15 +201,15 @@ def audit(arguments: Namespace) -> None:
 @command("docs", "update generated passages of README, docs and config", "--results")
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
-    from posmlp.config_readme import SCHEMAS, config_readme, schema
+    from posmlp.config_readme import README, SCHEMAS, renew_tables, schema
 
-    texts = {Path("config/README.md"): config_readme()}
-    texts |= {path: schema(model) for path, model in SCHEMAS.items()}
+    texts = {path: schema(model) for path, model in SCHEMAS.items()}
     for path in documents(Path()):
         try:
             texts[path] = renew(path.read_text("utf-8"), arguments.results, Path("config/studies"))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+    texts[README] = renew_tables(README.read_text("utf-8"))
     for path, text in texts.items():
         unchanged = path.read_text("utf-8") == text
         if not unchanged:

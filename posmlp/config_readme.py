@@ -1,10 +1,10 @@
-"""config/README.md and config/schemas: every key of config.yaml, a study file and its sheet.
+"""The tables of config/README.md, and config/schemas: every key of config.yaml and of a study file.
 
-Both are written from the descriptions of the settings; editors complete and check keys by the
-schemas.
+Both are made from the descriptions of the settings; editors complete and check keys by the schemas.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,71 +14,40 @@ from posmlp.config import Settings
 from posmlp.study.data_settings import Data
 from posmlp.study.model_settings import NOT_MODEL_SETTINGS
 from posmlp.study.recipe_settings import Augment, Recipe
-from posmlp.study.section import NAME_RULE
 from posmlp.study.study_file import Question, StudyFile
 
+README = Path("config/README.md")
 SCHEMAS = {
     Path("config/schemas/study.json"): StudyFile,
     Path("config/schemas/settings.json"): Settings,  # of config/config.yaml and slurm/site.yaml
 }
-INTRODUCTION = """\
-# Configuration
-
-<!-- Written by `posmlp docs` from the descriptions in posmlp/config.py, posmlp/study/study_file.py
-and posmlp/study/*_settings.py. -->
-
-`config.yaml` says which study runs and where files are. `studies/<study>.yaml` says what is trained
-and `studies/<study>.tsv` how its variants differ. Both are checked before any job starts: an
-unknown key, a duplicate key or a value out of range is an error that names file and key, and
-nothing is written. Files are YAML 1.2 (`off` is a word, `1e-3` a number). Editors with a
-YAML language server complete and check keys by the JSON schemas in `schemas/`, which the first
-comments of the files name.
-
-A run is one variant with one seed. Its result depends on `data`, `model` and `recipe`, on the seed
-and on the code that trains. Changing a title, a claim, a comparison, a question or a comment
-retrains nothing.
-"""
-
-SHEET = f"""\
-## The sheet of variants
-
-Text with one variant a row and single tabs between columns, without quotes. Lines that begin with
-`#` are comments.
-
-| column | meaning |
-| --- | --- |
-| `variant` | unique name, whatever its case: {NAME_RULE} |
-| `claim` | what the variant tests, in a sentence |
-| `against` | the variant that it is compared with; empty: `reference`; `none`: no other |
-| any setting, such as `model.gate` | what the variant changes; empty: the study's value |
-
-A setting is a dotted key of the tables above: `model.groups`, `recipe.lr`, `data.train_fraction`,
-`recipe.augment.shift`. A cell is YAML: `4`, `false`, `[8, 16]`, and `null` for "none" (under
-`model`: the model's default). Two variants with equal settings are an error.
-"""
+TABLES = {  # by their marks in README: the section, and what its keys begin with
+    "settings": (Settings, ""),
+    "study": (StudyFile, ""),
+    "questions": (Question, ""),
+    "data": (Data, "data."),
+    "recipe": (Recipe, "recipe."),
+    "augment": (Augment, "recipe.augment."),
+}
+_PART = re.compile("(<!-- keys:(.+) -->\n)(?:.*\n)*?(<!-- /keys -->)")
 
 
-def config_readme() -> str:
+def renew_tables(text: str) -> str:
+    """Bring what is between <!-- keys:NAME --> and <!-- /keys --> up to date."""
+
+    def part(match: re.Match[str]) -> str:
+        opening, name, closing = match.groups()
+        made = _model() if name == "model" else _table(*TABLES[name])
+        return f"{opening}\n{made}\n{closing}"
+
+    return _PART.sub(part, text)
+
+
+def _model() -> str:
     refused = ", ".join(f"`{key}`" for key in NOT_MODEL_SETTINGS)
     network = StudyFile.model_fields["model"].description
-    chapters = [
-        INTRODUCTION,
-        f"## `config.yaml`: how to run\n\n{_table(Settings, '')}",
-        f"## The study file\n\n{_table(StudyFile, '')}",
-        f"## `questions`: {_meaning(Question)}\n\n{_table(Question, '')}",
-        f"## `data`: {_meaning(Data)}\n\n{_table(Data, 'data.')}",
-        f"## `model`: the network\n\n{network}.\n\nArguments are checked by building the network. "
-        f"These are not settings: {refused}.\n",
-        f"## `recipe`: {_meaning(Recipe)}\n\n{_table(Recipe, 'recipe.')}",
-        f"## `recipe.augment`: {_meaning(Augment)}\n\n{_table(Augment, 'recipe.augment.')}",
-        SHEET,
-    ]
-    return "\n".join(chapters)
-
-
-def _meaning(section: type[BaseModel]) -> str:
-    text = (section.__doc__ or "").rstrip(".")
-    return text[0].lower() + text[1:]
+    built = "Arguments are checked by building the network. These are not settings"
+    return f"{network}.\n\n{built}: {refused}.\n"
 
 
 def _table(section: type[BaseModel], prefix: str) -> str:

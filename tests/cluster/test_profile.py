@@ -29,7 +29,7 @@ def test_a_study_comes_out_as_on_one_machine(submit, checkout):
             assert there[name] == local[name], name
 
 
-def test_a_training_gets_the_gpu_that_it_asks_for(submit):
+def test_a_training_gets_the_gpu_that_it_asks_for_and_a_readable_name(submit, checkout):
     run = submit(*TRAIN, study="long", gpu_type="h200", cpus=2, mem_gb=3, hours=0.5)
     trainer = run.trainer()
     (job,) = run.jobs()
@@ -39,6 +39,9 @@ def test_a_training_gets_the_gpu_that_it_asks_for(submit):
     assert "TimeLimit=00:30:00" in text
     assert "Requeue=1" in text
     assert "TresPerNode=gres:gpu:h200:1" in text
+    assert "JobName=long/sgu/seed0\n" in text
+    assert f"Comment={checkout.path}/results" in text
+    assert f"StdOut={checkout.path}/results/logs/slurm/rule_train/1/{job}.log" in text
     assert trainer.environ()["CUDA_VISIBLE_DEVICES"] in "0123"
     assert trainer.environ()["SLURM_JOB_ID"] == job
 
@@ -141,16 +144,6 @@ def test_a_run_at_fault_is_reported_with_its_log_and_the_others_go_on(submit, ch
     assert "error: the training loss is nan" in (checkout.path / log).read_text()
     assert run.submitted() == 2, run.output
     assert len(run.output.splitlines()) < 20, run.output
-
-
-def test_jobs_have_readable_names_and_logs_beside_the_results(submit, checkout):
-    checkout.edit("config/config.yaml", 'results: "results"', "results: elsewhere")
-    run = submit(*TRAIN, study="long")
-    job = wait_for(run.jobs, 100, "a job").popitem()[0]
-    text = shown(job)
-    assert "JobName=long/sgu/seed0\n" in text
-    assert f"Comment={checkout.path}/elsewhere" in text
-    assert f"StdOut={checkout.path}/elsewhere/logs/slurm/rule_train/1/{job}.log" in text
 
 
 def test_ctrl_c_cancels_what_was_submitted_however_often_it_is_pressed(submit):

@@ -74,8 +74,6 @@ class Outcome:
     injected: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
-    steps_needed: int = 0
-    steps_taken: int = 0
 
 
 def disturb(runner: Runner, whole: Runner, kinds: list[str], seed: str) -> Outcome:
@@ -109,8 +107,6 @@ def train_twice(work: Path, variant: str, seed: int, kinds: list[str], draws: in
         return Outcome(whole.name, differences=[f"undisturbed: {line}" for line in complaints])
     outcome = disturb(disturbed, whole, kinds, f"{draws} {variant} {seed}")
     outcome.differences += differences(disturbed.folder, whole.folder)
-    outcome.steps_needed = whole.steps
-    outcome.steps_taken = disturbed.steps
     return outcome
 
 
@@ -154,13 +150,9 @@ def say(outcome: Outcome) -> None:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """Faults by kind, and the steps that had to be taken again in per cent."""
+    """Faults by kind."""
     counts = Counter(kind for outcome in outcomes for kind in outcome.injected)
-    text = tabulate([(kind, counts[kind]) for kind in KINDS], ("fault", "injected"))
-    needed = sum(outcome.steps_needed for outcome in outcomes)
-    taken = sum(outcome.steps_taken for outcome in outcomes)
-    again = f"{100 * (taken / needed - 1):.1f} %" if needed else "unknown"
-    return f"{text}\n\nwork repeated: {again} ({taken} steps taken, {needed} needed)"
+    return tabulate([(kind, counts[kind]) for kind in KINDS], ("fault", "injected"))
 
 
 def main() -> int:

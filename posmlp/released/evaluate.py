@@ -13,8 +13,12 @@ from posmlp.data.image_folder import LabelledFiles, labelled_files
 from posmlp.data.images import DataError
 from posmlp.models import PosMlp
 from posmlp.published import Published, read_published
-from posmlp.released.architecture import architecture, released_layout, released_network
-from posmlp.released.convert import ReleasedError
+from posmlp.released.convert import (
+    ReleasedError,
+    architecture,
+    released_layout,
+    released_network,
+)
 from posmlp.released.weights import Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
 from posmlp.training.distributed import World

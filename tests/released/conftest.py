@@ -11,7 +11,7 @@ from torch import Tensor
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.models import PosMlp
-from posmlp.released.architecture import released_layout
+from posmlp.released.convert import released_layout
 
 WNIDS = ("n01440764", "n01443537", "n01484850")
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.func import functional_call
 
 from posmlp.layers import GatingUnit
-from posmlp.released.architecture import released_network
 from posmlp.released.convert import (
     convert_unit,
     group_order,
     half_order,
+    released_network,
     unit_groups,
     unit_settings,
 )

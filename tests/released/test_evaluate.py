@@ -9,7 +9,7 @@ import torch
 from posmlp.cli import main
 from posmlp.data.images import DataError
 from posmlp.published import Published
-from posmlp.released.architecture import architecture, released_network
+from posmlp.released.convert import architecture, released_network
 from posmlp.released.evaluate import (
     batches,
     beside,

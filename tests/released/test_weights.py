@@ -9,8 +9,12 @@ import pytest
 import timm
 import torch
 
-from posmlp.released.architecture import architecture, released_layout, released_network
-from posmlp.released.convert import ReleasedError
+from posmlp.released.convert import (
+    ReleasedError,
+    architecture,
+    released_layout,
+    released_network,
+)
 from posmlp.released.weights import read_checkpoint
 
 

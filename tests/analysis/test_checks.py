@@ -25,7 +25,7 @@ from posmlp.study import Recipe, Study, load_study
 from posmlp.training.cost import token_mixing_parameters
 
 ROOT = Path(__file__).parents[2]
-COMMITTED = ("digits", "digits_switches", "fashion", "fashion_tuning")
+COMMITTED = ("digits", "digits_switches", "digits_shift")
 MIXING = {"sgu": [4160] * 3, "gqpe": [88] * 3}  # N^2 + N and 6 s + N of 64 tokens, 4 groups
 
 

@@ -139,7 +139,7 @@ def test_committed_tables_are_those_of_the_committed_runs(name, tmp_path):
 
 def test_the_widest_committed_table_compiles(tmp_path, needs):
     needs(shutil.which("pdflatex") is not None, "texlive-latex-recommended")
-    shutil.copy(ROOT / "results/fashion/tables/main.tex", tmp_path)
+    shutil.copy(ROOT / "results/digits_shift/tables/main.tex", tmp_path)
     (tmp_path / "paper.tex").write_text(
         r"\documentclass[twocolumn]{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}"
         r"\begin{document}\input{main}\end{document}"

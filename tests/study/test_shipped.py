@@ -19,7 +19,7 @@ STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 def test_the_studies_are_there():
     shipped = {"digits", "fashion", "tiny_imagenet", "imagenet_gmlp", "imagenet_posmlp"}
     shipped |= {"digits_switches", "digits_shift", "digits_shift_tuning"}
-    assert shipped | {"cifar_small", "cifar_tuning", "fashion_tuning"} == set(STUDIES)
+    assert shipped | {"cifar_small", "cifar_tuning"} == set(STUDIES)
     assert read_mapping(CONFIG / "config.yaml")["study"] == "digits"
 
 

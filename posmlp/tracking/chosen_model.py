@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALIAS = "best"
 LONGEST_CARD = 5000  # characters that MLflow takes
-NAME = "model"  # of the folder in the run's, and of the model in MLflow
+FOLDER = "model"  # in the run's
 WEIGHTS = "model.safetensors"
 EXAMPLE_IMAGES = 2  # one would fix the batch at one image
 PACKAGES = ("torch", "numpy", "mlflow")  # that load the model
@@ -48,7 +48,7 @@ def register(
             client.delete_registered_model_alias(name, ALIAS)
         return reason
     card = (study.folder / "model_card.md").read_text(encoding="utf-8")[:LONGEST_CARD]
-    source = _sent_model(client, experiment_id, run_ids[folder], folder, choice["variant"])
+    source = _sent_model(client, experiment_id, run_ids[folder], folder, choice)
     number = str(_version(client, name, source, run_ids[folder], choice, card))
     if client.get_registered_model(name).aliases.get(ALIAS) != number:
         client.set_registered_model_alias(name, ALIAS, number)
@@ -72,7 +72,7 @@ def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str])
 
 
 def _sent_model(
-    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, variant: str
+    client: MlflowClient, experiment_id: str, run_id: str, folder: Path, choice: Mapping[str, Any]
 ) -> str:
     """The location of the run's MLflow model, sent unless it is there already."""
     from mlflow.entities import LoggedModelOutput
@@ -83,12 +83,28 @@ def _sent_model(
             client.delete_logged_model(model.model_id)
         elif model.tags.get("weights") == digest:
             return model.artifact_location
-    tags = {"weights": digest, "variant": variant}
-    model = client.create_logged_model(experiment_id, NAME, run_id, tags, model_type="classifier")
-    client.log_model_artifacts(model.model_id, str(folder / NAME))
+    tags = {"weights": digest, "variant": choice["variant"]}
+    name = "{variant}-seed{seed}".format(**choice).replace(".", "-")  # MLflow takes no dots
+    model = client.create_logged_model(experiment_id, name, run_id, tags, model_type="classifier")
+    client.log_model_artifacts(model.model_id, str(folder / FOLDER))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    _log_accuracies(client, run_id, model.model_id)
     client.finalize_logged_model(model.model_id, "READY")
     return model.artifact_location
+
+
+def _log_accuracies(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Give a model the last accuracies of its run, each with the data set that it was measured on.
+
+    They are points that the run has, so that it gets no others.
+    """
+    for used in client.get_run(run_id).inputs.dataset_inputs:
+        data = used.dataset.name, used.dataset.digest
+        name = f"{data[0].rpartition(' ')[2]}_top1"
+        points = client.get_metric_history(run_id, name)  # none for the training images
+        for last in sorted(points, key=lambda point: (point.step, point.timestamp))[-1:]:
+            value = last.value, last.timestamp, last.step
+            client.log_metric(run_id, name, *value, None, *data, model_id)
 
 
 def _version(
@@ -120,7 +136,7 @@ def weights_digest(run_folder: Path) -> str:
 
 def ensure_model(run_folder: Path) -> Path:
     """Export a run's network to `model/` in its folder, unless it is there already."""
-    folder, digest = run_folder / NAME, weights_digest(run_folder)
+    folder, digest = run_folder / FOLDER, weights_digest(run_folder)
     mark = folder / "weights.sha256"  # written last
     if not mark.exists() or mark.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)

@@ -196,21 +196,14 @@ def run_tags(
 def run_note(
     config: Mapping[str, Any], provenance: Mapping[str, Any], claim: str | None, error: str | None
 ) -> str:
-    """A run's page in Markdown: what it tests and how to repeat it."""
-    parts = ["{variant}, seed {seed}, of the study {study}.".format(**config)]
-    parts += [escaped(claim)] if claim else []
-    parts += [f"Failed: {escaped(error)}"] if error else []
+    """What a run tests and how to repeat it, in Markdown; its tags say the rest."""
     commit = provenance.get("git_commit")
     checkout = f"    git checkout {commit}\n" if commit else ""
+    parts = [escaped(claim or ""), f"Failed: {escaped(error)}" if error else ""]
     parts.append(f"To repeat this run:\n\n{checkout}    {COMMAND.format(**config)}")
-    if not commit:
-        parts.append("The commit is unknown: the code was not in a git repository.")
-    elif provenance.get("git_dirty"):
-        parts.append(
-            "The tree had uncommitted changes, so that commit alone may not repeat the run. "
-            f"Digest of the training code: {provenance.get('code_version')}."
-        )
-    return "\n\n".join(parts)
+    if provenance.get("git_dirty"):
+        parts.append("The tree had uncommitted changes: that commit alone may not repeat the run.")
+    return "\n\n".join(filter(None, parts))
 
 
 def _text(value: Any) -> str:

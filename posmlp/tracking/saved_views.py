@@ -1,7 +1,8 @@
-"""Saved views of a study's two experiments, and addresses of pages of MLflow's UI.
+"""The saved view of each of a study's two experiments, and addresses of pages of MLflow's UI.
 
-MLflow keeps a shared view as JSON in an experiment tag. The format is not documented; TRIED are the
-versions that it was tried with, and a test compares them with the installed one.
+MLflow keeps a saved view as JSON in an experiment tag and lists it under "Views". The format is not
+documented; TRIED are the versions that it was tried with, and a test compares them with the
+installed one.
 """
 
 from __future__ import annotations
@@ -12,52 +13,47 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 TRIED = ("3.17.2",)
-MODES = {"charts": "CHART", "table": "TABLE"}  # the views, by the key that addresses them
+KEY = "study"  # addresses the view of an experiment
 SECTION = "charts"
 MOST_TRACES = 100
 WORKFLOW = {"workflowType": "machine_learning"}  # MLflow opens on GenAI otherwise
+# MLflow draws no error bars: the points low, high and mean of this metric make a vertical line,
+# with the variant's row of the sheet as their step.
+INTERVAL = "test_top1_interval"
 OF_A_VARIANT = (
     *("test_top1", "test_top1_std", "test_top1_low", "test_top1_high", "n"),
-    *("val_top1", "params", "macs"),
+    *("test_top1_difference", "val_top1", "params", "macs"),
 )
 OF_A_TRAINING = ("test_top1", "val_top1", "train_loss", "params", "images_per_s")
+LINE = {"type": "LINE", "xAxisKey": "step", "lineSmoothness": 0}
+AVERAGE = 245  # pixels of a group's average, which MLflow writes with all its digits
 
 
 def of_variants(*, validation: bool) -> dict[str, str]:
-    """The views of the variants' experiment as its tags: a point, bar and row for each."""
+    """The view of the variants' experiment as its tag: a point, interval, bar and row for each."""
     x, y = ({"key": key, "type": "METRIC"} for key in ("params", "test_top1"))
-    charts = [{"type": "SCATTER", "xaxis": axis, "yaxis": y} for axis in (x, x | {"key": "groups"})]
-    charts.append({"type": "BAR", "metricKey": "test_top1"})
-    return _tags({}, OF_A_VARIANT, charts, "Means over seeds", validation=validation)
+    charts = [
+        LINE | {"metricKey": INTERVAL, "displayPoints": True},
+        {"type": "BAR", "metricKey": "test_top1_difference"},
+        *({"type": "SCATTER", "xaxis": axis, "yaxis": y} for axis in (x, x | {"key": "groups"})),
+    ]
+    return _tag({}, OF_A_VARIANT, charts, "Means over seeds", validation=validation)
 
 
 def of_trainings(variants: Iterable[str], *, validation: bool) -> dict[str, str]:
-    """The views of the trainings' experiment as its tags: curves, grouped by variant."""
+    """The view of the trainings' experiment as its tag: curves, grouped by variant."""
     group = {
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": "tag", "groupByData": "variant"}],
         },
         "groupsExpanded": {f"tag.variant.{variant}": False for variant in variants},
-        "useGroupedValuesInCharts": True,
     }
-    charts = [
-        {
-            "type": "LINE",
-            "metricKey": metric,
-            "selectedMetricKeys": [metric],
-            "xAxisKey": "step",
-            "xAxisScaleType": "linear",
-            "scaleType": "linear",
-            "lineSmoothness": 0,
-            "range": {},
-        }
-        for metric in ("test_top1", "train_loss")
-    ]
-    return _tags(group, OF_A_TRAINING, charts, "Curves by variant", validation=validation)
+    charts = [LINE | {"metricKey": metric} for metric in ("test_top1", "train_loss")]
+    return _tag(group, OF_A_TRAINING, charts, "Trainings by variant", validation=validation)
 
 
-def _tags(
+def _tag(
     group: Mapping[str, Any],
     metrics: Iterable[str],
     charts: Iterable[Mapping[str, Any]],
@@ -66,47 +62,34 @@ def _tags(
     validation: bool,
 ) -> dict[str, str]:
     names = [name for name in metrics if validation or not name.startswith("val_")]
-    kept = {"deleted": False, "isGenerated": False}
-    # MLflow makes a chart's title from the names of its metrics.
+    widths = {f"metrics.`{name}`": AVERAGE if group else 40 + 8 * len(name) for name in names}
+    widths |= {"tags.`claim`": 300}
     in_section = {"metricSectionId": SECTION, "runsCountToCompare": MOST_TRACES}
-    state = {
+    state = {  # what it does not name is as MLflow has it for a new browser
         "searchFilter": "tags.current != 'false'" if group else "",  # not those trained anew since
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": [*(f"metrics.`{name}`" for name in names), "tags.`claim`"],
-        "groupBy": None,
-        "runsHiddenMode": "SHOWALL",  # MLflow shows ten
-        "runsHidden": [],
-        "runsPinned": [],
-        "runsVisibilityMap": {},
-        "runsExpanded": {},
+        "selectedColumns": list(widths),
+        "columnOrder": ["tags.`mlflow.runName`", *widths],
+        "columnWidths": {"tags.`mlflow.runName`": 230, **widths},
+        "runsHiddenMode": "SHOW_ALL",  # MLflow shows ten
         "compareRunCharts": [
-            kept | chart | in_section | {"uuid": f"chart{i}"} for i, chart in enumerate(charts)
+            {"uuid": f"chart{i}", **chart, **in_section} for i, chart in enumerate(charts)
         ],
-        "compareRunSections": [
-            kept | {"uuid": SECTION, "name": title, "display": True, "isReordered": False}
-        ],
-        "isAccordionReordered": False,
-        "autoRefreshEnabled": True,
-        "hideEmptyCharts": True,
-        "viewMaximized": False,
-        "runListHidden": False,
-        "chartsSearchFilter": "",
+        "compareRunSections": [{"uuid": SECTION, "name": title, "display": True}],
         **group,
     }
-    return {
-        f"mlflow.sharedViewState.{key}": json.dumps(state | {"compareRunsMode": mode})
-        for key, mode in MODES.items()
-    }
+    view = {"name": title, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)}
+    return {f"mlflow.sharedViewState.{KEY}": json.dumps(view)}
 
 
-def view_path(experiment_id: str, key: str) -> str:
-    """The page of an experiment with a saved view, after the server's address."""
-    query = {"viewStateShareKey": key, "compareRunsMode": MODES[key], **WORKFLOW}
+def view_path(experiment_id: str, mode: str) -> str:
+    """The page of an experiment with its saved view, after the server's address.
+
+    Args:
+        mode: CHART or TABLE; a view has both.
+    """
+    query = {"viewStateShareKey": KEY, "compareRunsMode": mode, **WORKFLOW}
     return f"#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
 
 

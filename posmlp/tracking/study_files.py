@@ -23,7 +23,8 @@ class StudyFiles:
         self.problems: list[str] = []
         try:
             comparison = read_json(self.folder / "comparison.json")
-            if not all("metrics" in entry for entry in comparison.get("variants", [])):
+            variants = comparison.get("variants", [])
+            if not all(entry.keys() >= {"metrics", "differences"} for entry in variants):
                 again = f"make reproduce STUDY={name}"
                 raise ValueError(f"comparison.json: is of an earlier version; renew it: {again}")
             self.comparison = comparison
@@ -58,7 +59,7 @@ class StudyFiles:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         table = text[text.find("\n|") + 1 :]  # without its title
         table = table or "The main table follows when all runs have finished."
-        head = [f"## {title or self.name}", question, pages]
+        head = [f"{title or self.name}: {pages}", question]
         note = "\n\n".join([*head, table, self.comparison.get("reason", "")])
         if len(note) > longest:
             note = "\n\n".join([*head, f"The main table is long: see {path}"])

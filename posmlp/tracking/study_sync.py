@@ -46,7 +46,7 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
     from mlflow.entities import Metric
 
     old = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
-    for entry in study.variants:
+    for row, entry in enumerate(study.variants, start=1):
         name, metrics = study.variant_name(entry["variant"]), variant_metrics(entry)
         tags, wanted = variant_tags(entry, study), (metrics, name, "FINISHED")
         kept = [
@@ -60,7 +60,15 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
         elif metrics and entry["finished_at"]:
             end_ms = milliseconds(entry["finished_at"])
             run_id = client.create_run(experiment_id, end_ms, tags, name).info.run_id
-            values = [Metric(key, value, end_ms, 0) for key, value in metrics.items()]
+            values = [
+                Metric(key, value, end_ms, row if key == saved_views.INTERVAL else 0)
+                for key, value in metrics.items()
+            ]
+            values += [  # earlier, so that the mean remains the last value
+                Metric(saved_views.INTERVAL, metrics[key], end_ms - 1, row)
+                for key in ("test_top1_low", "test_top1_high")
+                if key in metrics
+            ]
             client.log_batch(run_id, metrics=values)
             client.set_terminated(run_id, "FINISHED", end_ms)
     for run in old:
@@ -74,20 +82,13 @@ def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
     for name, metric in entry["metrics"].items():
         values[name] = metric["mean"]
         values |= {f"{name}_{statistic}": metric[statistic] for statistic in ("std", "low", "high")}
+    values[saved_views.INTERVAL] = values.get("test_top1")
+    values |= {f"{k}_difference": v["difference"] for k, v in entry["differences"].items()}
     return {name: round(float(v), 4) for name, v in values.items() if v is not None}
 
 
 def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
-    top1, note = entry["metrics"].get("test_top1", {}), "No seed has finished."
-    if top1.get("mean") is not None:
-        note = f"Top-1 on the test images: {top1['mean']:.2f} %"
-        if top1["std"] is not None:
-            confidence = study.comparison["confidence"]
-            note += (
-                f", standard deviation {top1['std']:.2f}, {confidence:.0%} Student-t interval "
-                f"{top1['low']:.2f} to {top1['high']:.2f}"
-            )
-        note += f"; n = {entry['n']} of {entry['num_seeds']} seeds."
+    note = f"{entry['n']} of {entry['num_seeds']} seeds have finished."
     return {
         "study": study.name,
         **{name: printable(str(entry[name])) for name in ("variant", "gate", "groups", "claim")},
@@ -101,24 +102,21 @@ def publish(
     """Set saved views and descriptions of both experiments, where they have changed."""
     links, run_ids = report.links, report.ids
     if study.variants:
-        for key in saved_views.MODES:
-            links[f"Variants, {key}"] = saved_views.view_path(variants, key)
-    links["Trainings, charts"] = saved_views.view_path(trainings, "charts")
+        links["Charts"] = saved_views.view_path(variants, "CHART")
+        links["Table"] = saved_views.view_path(variants, "TABLE")
+    links["Curves"] = saved_views.view_path(trainings, "CHART")
     best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in study.variants]
     if ids := [run_ids[folder] for folder in best if folder in run_ids]:
-        links["Best seed of each variant, compared"] = saved_views.compare_path(trainings, ids)
-    pages = "\n".join(f"- [{name}]({address})" for name, address in links.items())
-    common = {
-        "mlflow.note.content": masked(study.note(pages, LONGEST_NOTE)),
-        "mlflow.experimentKind": "custom_model_development",
-    }
+        links["Best seeds"] = saved_views.compare_path(trainings, ids)
+    pages = " · ".join(f"[{name}]({address})" for name, address in links.items())
+    note = {"mlflow.note.content": masked(study.note(pages, LONGEST_NOTE))}
     names = sorted({folder.parent.name for folder in run_ids})
     validation = any("val_top1" in entry["metrics"] for entry in study.variants)
-    for experiment_id, views in (
+    for experiment_id, view in (
         (trainings, saved_views.of_trainings(names, validation=validation)),
         (variants, saved_views.of_variants(validation=validation)),
     ):
         before = client.get_experiment(experiment_id).tags
-        for key, value in (common | views).items():
+        for key, value in (note | view).items():
             if before.get(key) != value:
                 client.set_experiment_tag(experiment_id, key, value)

@@ -73,7 +73,7 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
         server = start_server(uri, artifacts, address, port, output)
         try:
             wait_until_up(server, root, output)
-            print(f"MLflow: {root}   (Ctrl-C stops it)", flush=True)
+            print("MLflow is up (Ctrl-C stops it). Each study's pages follow.", flush=True)
             with _kept_in_sync(results, root):
                 server.wait()
             raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
@@ -90,12 +90,10 @@ def _kept_in_sync(results: Path, root: str) -> Iterator[None]:
 
     def announce(reports: list[Report]) -> None:
         for report in reports:
-            new = {title: path for title, path in report.links.items() if path not in announced}
-            if new:
-                print(f"  {report.study}", flush=True)
-            for title, path in new.items():
-                print(f"    {title}: {root}/{path}", flush=True)
-            announced.update(new.values())
+            for title, path in report.links.items():
+                if path not in announced:
+                    print(f"  {report.study}  {title:10}  {root}/{path}", flush=True)
+            announced.update(report.links.values())
 
     arguments = (results, (), SYNC_S, stop, announce)
     thread = threading.Thread(target=sync_results, args=arguments, daemon=True)

@@ -20,12 +20,7 @@ import posmlp
 from posmlp.tracking import saved_views
 
 ROOT = Path(posmlp.__file__).parents[1]
-PAGES = {
-    "charts": "Variants, charts",
-    "table": "Variants, table",
-    "trainings": "Trainings, charts",
-    "compare": "Best seed of each variant, compared",
-}
+PAGES = {"charts": "Charts", "table": "Table", "trainings": "Curves", "compare": "Best seeds"}
 
 
 def test_the_installed_mlflow_is_one_that_the_views_were_tried_with():
@@ -50,7 +45,7 @@ def pages(study_shown, unused_port, needs):
     while PAGES["compare"] not in text:
         text += (line := process.stdout.readline())
         assert line, text
-    found = {name: re.search(rf"    {title}: (\S+)", text)[1] for name, title in PAGES.items()}
+    found = {name: re.search(rf"  {title} +(\S+)", text)[1] for name, title in PAGES.items()}
     yield found, json.loads((study_shown / "small/comparison.json").read_text())
     process.send_signal(signal.SIGTERM)
     assert process.communicate()[0] == "Stopped.\n"
@@ -81,7 +76,7 @@ def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
     text = shown(
         addresses["charts"],
         *("1 sgu", "2 gqpe_s4", "Means over seeds", "params vs. test_top1"),
-        *("groups vs. test_top1", "A | tiny <i>study</i>", *means),
+        *("groups vs. test_top1", "test_top1_interval", "A | tiny <i>study</i>:", *PAGES.values()),
         picture="charts",
     )
     assert "2 matching runs" in re.sub(r"\s+", " ", text)
@@ -92,7 +87,7 @@ def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
         for number in (values["low"], values["high"]):
             assert re.search(rf"\b{number:.2f}"[:-1], text), number
 
-    names = "Group: sgu", "Group: gqpe_s4", "test_top1", "train_loss"
+    names = "Group: sgu", "Group: gqpe_s4", "test_top1", "train_loss", "Trainings by variant"
     text = shown(addresses["trainings"], *names, picture="trainings")
     assert "4 matching runs" in re.sub(r"\s+", " ", text)
 

@@ -62,6 +62,12 @@ def test_the_chosen_run_alone_has_a_model_with_signature(study_shown, choice):
     assert (tags["variant"], tags["seed"]) == (choice["variant"], str(choice["seed"]))
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     assert len(list(study_shown.glob("runs/small/*/seed*/model"))) == 1
+    assert model.name == f"{choice['variant']}-seed{choice['seed']}"
+    accuracies = {(metric.key, metric.dataset_name): metric.value for metric in model.metrics}
+    assert accuracies == {
+        (f"{split}_top1", f"digits {split}"): choice[f"{split}_top1"] for split in ("val", "test")
+    }
+    assert len(shown.points(run, "val_top1")) == 2  # one an epoch, and none beside
     described = Model.load(model.artifact_location)
     assert described.signature.inputs.inputs[0].shape == (-1, 1, 8, 8)
 

@@ -41,19 +41,26 @@ def test_variants_have_the_statistics_of_the_table(study_shown, variants):
         mean, std = f"{metrics['test_top1']:.2f}", f"{metrics['test_top1_std']:.2f}"
         variant = run.data.tags["variant"]
         assert re.search(rf"\| {variant} .*{mean} ± {std} +\| +{metrics['n']:.0f} ", table)
-        assert metrics["test_top1_low"] < metrics["test_top1"] < metrics["test_top1_high"]
-        assert mean in run.data.tags["mlflow.note.content"]
+        bounds = metrics["test_top1_low"], metrics["test_top1"], metrics["test_top1_high"]
+        assert bounds[0] < bounds[1] < bounds[2]
+        points = variants.points(run, "test_top1_interval")
+        row = ["sgu", "gqpe_s4"].index(variant) + 1
+        assert [(step, value) for step, _, value in points] == [
+            (row, bounds[0]),
+            (row, bounds[2]),
+            (row, bounds[1]),
+        ]
         assert "<script>" not in run.data.tags["mlflow.note.content"]
 
 
 def test_descriptions_have_the_table_and_show_texts_of_the_study_as_written(trainings, variants):
     note = experiment_tags(trainings)["mlflow.note.content"]
     assert note == experiment_tags(variants)["mlflow.note.content"]
-    assert f"## {escaped('A | tiny <i>study</i>')}" in note
+    assert note.startswith(f"{escaped('A | tiny <i>study</i>')}: [Charts](#/experiments/")
     assert "Does \\*it\\* show?" in note
     assert "| gqpe_s4" in note
     assert "<i>" not in note
-    for page in ("viewStateShareKey=charts", "viewStateShareKey=table", "#/compare-runs?runs="):
+    for page in ("compareRunsMode=CHART", "compareRunsMode=TABLE", "#/compare-runs?runs="):
         assert page in note
 
 

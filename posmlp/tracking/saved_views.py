@@ -70,8 +70,8 @@ def _tag(
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
         "selectedColumns": list(widths),
-        "columnOrder": ["tags.`mlflow.runName`", *widths],
-        "columnWidths": {"tags.`mlflow.runName`": 230, **widths},
+        "columnOrder": list(widths),
+        "columnWidths": widths,
         "runsHiddenMode": "SHOW_ALL",  # MLflow shows ten
         "compareRunCharts": [
             {"uuid": f"chart{i}", **chart, **in_section} for i, chart in enumerate(charts)

@@ -25,7 +25,7 @@ def content(results):
 def write_comparison(results, claims):
     """A comparison.json before any run has finished."""
     numbers = dict.fromkeys(("n", "num_seeds", "params", "token_mixing_params", "macs"), 0)
-    facts = numbers | {"metrics": {}, "best_seed": None, "finished_at": None}
+    facts = numbers | {"metrics": {}, "differences": {}, "best_seed": None, "finished_at": None}
     facts |= {"gate": "sgu", "groups": ""}
     variants = [{"variant": name, "claim": claim} | facts for name, claim in claims.items()]
     (results / "digits").mkdir()

@@ -26,8 +26,7 @@ from posmlp.tracking.study_files import StudyFiles
 # test_top1 and the like are series by epoch, whose last point is the final value. These are not;
 # the last point of the speed's series is its median over epochs, as in the tables.
 FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), SPEED.name)
-# Of an epoch. MLflow's pages draw the metric that they meet first; an epoch that has the last one
-# is complete.
+# Of an epoch. The first is sent first of all; an epoch that has the last one is complete.
 FIRST_COLUMN, LAST_COLUMN = "test_top1", EPOCH_COLUMNS[-1]
 _ORDER = (FIRST_COLUMN, *(n for n in EPOCH_COLUMNS if n not in ("epoch", "time", FIRST_COLUMN)))
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")

@@ -130,6 +130,8 @@ def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark])
         if (epoch, time_ms) not in stored
         for name, value in values.items()
     ]
+    # MLflow's pages draw the metric that they meet first, and not every epoch is evaluated.
+    metrics.sort(key=lambda metric: metric.key != run_payload.FIRST_COLUMN)
     client.log_batch(run_id, metrics=metrics)  # in batches of MLflow's limits
     send_datasets(client, run_id, payload)
     if payload.status == "RUNNING":

@@ -108,6 +108,16 @@ def test_every_point_of_the_history_has_its_own_time_and_no_metric_has_two_names
     assert info.start_time == milliseconds("2026-11-22T10:00:00+00:00")
 
 
+def test_accuracy_is_the_first_metric_though_the_first_epoch_was_not_evaluated(sync, new_run):
+    path = new_run().write_history(2).path / "history.csv"
+    header, first, second = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index("test_top1")] = ""
+    path.write_text("\n".join([header, ",".join(cells), second]) + "\n")
+    _, shown = sync()
+    assert next(iter(shown.runs[0].data.metrics)) == "test_top1"
+
+
 def test_a_second_sync_sends_nothing_and_a_changed_file_is_sent_again(sync, new_run, results):
     run, _ = new_run().finish(), new_run(seed=1).write_history(1)
     first, _ = sync()

@@ -9,7 +9,7 @@ _LINE_START = re.compile(r"^(\d*)([.)](?= )|[-+](?= )|#)")  # of a list or headi
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
 _LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"<": "$<$", ">": "$>$"}
-LATEX_SYMBOLS = {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "†": r"$\dagger$"}
+_LATEX |= {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "†": r"$\dagger$"}
 
 
 def printable(text: str) -> str:
@@ -42,4 +42,4 @@ def escape_html(text: str) -> str:
 
 def escape_latex(text: str) -> str:
     """Make plain text LaTeX, our few symbols included."""
-    return printable(text).translate(str.maketrans(_LATEX | LATEX_SYMBOLS))
+    return printable(text).translate(str.maketrans(_LATEX))

@@ -10,19 +10,27 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.contrasts import NON_INFERIOR
+from posmlp.analysis.main_table import tables
 from posmlp.analysis.statistics import PRIMARY, Evidence
 from posmlp.analysis.tables import number, p_value, plus_minus, span
 from posmlp.markup import escape_latex, escaped
 
 LARGE_FRACTION = 0.2  # of the parameters removed or added: the networks differ in size as well
 
+# \\@nodocument does nothing within a document.
+OPENING = r"""% For \input in a document with booktabs and graphicx, or to be compiled by itself.
+\makeatletter\ifx\@nodocument\relax\let\closeresults\relax\else
+\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}
+\def\closeresults{\end{document}}\fi\makeatother"""
+CLOSING = r"\closeresults"
+
 
 def write(evidence: Evidence, folder: Path) -> None:
-    """Write results.md, and results.tex with the main table; it needs the package booktabs."""
+    """Write results.md, and results.tex with the main table."""
     texts, title = list(paragraphs(evidence)), evidence.study.title
     markdown = [f"## Results: {escaped(title)}", *map(escaped, texts)]
-    latex = [rf"\section*{{Results: {escape_latex(title)}}}", *map(escape_latex, texts)]
-    latex.append(r"\input{tables/main}")
+    latex = [OPENING, rf"\section*{{Results: {escape_latex(title)}}}", *map(escape_latex, texts)]
+    latex += [tables(evidence)["main"].to_latex(), CLOSING]
     for name, parts in (("results.md", markdown), ("results.tex", latex)):
         (folder / name).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

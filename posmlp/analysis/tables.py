@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import tabulate
 
-from posmlp.markup import LATEX_SYMBOLS, escape_latex, escaped
+from posmlp.markup import escape_latex, escaped
 
 tabulate.MIN_PADDING = 0  # headers need no more room than cells
 TEXT_WIDTH = 100
 LATEX_SPARE = 2
+LATEX_HEADER = 9  # characters of a heading in a line, in LaTeX
 FLOAT_FORMAT = "%.9g"  # in CSV files: the same on every machine
 
 
@@ -77,18 +78,26 @@ class Table:
         return "\n".join([*title, table, "", escaped(self.caption), ""])
 
     def to_latex(self) -> str:
-        """A table* environment; the document needs only the package booktabs."""
+        """A table* environment, no wider than the text; it needs booktabs and graphicx."""
         columns = tuple(column for column in self.columns if column.spare <= LATEX_SPARE)
         if columns != self.columns:
             return replace(self, columns=columns).to_latex()
-        table = _print(self.headers, self.cells(), self.aligns, "latex_booktabs")
+        rows = [[escape_latex(cell) for cell in row] for row in self.cells()]
+        aligns = "".join(align[0] for align in self.aligns)
         stop = "" if self.title.endswith((".", "?", "!")) else "."
         lines = [
             r"\begin{table*}",
             r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
             rf"\caption{{{escape_latex(f'{self.title}{stop} {self.caption}')}}}",
             r"\vspace{4pt}",
-            table.translate(str.maketrans(LATEX_SYMBOLS)),
+            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{aligns}}}",
+            r"\toprule",
+            _latex_row(_stacked(column) for column in self.columns),
+            r"\midrule",
+            *map(_latex_row, rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
             r"\end{table*}",
             "",
         ]
@@ -140,6 +149,17 @@ def _print(
         rows, headers, form, colalign=aligns if rows else None, disable_numparse=True
     )
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return rf"{' & '.join(cells)} \\"
+
+
+def _stacked(column: Column) -> str:
+    """A heading in LaTeX, its words under each other where it is long."""
+    first, *others = textwrap.wrap(column.header, LATEX_HEADER, break_long_words=False)
+    lines = r"\\".join(map(escape_latex, [first, *others]))
+    return rf"\shortstack[{column.align[0]}]{{{lines}}}" if others else lines
 
 
 def shorten(names: Iterable[str], longest: int) -> list[str]:

@@ -111,7 +111,7 @@ def checks(study: Study, results: Path, here: Path) -> None:
 
 def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
-    from posmlp.analysis.figures.catalogue import draw_figures
+    from posmlp.analysis.figures.catalogue import draw_figures, figures_from
     from posmlp.analysis.figures.learning import DRAWN_COLUMNS
     from posmlp.analysis.statistics import summarise
 
@@ -122,7 +122,7 @@ def figures(study: Study, results: Path, here: Path) -> None:
         "margin": None,
         "settings": {name: config.flat() for name, config in study.configs.items()},
     }
-    draw_figures("study", inputs, here / "figures")
+    draw_figures(figures_from("study", study), inputs, here / "figures")
 
 
 def work(step: Callable, folder: Path, queue: Queue) -> None:

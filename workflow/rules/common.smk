@@ -64,7 +64,7 @@ def in_report(path, entry, **where):
 def figure_files(source, folder):
     """Both files of each figure of a study or of the project."""
     files = []
-    for entry in figures_from(source):
+    for entry in figures_from(source, STUDY):
         path = f"{folder}/{entry.name}"
         files.append(f"{path}.pdf")  # too small on a screen for the report
         files.append(in_report(f"{path}.png", entry, labels={"figure": entry.title}))
@@ -87,7 +87,7 @@ def figure_folders(folder):
 def pictures():
     """The PNG of each figure of the study and of the project, and the text of its caption."""
     folders = {"study": HERE, "studies": RESULTS, "project": RESULTS}
-    entries = [entry for source in folders for entry in figures_from(source)]
+    entries = [entry for source in folders for entry in figures_from(source, STUDY)]
     return {
         "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
         "captions": [f"{HOME}/report/{entry.name}.rst" for entry in entries],

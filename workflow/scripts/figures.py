@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from posmlp.analysis.collect import read_frame
-from posmlp.analysis.figures.catalogue import draw_figures
+from posmlp.analysis.figures.catalogue import draw_figures, figures_from
 from posmlp.analysis.figures.learning import DRAWN_COLUMNS
 from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
@@ -18,4 +18,4 @@ with job_log(snakemake.log[0]):
         "curves": read_frame(snakemake.input.curves, DRAWN_COLUMNS),
         "granularities": read_frame(snakemake.input.granularity),
     }
-    draw_figures("study", inputs, Path(snakemake.output[0]).parent)
+    draw_figures(figures_from("study", study), inputs, Path(snakemake.output[0]).parent)

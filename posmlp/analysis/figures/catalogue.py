@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from posmlp.analysis.figures.content import (
+    compares,
+    compares_epochs,
+    compares_networks,
+    sweeps_numbers,
+)
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from posmlp.analysis.learned import LearnedRun
+    from posmlp.study import Study
 
 Source = Literal["project", "studies", "study", "network"]
 
@@ -36,6 +44,7 @@ class Entry:
                 top-1, or None), settings (of every variant, by dotted key).
             network: run (a LearnedRun). Drawn for each variant, as PNG, into a folder of the
                 figure's name; the function returns None where a network has nothing to show.
+        shows: whether a study has what the figure is about; None: every study has.
     """
 
     name: str
@@ -43,6 +52,7 @@ class Entry:
     title: str
     module: str
     source: Source
+    shows: Callable[[Study], bool] | None = None
 
     @property
     def function(self) -> Callable[..., Figure | None]:
@@ -51,11 +61,20 @@ class Entry:
 
 FIGURES = (
     Entry("all_studies", "Accuracy", "differences, all studies", "forest", "studies"),
-    Entry("forest", "Accuracy", "differences", "forest", "study"),
-    Entry("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study"),
-    Entry("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
+    Entry("forest", "Accuracy", "differences", "forest", "study", compares),
+    Entry(
+        *("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study"),
+        shows=compares_networks,
+    ),
+    Entry(
+        *("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
+        shows=sweeps_numbers,
+    ),
     Entry("params_vs_tokens", "Size", "parameters by tokens", "map_sizes", "project"),
-    Entry("learning", "Training", "gap by epoch, losses", "learning", "study"),
+    Entry(
+        *("learning", "Training", "gap by epoch, losses", "learning", "study"),
+        shows=compares_epochs,
+    ),
     Entry("run_curves", "Training", "curves of a run", "learning", "network"),
     Entry("released_curves", "Training", "released logs", "released_logs", "project"),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
@@ -66,9 +85,10 @@ FIGURES = (
 )
 
 
-def figures_from(source: Source) -> list[Entry]:
-    """The figures of a source, in the order of the report."""
-    return [entry for entry in FIGURES if entry.source == source]
+def figures_from(source: Source, study: Study | None = None) -> list[Entry]:
+    """The figures of a source, in the order of the report; those that show something of a study."""
+    entries = [entry for entry in FIGURES if entry.source == source]
+    return [e for e in entries if study is None or e.shows is None or e.shows(study)]
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
@@ -77,11 +97,11 @@ def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
     return entry.function(**{name: inputs[name] for name in names})
 
 
-def draw_figures(source: Source, inputs: Mapping[str, Any], folder: str | Path) -> None:
-    """Draw the figures of a study or of the project as folder/<figure>.png and .pdf."""
+def draw_figures(entries: Iterable[Entry], inputs: Mapping[str, Any], folder: str | Path) -> None:
+    """Draw figures of a study or of the project as folder/<figure>.png and .pdf."""
     from posmlp.analysis.figures.style import save
 
-    for entry in figures_from(source):
+    for entry in entries:
         save(draw(entry, inputs), folder, entry.name, ("png", "pdf"))
 
 

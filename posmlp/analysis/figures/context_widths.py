@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from posmlp.analysis.figures.marks import add_caption, nothing_to_show, on_same_data
+from posmlp.analysis.figures.marks import add_caption, nothing_to_show
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
 from posmlp.analysis.tables import shorten
 
 MAX_COLUMNS = 4
-MOST_PANELS = 24
+MOST_PANELS = 12
 LONGEST_NAME = 20
 
 
@@ -21,18 +21,19 @@ LONGEST_NAME = 20
 def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Draw the granularity of every group by layer (see posmlp.analysis.granularity).
 
-    Variants without other changed settings, in the order of the sheet, MOST_PANELS at most, of
-    each the first seed. Solid: the mean at the start; dashed: equal weights on all keys.
+    In the order of the sheet, of each variant the first seed; of more than MOST_PANELS those that
+    differ from the reference in their unit alone. Solid: the mean at the start; dashed: equal
+    weights on all keys.
     """
     granularities = granularities[granularities["seed"] == granularities["seed"].min()]
-    summary, _ = on_same_data(summary)
-    plain = summary[summary["other_settings"] == ""]
-    plain = plain[plain["variant"].isin(granularities["variant"])]
-    if plain.empty:
+    measured = summary[summary["variant"].isin(granularities["variant"])]
+    if measured.empty:
         return nothing_to_show("No variant here has layers that mix tokens.")
-    shown = plain[:MOST_PANELS]
-    num_columns = min(MAX_COLUMNS, len(shown))
-    num_rows = math.ceil(len(shown) / num_columns)
+    plain = measured[measured["other_settings"] == ""]
+    few = plain if len(measured) > MOST_PANELS and len(plain) else measured
+    shown = few[:MOST_PANELS]
+    num_rows = math.ceil(len(shown) / MAX_COLUMNS)
+    num_columns = math.ceil(len(shown) / num_rows)
     width = TWO_COLUMNS if num_columns > 2 else ONE_COLUMN
     figure = Figure(figsize=(width, 0.9 + 1.35 * num_rows), layout="constrained")
     grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
@@ -47,8 +48,9 @@ def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     grid[0, 0].set_ylim(bottom=0)
     for axes in grid.flat[max(0, len(shown) - num_columns) : len(shown)]:
         axes.set_xlabel("layer")
-    figure.supylabel("granularity (tokens)")
-    num_others = len(plain) - len(shown)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("granularity (tokens)")
+    num_others = len(measured) - len(shown)
     caption = (
         "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
         "that the central query attends to, keys weighted by normalised |weight|; one seed. Grey: "

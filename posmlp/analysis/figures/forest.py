@@ -18,7 +18,7 @@ from posmlp.analysis.figures.style import (
     gate_look,
     tint,
 )
-from posmlp.analysis.tables import shorten
+from posmlp.analysis.tables import plus_minus, shorten
 
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
@@ -43,8 +43,6 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
     }
     rows = summary.rename(columns=columns)
     rows = rows[rows["difference"].notna()]
-    if rows.empty:
-        return nothing_to_show("No variant here has been compared with another.")
     shown = rows[:MOST_ROWS].assign(margin=margin, title="")
     num_others = len(rows) - len(shown)
     return _draw(shown, f" Not shown: {num_others} more (see the table)." if num_others else "")
@@ -112,7 +110,9 @@ def name_rows(axes: Axes, rows: pd.DataFrame, titled: pd.Series) -> None:
         label.set_fontweight("bold")
     right = axes.twinx()
     right.set_yticks(rows["y"], labels=[percentage(x) for x in rows["removed_fraction"]])
-    right.set(ylim=axes.get_ylim(), ylabel="parameters removed")
+    right.set_ylim(axes.get_ylim())
+    above = {"xytext": (3.5, 3), "textcoords": "offset points", "va": "bottom"}
+    right.annotate("removed", (1, 1), xycoords="axes fraction", **above)
     for side in (axes, right):
         side.grid(False, axis="y")
         side.tick_params(axis="y", length=0)
@@ -130,7 +130,7 @@ def caption(rows: pd.DataFrame) -> str:
         f" Thick: interval over seeds.{crossed}" if rows["n"].max() > 1 else " One seed each.",
         f" Band: margin{margin}." if len(margins) else "",
         "" if rows["difference"].between(*axis_range(rows)).all() else " Arrows: beyond the axis.",
-        " Parameters removed against the same variant; +: added.",
+        " Removed: parameters; +: added.",
     ]
     return "".join(parts)
 
@@ -163,8 +163,8 @@ def draw_row(axes: Axes, row: pd.Series) -> None:
     if not low <= row["difference"] <= high:
         left = row["difference"] < low
         end, side, mark, shift = (low, "left", "<", 7) if left else (high, "right", ">", -7)
-        axes.plot(end, row["y"], marker=mark, color=look.colour)
-        text = f"{row['difference']:+.1f}".replace("-", "−")
+        axes.plot(end, row["y"], marker=mark, color=look.colour, clip_on=False)
+        text = plus_minus(row["difference"], row["half_width"], "+", 1)
         offset = dict(xytext=(shift, 0), textcoords="offset points", va="center", ha=side)
         axes.annotate(text, (end, row["y"]), color=look.colour, **offset)
         return

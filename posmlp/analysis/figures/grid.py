@@ -16,6 +16,7 @@ from posmlp.analysis.figures.style import CHARACTERS, LINE, ONE_COLUMN, TWO_COLU
 MAX_COLUMNS = 7
 COLUMNS_OF_NARROW = 3  # at most, in the width of one column of print
 LARGEST_CELL = 1.2  # inches
+DIVERGING = "RdBu_r"  # the map of colours around a middle
 LABELS, GAP, TITLE, BAR = 0.22, 0.06, 0.2, 0.3  # inches: row labels, gaps, titles, colour bars
 
 
@@ -69,8 +70,9 @@ class Grid:
         axes = self.add_axes(column or 0, self.foot - 0.1, width, 0.05)
         bar = self.figure.colorbar(image, cax=axes, orientation="horizontal")
         low, high = image.get_clim()
-        if low == -high:
-            bar.set_ticks([0], labels=[f"0 ± {high:.2g}"])
+        if image.cmap.name == DIVERGING:
+            middle = (low + high) / 2
+            bar.set_ticks([middle], labels=[f"{middle:g} ± {high - middle:.2g}"])
         else:
             bar.set_ticks([low, high], labels=[f"{low:.2g}", f"{high:.2g}"])
             for label, side in zip(bar.ax.get_xticklabels(), ("left", "right"), strict=True):
@@ -84,7 +86,7 @@ def colours_of(values: np.ndarray) -> dict:
     limit = float(np.abs(values).max()) or 1.0
     signed = values.min() < 0
     norm = Normalize(-limit if signed else 0.0, limit)
-    return {"cmap": "RdBu_r" if signed else "cividis", "norm": norm}
+    return {"cmap": DIVERGING if signed else "cividis", "norm": norm}
 
 
 def draw_ring(axes: Axes, row: float, col: float) -> None:

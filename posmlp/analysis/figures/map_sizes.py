@@ -30,7 +30,7 @@ def params_vs_tokens() -> Figure:
             draw_line(axes, gate, groups, whiteness)
     tokens = np.array([side**2 for side in SIDES])
     axes.plot(tokens, tokens, color="#777777", linestyle=":", label="bias: N (all units)")
-    axes.set(xscale="log", yscale="log", ylabel="learnable numbers of a layer's map")
+    axes.set(xscale="log", yscale="log", ylabel="parameters of a layer's map")
     axes.set_xlabel("tokens of the window, N")
     axes.set_xticks(TICKS, labels=[str(n) for n in TICKS])
     axes.minorticks_off()

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from posmlp.analysis.figures.grid import (
+    DIVERGING,
     MAX_COLUMNS,
     Grid,
     colours_of,
@@ -65,12 +66,12 @@ def learned_maps(run: LearnedRun) -> Figure | None:
 def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
     """Name the run and the query tokens whose weights are drawn."""
     tokens = dict.fromkeys(
-        "row {}, column {} of {}×{}".format(*query_token(map_ShwHW), *map_ShwHW.shape[1:3])
-        for map_ShwHW in maps.values()
+        "row {}, column {} of {}×{}".format(*query_token(m) + np.array(1), *m.shape[1:3])
+        for m in maps.values()
     )
     numbers = "; numbers: groups" if len(set(map(len, maps.values()))) > 1 else ""
     where = " and ".join(tokens)
-    return f"{run.title}: weights for the query token in {where}, counted from 0 (ring){numbers}"
+    return f"{run.title}: weights for the query token in {where} (ring){numbers}"
 
 
 def drawn_layers(run: LearnedRun) -> dict[int, str]:
@@ -114,11 +115,11 @@ def token_maps(run: LearnedRun) -> Figure | None:
             axes = grid.panels[row, column]
             image = axes.imshow(map_NN, **colours, interpolation="nearest")
             line = {"color": PART_COLOURS[part], "linestyle": PART_DASHES[part], "linewidth": 0.7}
-            plot.plot(map_NN[query], label=part, **line)
+            plot.plot(np.arange(1, len(map_NN) + 1), map_NN[query], label=part, **line)
             if column == 0:
                 axes.set_ylabel(part, labelpad=2)
         grid.panels[0, column].set_title(f"layer {number}", pad=3)
-        plot.set_title(f"row {query}", pad=2)
+        plot.set_title(f"query {query + 1}", pad=2)
         plot.set_xlabel("key", labelpad=1)
         plot.xaxis.set_major_locator(MaxNLocator(1, integer=True))
         plot.yaxis.set_major_locator(MaxNLocator(2))
@@ -157,7 +158,7 @@ def position_bias(run: LearnedRun) -> Figure | None:
     title = f"{run.title}: bias of every token of the window ({start:g} at the start)"
     grid = Grid(num_rows, num_columns, title, titles_in_rows=True)
     for axes, (number, bias_hw) in zip(grid.panels.flat, biases.items(), strict=False):
-        image = axes.imshow(bias_hw, cmap="RdBu_r", vmin=start - limit, vmax=start + limit)
+        image = axes.imshow(bias_hw, cmap=DIVERGING, vmin=start - limit, vmax=start + limit)
         axes.set_title(f"layer {number}", pad=3)
     grid.draw_bar(image)
     return grid.figure

@@ -19,6 +19,7 @@ ERROR_RATIO = 10  # an accuracy axis over a larger ratio of errors (100 - accura
 LEAST_ERROR = 0.05  # per cent; smaller errors are drawn as this
 ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 MARGIN = 0.06  # of the range, at each end
+REACH = 1.5  # of bars: those of two seeds would squeeze the axis
 
 
 def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -32,14 +33,19 @@ def on_same_data(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return summary[same], note
 
 
-def bar_range(summary: pd.DataFrame) -> tuple[float, float]:
-    """Ends of all error bars, at least 0 and at most halfway from the best mean to 100.
+def bar_range(
+    means: pd.Series, half_widths: pd.Series, least: float = 0, most: float = 100
+) -> tuple[float, float]:
+    """Ends of all error bars, at most REACH times the spread of the means beyond these.
 
-    Accuracies end at 100, t intervals do not.
+    Accuracies end at 100, t intervals do not: at least `least`, at most halfway from the best mean
+    to `most`.
     """
-    half_widths = summary["test_top1_half_width"].fillna(0)
-    low, high = summary["test_top1_mean"] - half_widths, summary["test_top1_mean"] + half_widths
-    return max(low.min(), 0), min(high.max(), (summary["test_top1_mean"].max() + 100) / 2)
+    half_widths = half_widths.fillna(0)
+    reach = REACH * (means.max() - means.min()) or np.inf
+    low = max((means - half_widths).min(), means.min() - reach, least)
+    high = min((means + half_widths).max(), means.max() + reach, (means.max() + most) / 2)
+    return low, high
 
 
 def format_count_axis(axes: Axes, counts: pd.Series) -> None:

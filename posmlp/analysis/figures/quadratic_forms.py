@@ -46,7 +46,7 @@ def trajectories(run: LearnedRun) -> Figure | None:
     for number, (centre, spread) in zip(numbers, grid.T, strict=True):
         draw_centres(centre, found[number])
         draw_widths(spread, found[number])
-        centre.set(title=f"layer {number}", xlabel="right")
+        centre.set(title=f"layer {number}", xlabel="right (tokens)")
         spread.set(title=f"layer {number}", xlabel="epoch")
     format_widths(grid[1, 0], np.concatenate([found[number].widths.ravel() for number in numbers]))
     reach = max(np.nanmax(np.abs(found[number].centres)) for number in numbers) * 1.1
@@ -54,7 +54,8 @@ def trajectories(run: LearnedRun) -> Figure | None:
         axes.set(xlim=(-reach, reach), ylim=(reach, -reach), box_aspect=1)
     grid[0, 0].set_ylabel("down (tokens)")
     grid[1, 0].set_ylabel("width (tokens)")
-    draw_key(figure, grid)
+    if any(found[number].widths.shape[1] > 1 for number in numbers):
+        draw_key(figure, grid)
     caption = (
         f"{run.title}. Top: centres from the start (grey dot) to the end, as offsets from the "
         "query in tokens. Bottom: width, the geometric mean of the standard deviations along the "

@@ -63,6 +63,7 @@ GATE_LOOKS = {
     "fc_lrpe": GateLook("#56B4E9", "v", 1.1),
     "fc_gqpe": GateLook("#CC79A7", "P", 1.2),
 }
+DASHES = ("-", "--", ":", "-.")  # of lines of one unit
 OTHER_LOOK = GateLook("#999999", "X", 1.2)
 
 

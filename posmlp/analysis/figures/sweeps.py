@@ -1,7 +1,6 @@
 """Accuracy and loss against every number that a study sweeps: images, epochs, groups, rates."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,20 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from posmlp.analysis.figures.content import ALONG, AXES, Settings, families
 from posmlp.analysis.figures.marks import (
+    MARGIN,
     add_caption,
     bar_caption,
+    bar_range,
     gate_label,
-    nothing_to_show,
-    num_groups,
 )
 from posmlp.analysis.figures.style import (
+    CHARACTERS,
+    DASHES,
     GREY,
     LINE,
     ONE_COLUMN,
     TWO_COLUMNS,
     figure_style,
     gate_look,
+    tint,
 )
 from posmlp.analysis.tables import shorten
 
@@ -34,89 +37,87 @@ PANELS = {  # label of the axis: columns of the value and of half its interval
     GAP: ("test_top1_difference", "test_top1_difference_half_width"),
     "test loss": ("test_loss_mean", "test_loss_half_width"),
 }
-SCHEDULE = ("recipe.epochs", "recipe.warmup_epochs")
-# What may change along with a number and is no sweep of its own: fewer images get more epochs.
-ALONG = {"data.train_fraction": SCHEDULE, "recipe.epochs": SCHEDULE}
-AXES = {
-    "data.train_fraction": "training images",
-    "recipe.epochs": "epochs",
-    "model.groups": "groups (s)",
-    "recipe.lr": "learning rate",
-    "recipe.position_lr": "rate of positional parameters (factor)",
-}
-MOST_LINES, MOST_TICKS, LONGEST_NAME = 8, 5, 16  # of a panel; of a name in the legend
-ASIDE = 0.03  # of its value, between the marks of two lines
+LIMITS = {"test_top1_mean": (0, 100), "test_loss_mean": (0, np.inf)}
+MOST_LINES, MOST_TICKS, LONGEST_NAME = 8, 6, 24  # of a panel; of a name in the legend
+HANDLE = 5  # characters that a mark in the legend takes
+ASIDE = 0.012  # of the axis, between the marks of two lines
+WHITENESS = (0, 1, 0.6, 0.3)  # of the marks of lines of one unit
 
 
 class Line(NamedTuple):
-    """Variants that differ in one number alone, sorted by their `x`."""
+    """Variants that differ in one number alone, sorted by their `x`, and how many of a unit."""
 
     label: str
     gate: str
     rows: pd.DataFrame
+    number: int  # among the lines of its unit
 
 
 @figure_style()
-def sweeps(summary: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]) -> Figure:
+def sweeps(summary: pd.DataFrame, settings: Settings) -> Figure:
     """Draw top-1, its difference and test loss against swept numbers, a column of panels each.
 
     A difference is drawn where a variant is compared with one of the reference's gating unit.
-
-    Args:
-        settings: of each variant, by dotted key.
     """
-    there = summary["test_top1_mean"].notna() & summary["variant"].isin(settings)
-    summary = with_gaps_alone(summary[there])
-    swept = {key: lines for key in AXES if (lines := list(lines_of(summary, settings, key)))}
-    swept = dict(list(swept.items())[:MOST_SWEEPS])
-    if not swept:
-        return nothing_to_show("This study sweeps neither images nor epochs, groups or rates.")
+    summary = with_gaps_alone(summary)
+    swept = {key: list(lines_of(summary, settings, key)) for key in AXES}
+    swept = dict([(key, lines) for key, lines in swept.items() if lines][:MOST_SWEEPS])
     drawn = pd.concat([line.rows for lines in swept.values() for line in lines])
     panels = [label for label, (value, _) in PANELS.items() if drawn[value].notna().any()]
     width = ONE_COLUMN if len(swept) == 1 else TWO_COLUMNS
-    names = dict.fromkeys(line.label for lines in swept.values() for line in lines)
-    ncols = 2 if width == ONE_COLUMN else 4
-    height = 1.3 + 1.45 * len(panels) + 1.3 * LINE * -(-len(names) // ncols)
+    longest = min(max(len(line.label) for lines in swept.values() for line in lines), LONGEST_NAME)
+    ncols = max(1, int((width / len(swept) - 0.3) * CHARACTERS / (longest + HANDLE)))
+    rows_of_legend = -(-max(map(len, swept.values())) // ncols)
+    height = 1.2 + 1.45 * len(panels) + 1.3 * LINE * rows_of_legend
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(panels), len(swept), squeeze=False, sharex="col")
-    handles: dict[str, Any] = {}
     for column, (key, lines) in zip(grid.T, swept.items(), strict=True):
-        for axes, label in zip(column, panels, strict=True):
-            handles = draw_panel(axes, lines, label) | handles
-            if key == "model.groups" and label != GAP:
-                draw_reference(axes, summary, PANELS[label][0])
         format_axis(column[-1], np.unique(np.concatenate([line.rows["x"] for line in lines])), key)
+        for axes, label in zip(column, panels, strict=True):
+            marks = draw_panel(axes, lines, label)
+            if key == "model.groups" or label == GAP:
+                draw_level(axes, summary, label)
+        names = shorten((line.label for line in lines), LONGEST_NAME)
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": ncols}
+        column[0].legend(marks, names, columnspacing=1.0, **place)
     for axes, label in zip(grid[:, 0], panels, strict=True):
         axes.set_ylabel(label)
-    marks, labels = [handles[name] for name in names], shorten(names, LONGEST_NAME)
-    figure.legend(marks, labels, loc="outside upper center", ncols=ncols)
-    add_caption(figure, caption(swept, summary["reference"].iloc[0], GAP in panels))
+    add_caption(figure, caption(swept, summary["reference"].iloc[0], panels))
     return figure
 
 
-def draw_panel(axes: Axes, lines: list[Line], label: str) -> dict[str, Any]:
+def draw_panel(axes: Axes, lines: list[Line], label: str) -> list[Any]:
     """Draw all lines of a panel, each a little aside so that bars do not cover each other.
 
     Returns:
-        Their marks by name.
+        Their marks.
     """
-    if label == GAP:
-        axes.axhline(0, color=GREY, linewidth=0.6)
-    marks, (value, half_width) = {}, PANELS[label]
-    for number, line in enumerate(lines):
-        look, aside = gate_look(line.gate), 1 + ASIDE * (number - (len(lines) - 1) / 2)
-        marks[line.label] = axes.errorbar(
-            line.rows["x"] * aside,
-            line.rows[value],
-            yerr=line.rows[half_width],
-            marker=look.mark,
-            markersize=4 * look.scale,
-            color=look.colour,
-            ecolor=(look.colour, 0.6),
-            elinewidth=0.8,
-            label=line.label,
+    marks, (value, half_width) = [], PANELS[label]
+    left, right = axes.get_xlim()
+    for place, line in enumerate(lines):
+        look = gate_look(line.gate)
+        aside = (right / left) ** (ASIDE * (place - (len(lines) - 1) / 2))
+        marks.append(
+            axes.errorbar(
+                line.rows["x"] * aside,
+                line.rows[value],
+                yerr=line.rows[half_width],
+                marker=look.mark,
+                markersize=4 * look.scale,
+                markerfacecolor=tint(look.colour, WHITENESS[line.number % len(WHITENESS)]),
+                markeredgewidth=0.8,
+                color=look.colour,
+                linestyle=DASHES[line.number % len(DASHES)],
+                ecolor=(look.colour, 0.6),
+                elinewidth=0.8,
+                label=line.label,
+            )
         )
-    axes.margins(x=0.1)
+    drawn = pd.concat([line.rows for line in lines])
+    limits = LIMITS.get(value, (-np.inf, np.inf))
+    low, high = bar_range(drawn[value], drawn[half_width], *limits)
+    margin = MARGIN * (high - low) or 1.0
+    axes.set_ylim(max(low - margin, limits[0]), min(high + margin, limits[1]))
     return marks
 
 
@@ -129,57 +130,63 @@ def with_gaps_alone(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(**{name: summary[name].where(gap) for name in columns})
 
 
-def caption(swept: Mapping[str, list[Line]], reference: str, gap: bool) -> str:
+def caption(swept: Mapping[str, list[Line]], reference: str, panels: list[str]) -> str:
     """Say what bars and lines are."""
     parts = [
         bar_caption(pd.concat([line.rows for lines in swept.values() for line in lines])),
         " A line joins variants that differ in nothing else.",
-        " Differences are from the reference's unit at the same settings." if gap else "",
+        " Differences are from the reference's unit at the same settings." if GAP in panels else "",
         " Fewer images may have more epochs." if "data.train_fraction" in swept else "",
         f" Dashed: {shorten([reference], LONGEST_NAME)[0]}." if "model.groups" in swept else "",
     ]
     return "".join(parts)
 
 
-def draw_reference(axes: Axes, summary: pd.DataFrame, column: str) -> None:
-    """Draw the reference as a level where it has no place on the axis."""
-    for _, row in summary[summary["variant"] == summary["reference"]].iterrows():
-        colour = gate_look(row["gate"]).colour
-        axes.axhline(row[column], color=colour, linestyle="--", linewidth=0.7)
+def draw_level(axes: Axes, summary: pd.DataFrame, label: str) -> None:
+    """Draw the reference as a level where it has no place on the axis, and no difference."""
+    level, look = 0.0, {"color": GREY, "linewidth": 0.6}
+    if label != GAP:
+        row = summary[summary["variant"] == summary["reference"]].iloc[0]
+        level = row[PANELS[label][0]]
+        look = {"color": gate_look(row["gate"]).colour, "linestyle": "--", "linewidth": 0.7}
+    low, high = axes.get_ylim()
+    aside = MARGIN * (high - low)
+    axes.axhline(level, **look)
+    axes.set_ylim(min(low, level - aside), max(high, level + aside))
 
 
-def lines_of(
-    summary: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]], key: str
-) -> Iterator[Line]:
+def lines_of(summary: pd.DataFrame, settings: Settings, key: str) -> Iterator[Line]:
     """Yield the variants that differ in one number, and in what it brings along."""
-    free = {key, *ALONG.get(key, ())}
-    rest = [
-        repr(sorted((name, repr(v)) for name, v in settings[variant].items() if name not in free))
-        for variant in summary["variant"]
-    ]
-    x = [position(row, settings[row["variant"]].get(key), key) for _, row in summary.iterrows()]
-    known = summary.assign(x=x, rest=rest).dropna(subset="x")
-    known = known[known.groupby("rest")["x"].transform("nunique") > 1]
-    ambiguous = known.groupby("gate")["rest"].nunique() > 1
-    for _, rows in islice(known.groupby("rest", sort=False), MOST_LINES):
-        gate, variant = rows[["gate", "variant"]].iloc[0]
-        label = variant if ambiguous[gate] else gate_label(gate)
-        yield Line(label, gate, rows.drop_duplicates("x").sort_values("x"))
+    rows = summary.set_index("variant", drop=False)
+    found = families(settings, key)[:MOST_LINES]
+    gates = [rows.loc[next(iter(family)), "gate"] for family in found]
+    for place, (family, gate) in enumerate(zip(found, gates, strict=True)):
+        own = rows.loc[list(family)].assign(x=family)
+        if key == "data.train_fraction":
+            own["x"] = own["num_train"]
+        if key == "recipe.lr":
+            own["x"] *= 1_000
+        alike = [settings[next(iter(f))] for f, g in zip(found, gates, strict=True) if g == gate]
+        label = gate_label(gate) + differences(settings[next(iter(family))], alike, key)
+        line = own.drop_duplicates("x").sort_values("x")
+        yield Line(label, gate, line, gates[:place].count(gate))
 
 
-def position(row: pd.Series, value: Any, key: str) -> float:
-    """Where a variant lies on the axis; NaN where it has no such number."""
-    if key == "data.train_fraction":
-        return row["num_train"]
-    if key == "model.groups":
-        return num_groups(row["groups"]) if row["groups"] else np.nan
-    return float(value) if isinstance(value, int | float) else np.nan
+def differences(own: Mapping[str, Any], alike: list[Mapping[str, Any]], key: str) -> str:
+    """What tells a line from others of its unit."""
+    names = {name for other in alike for name in own if repr(other.get(name)) != repr(own[name])}
+    names -= {key, *ALONG.get(key, ())}
+    values = {name.rpartition(".")[2]: own[name] for name in sorted(names)}
+    return "".join(
+        f", {name} {value:g}" if isinstance(value, float) else f", {name} {value}"
+        for name, value in values.items()
+    )
 
 
 def format_axis(axes: Axes, values: np.ndarray, key: str) -> None:
     """Name the axis and tick the values that were trained, on a logarithmic scale."""
-    axes.set_xscale("log")
+    room = (values[-1] / values[0]) ** 0.08
+    axes.set(xscale="log", xlabel=AXES[key], xlim=(values[0] / room, values[-1] * room))
     shown = values if len(values) <= MOST_TICKS else values[:: -(-len(values) // MOST_TICKS)]
     axes.set_xticks(shown, labels=[f"{value:,.6g}" for value in shown])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(AXES[key])

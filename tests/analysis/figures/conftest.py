@@ -50,7 +50,7 @@ def settings_of(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {
         row["variant"]: {
             "model.gate": row["gate"],
-            "model.groups": row["groups"],
+            "model.groups": int(row["groups"]) if row["groups"] else None,
             "other": row["other_settings"],
         }
         for _, row in summary.iterrows()
@@ -135,6 +135,11 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="session", name="curves_of")
 def curves_of_fixture() -> Callable[..., pd.DataFrame]:
     return curves_of
+
+
+@pytest.fixture(scope="session", name="settings_of")
+def settings_of_fixture() -> Callable[..., dict[str, dict[str, Any]]]:
+    return settings_of
 
 
 @pytest.fixture(scope="session", name="granularities_of")

@@ -35,7 +35,7 @@ def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary
     assert list(marks) == [name for name in digits_summary["variant"] if name not in set(far)]
     for _, row in digits_summary[digits_summary["variant"].isin(marks)].iterrows():
         line = marks[row["variant"]].lines[0]
-        assert line.get_xydata().tolist() == [[row["params"], row["test_top1_mean"]]]
+        assert line.get_xydata().tolist() == [[row["token_mixing_params"], row["test_top1_mean"]]]
         (_, lower), (_, upper) = bar_ends(marks[row["variant"]])
         assert (upper + lower) / 2 == pytest.approx(row["test_top1_mean"])
         assert (upper - lower) / 2 == pytest.approx(row["test_top1_half_width"])
@@ -73,12 +73,14 @@ def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
 def test_axis_holds_all_bars_but_ends_at_100(runs_of):
     summary = summarise(runs_of({"a": [91.0, 93.0, 92.0], "b": [98.0, 99.0, 97.0]}), "a")
     half_width = 4.302652729911275 / np.sqrt(3)
-    assert bar_range(summary) == (pytest.approx(92 - half_width), 99.0)
-    assert bar_range(summary[:1]) == (
+    means, half_widths = summary["test_top1_mean"], summary["test_top1_half_width"]
+    assert bar_range(means, half_widths) == (pytest.approx(92 - half_width), 99.0)
+    assert bar_range(means[:1], half_widths[:1]) == (
         pytest.approx(92 - half_width),
         pytest.approx(92 + half_width),
     )
-    assert bar_range(summary[:1].assign(test_top1_half_width=np.nan)) == (92.0, 92.0)
+    assert bar_range(means[:1], half_widths[:1] * np.nan) == (92.0, 92.0)
+    assert bar_range(means, 30 * half_widths) == (92 - 1.5 * 6, 99.0)  # marks stay apart
     low, high = accuracy_vs_params(summary).axes[0].get_ylim()
     assert low < 92 - half_width
     assert 99 < high < 100

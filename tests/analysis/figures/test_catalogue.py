@@ -35,7 +35,7 @@ def test_names_and_captions_are_those_of_the_list():
 
 @pytest.mark.parametrize("source", ["project", "studies", "study"])
 def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path):
-    draw_figures(source, studies["small"], tmp_path)
+    draw_figures(figures_from(source), studies["small"], tmp_path)
     names = {entry.name for entry in figures_from(source)}
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.{ending}" for name in names for ending in ("png", "pdf")

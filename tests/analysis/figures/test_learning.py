@@ -2,23 +2,24 @@ from dataclasses import replace
 
 import pytest
 
-from posmlp.analysis.figures.learning import learning, run_curves, units
+from posmlp.analysis.figures.learning import learning, run_curves
 
 
-def test_of_each_unit_the_plain_variant_with_most_groups_is_drawn(digits_summary):
-    expected = ["sgu", "fc_lrpe", "fc_gqpe", "lrpe_s16", "qpe_s16", "gqpe_s16"]
-    assert units(digits_summary)["variant"].tolist() == expected
-    assert units(digits_summary.assign(n=0)).empty
-
-
-def test_gaps_are_differences_of_means_and_losses_end_at_the_last_epoch(digits_summary, curves_of):
-    gap, losses = learning(curves_of(digits_summary), digits_summary).axes
-    means = digits_summary.set_index("variant")["test_top1_mean"]
-    ends = [line.get_ydata()[-1] for line in gap.lines[1::2]]
-    shown = units(digits_summary)["variant"].tolist()[1:]
-    assert ends == pytest.approx([means[name] - means["sgu"] for name in shown])
-    assert gap.lines[1].get_xdata()[0] == 3  # of 8 epochs, without the first quarter
-    assert losses.lines[1].get_xydata().tolist() == [[pytest.approx(2.3), pytest.approx(1.4)]]
+def test_gaps_are_those_of_the_tables_and_losses_end_at_the_last_epoch(
+    digits_summary, curves_of, settings_of
+):
+    plain = digits_summary[digits_summary["other_settings"] == ""]
+    figure = learning(curves_of(plain), plain, settings_of(plain))
+    gap, losses = figure.axes
+    table = digits_summary.set_index("variant")["test_top1_mean"]
+    assert [bars.get_label() for bars in gap.containers] == [
+        *("fc_lrpe", "fc_gqpe", "lrpe_s16", "qpe_s16", "gqpe_s16")
+    ]
+    for bars in gap.containers:
+        line = bars.lines[0].get_xydata()
+        assert line[-1, 1] == pytest.approx(table[bars.get_label()] - table["sgu"])
+    assert losses.lines[1].get_xydata()[-1].tolist() == [pytest.approx(2.3), pytest.approx(1.4)]
+    assert losses.lines[1].get_xydata()[0, 0] == pytest.approx(2.8)  # the third of 8 epochs
 
 
 def lines_of(axes) -> dict:

@@ -35,7 +35,7 @@ def test_images_are_the_rows_of_the_query(learned_run):
             np.testing.assert_array_equal(image.get_array(), expected)
             assert panels[group, column].lines[-1].get_xydata().tolist() == [[1, 4]]
     assert "gqpe_s4, seed 1" in words(figure)
-    assert "row 4, column 1 of 8×9" in words(figure)
+    assert "row 5, column 2 of 8×9" in words(figure)
 
 
 @pytest.mark.parametrize(("gate", "colours"), [("gqpe", "cividis"), ("lrpe", "RdBu_r")])
@@ -62,7 +62,7 @@ def test_layers_may_differ_in_window_and_groups(learned_run):
     assert panels[4, 1].images[0].get_array().shape == (3, 3)
     assert [axes.texts[0].get_text() for axes in panels[:, 1]] == ["1", "2", "3", "4", "5"]
     assert [axes.texts[0].get_text() for axes in panels[:2, 0]] == ["1", "2"]
-    assert "row 2, column 2 of 4×4 and row 1, column 1 of 3×3" in words(figure)
+    assert "row 3, column 3 of 4×4 and row 2, column 2 of 3×3" in words(figure)
 
 
 def test_parts_add_up_and_one_row_is_plotted(learned_run):
@@ -75,7 +75,7 @@ def test_parts_add_up_and_one_row_is_plotted(learned_run):
         np.testing.assert_allclose(images[0], layer.weight, atol=1e-6)
         np.testing.assert_array_equal(images[1], layer.position_map()[0])
         np.testing.assert_allclose(images[0] + images[1], images[2], atol=1e-6)
-    (plot, *_) = [axes for axes in figure.axes if axes.get_title() == "row 6"]  # row 1, column 2
+    (plot, *_) = [axes for axes in figure.axes if axes.get_title() == "query 7"]  # row 2, column 3
     for line, image in zip(plot.lines, [axes.images[0] for axes in panels[:, 0]], strict=True):
         np.testing.assert_array_equal(line.get_ydata(), image.get_array()[6])
 

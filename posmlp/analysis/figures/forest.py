@@ -23,6 +23,7 @@ from posmlp.analysis.tables import plus_minus, shorten
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
 ROW = 1.15 * LINE
+PAD = 6  # points between the axes and what stands beside them
 BAND_COLOUR = "#e9e9e9"
 BESIDE = 0.24  # rows between the interval over seeds and that over seeds and images
 FAR = 3  # times the spread of the middle half beyond it: beyond the axis
@@ -111,11 +112,11 @@ def name_rows(axes: Axes, rows: pd.DataFrame, titled: pd.Series) -> None:
     right = axes.twinx()
     right.set_yticks(rows["y"], labels=[percentage(x) for x in rows["removed_fraction"]])
     right.set_ylim(axes.get_ylim())
-    above = {"xytext": (3.5, 3), "textcoords": "offset points", "va": "bottom"}
+    above = {"xytext": (PAD, 3), "textcoords": "offset points", "va": "bottom"}
     right.annotate("removed", (1, 1), xycoords="axes fraction", **above)
     for side in (axes, right):
         side.grid(False, axis="y")
-        side.tick_params(axis="y", length=0)
+        side.tick_params(axis="y", length=0, pad=PAD)
         side.spines["left"].set_visible(False)
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from posmlp.analysis.contrasts import compare
 from posmlp.analysis.figures.content import Settings, units
 from posmlp.analysis.figures.grid import evenly_spaced
-from posmlp.analysis.figures.marks import add_caption
+from posmlp.analysis.figures.marks import add_caption, legend_columns
 from posmlp.analysis.figures.style import GREY, TWO_COLUMNS, figure_style, gate_look
 from posmlp.analysis.statistics import CONFIDENCE
 from posmlp.analysis.tables import shorten
@@ -50,7 +50,9 @@ def learning(curves: pd.DataFrame, summary: pd.DataFrame, settings: Settings) ->
     gap.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     losses.set(xlabel="training loss", ylabel="test loss")
     losses.invert_xaxis()
-    figure.legend(handles=legend(shown), loc="outside upper center", ncols=6)
+    handles = legend(shown)
+    ncols = legend_columns((handle.get_label() for handle in handles), TWO_COLUMNS)
+    figure.legend(handles=handles, loc="outside upper center", ncols=ncols, columnspacing=1.0)
     caption = (
         f"Of each unit the variant with most groups, without the first {SKIPPED:.0%} of the "
         f"epochs. Bars: {CONFIDENCE:.0%} intervals over seeds. Right: means by epoch, the mark is "

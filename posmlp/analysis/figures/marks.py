@@ -1,6 +1,7 @@
 """What the figures of a study share: selection, names, axes, legends, captions."""
 
 import textwrap
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from posmlp.analysis.figures.style import CHARACTERS, GREY, ONE_COLUMN, gate_loo
 from posmlp.analysis.statistics import CONFIDENCE
 from posmlp.analysis.tables import shorten
 
+HANDLE = 5  # characters that a mark in a legend takes
 LONGEST_GATE = 14  # characters of a gating unit's name in a legend
 COUNT_RATIO = 3  # a count axis over a larger ratio is logarithmic
 ERROR_RATIO = 10  # an accuracy axis over a larger ratio of errors (100 - accuracy) likewise
@@ -112,6 +114,11 @@ def legend_handles(summary: pd.DataFrame) -> list[Line2D]:
         mark = {"marker": "o", "markersize": 5, "color": GREY, "markerfacecolor": "white"}
         handles.append(Line2D([], [], linestyle="", label="other settings", **mark))
     return handles
+
+
+def legend_columns(names: Iterable[str], width: float) -> int:
+    """Columns of a legend in so many inches."""
+    return max(1, int(width * CHARACTERS / (max(map(len, names)) + HANDLE)))
 
 
 def bar_caption(summary: pd.DataFrame) -> str:

@@ -16,9 +16,9 @@ from posmlp.analysis.figures.marks import (
     bar_caption,
     bar_range,
     gate_label,
+    legend_columns,
 )
 from posmlp.analysis.figures.style import (
-    CHARACTERS,
     DASHES,
     GREY,
     LINE,
@@ -39,7 +39,6 @@ PANELS = {  # label of the axis: columns of the value and of half its interval
 }
 LIMITS = {"test_top1_mean": (0, 100), "test_loss_mean": (0, np.inf)}
 MOST_LINES, MOST_TICKS, LONGEST_NAME = 8, 6, 24  # of a panel; of a name in the legend
-HANDLE = 5  # characters that a mark in the legend takes
 ASIDE = 0.012  # of the axis, between the marks of two lines
 WHITENESS = (0, 1, 0.6, 0.3)  # of the marks of lines of one unit
 
@@ -65,8 +64,8 @@ def sweeps(summary: pd.DataFrame, settings: Settings) -> Figure:
     drawn = pd.concat([line.rows for lines in swept.values() for line in lines])
     panels = [label for label, (value, _) in PANELS.items() if drawn[value].notna().any()]
     width = ONE_COLUMN if len(swept) == 1 else TWO_COLUMNS
-    longest = min(max(len(line.label) for lines in swept.values() for line in lines), LONGEST_NAME)
-    ncols = max(1, int((width / len(swept) - 0.3) * CHARACTERS / (longest + HANDLE)))
+    names = shorten((line.label for lines in swept.values() for line in lines), LONGEST_NAME)
+    ncols = legend_columns(names, width / len(swept) - 0.3)
     rows_of_legend = -(-max(map(len, swept.values())) // ncols)
     height = 1.2 + 1.45 * len(panels) + 1.3 * LINE * rows_of_legend
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -37,6 +37,7 @@ env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about
 reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
 	@$(SNAKEMAKE) --config study="$(STUDY)" $(ARGS)
 	@$(BIN)/posmlp show "$(STUDY)"
+	@echo "Report: results/$(NAME)/report.html"
 
 plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
 	@$(BIN)/posmlp plan "$(STUDY)" $(ARGS)
@@ -44,10 +45,11 @@ plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothin
 calibrate: env ## measure for some seconds how fast each variant trains here, for the plan
 	@$(SNAKEMAKE) calibrate --config study="$(STUDY)" $(ARGS)
 
-report: env ## write report.html of STUDY=digits, one file that opens offline (trains what is missing)
+report: env ## write report.html of STUDY=digits, and archive.html with logs, learned maps and code
 	@$(SNAKEMAKE) all audit --config study="$(STUDY)" \
-	  --report-after-run --report "results/$(NAME)/report.html" $(ARGS)
-	@echo "Report: results/$(NAME)/report.html"
+	  --report-after-run --report "results/$(NAME)/archive.html" $(ARGS)
+	@echo "Report:  results/$(NAME)/report.html"
+	@echo "Archive: results/$(NAME)/archive.html"
 
 audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
 	@$(BIN)/posmlp audit $(ARGS)

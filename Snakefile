@@ -23,7 +23,7 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/report.smk"
 
 
-# The whole study: tables, figures, checks passed, pages of the report, and MLflow up to date.
+# The whole study: tables, figures, checks passed, the report, and MLflow up to date.
 rule all:
     default_target: True
     input:
@@ -34,7 +34,6 @@ rule all:
             rules.figures.output,
             rules.network_figures.output,
         ],
-        comparison=rules.comparison.output,
         checked=rules.checks.output,
         pages=rules.pages.output,
         tracked=rules.sync.output if SETTINGS.tracking else [],

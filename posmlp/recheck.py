@@ -41,8 +41,7 @@ from posmlp.study import RunConfig, Study, load_study
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 PREDICTIONS = "predictions.npz"
-RULES = ("tables", "comparison", "figures", "checks", "pages", "project_figures")
-RULES += ("studies_figures", "audit")
+RULES = ("tables", "figures", "checks", "project_figures", "studies_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
 PROJECT_FILES = ("audit/*", "figures/*")

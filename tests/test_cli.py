@@ -219,7 +219,7 @@ def test_make_takes_the_path_of_a_study():
     command = ["make", "--dry-run", "report", "STUDY=my/tiny.yaml"]
     recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert '--config study="my/tiny.yaml"' in recipe
-    assert '--report "results/tiny/report.html"' in recipe
+    assert '--report "results/tiny/archive.html"' in recipe
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

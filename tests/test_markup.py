@@ -20,6 +20,7 @@ EVIL = (
     "1. no list",
     "- no list",
     "*no* _emphasis_ `code`",
+    "[TOC]",
 )
 
 

@@ -25,48 +25,29 @@ rule collect:
         "../scripts/collect.py"
 
 
+# The study's comparisons as tables, in sentences, and in numbers for MLflow; and the variant chosen by
+# validation images.
 rule tables:
     input:
         runs=rules.collect.output.runs,
         predictions=rules.collect.output.predictions,
     output:
-        expand(f"{HERE}/tables/{{name}}.{{kind}}", name=TABLES, kind=["csv", "tex"]),
-        expand(f"{HERE}/tables/{{name}}.md", name=TABLES[1:]),
-        first=f"{HERE}/tables/{TABLES[0]}.md",
+        expand(f"{HERE}/tables/{{name}}.{{kind}}", name=TABLES, kind=["csv", "md", "tex"]),
+        # a results section that can be pasted into a paper
+        expand(f"{HERE}/results.{{kind}}", kind=["md", "tex"]),
+        comparison=f"{HERE}/comparison.json",
+        card=f"{HERE}/model_card.md",
     log:
         f"{LOGS}/tables.log",
     localrule: True
     params:
         study=SETTINGS.study,
         words=WORDS,
-        rule=(STUDY.reference, STUDY.level),
         code=analysis_code_digest(),
     message:
-        f"Writing the tables of {STUDY.name}"
+        f"Comparing the variants of {STUDY.name}: tables and sentences"
     script:
         "../scripts/tables.py"
-
-
-# The study in numbers for MLflow, and the variant chosen by validation images.
-rule comparison:
-    input:
-        runs=rules.collect.output.runs,
-        predictions=rules.collect.output.predictions,
-    output:
-        comparison=f"{HERE}/comparison.json",
-        card=f"{HERE}/model_card.md",
-    log:
-        f"{LOGS}/comparison.log",
-    localrule: True
-    params:
-        study=SETTINGS.study,
-        words=WORDS,
-        rule=(STUDY.level, STUDY.margin),
-        code=analysis_code_digest(),
-    message:
-        f"Comparing the variants of {STUDY.name}"
-    script:
-        "../scripts/comparison.py"
 
 
 # Figures that need no run; the same for every study.
@@ -89,7 +70,7 @@ rule project_figures:
 # All studies beside each other; drawn again when one of them changes.
 rule studies_figures:
     input:
-        comparison=rules.comparison.output.comparison,
+        comparison=rules.tables.output.comparison,
     output:
         figure_files("studies", f"{RESULTS}/figures"),
     log:

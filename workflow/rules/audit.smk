@@ -9,7 +9,7 @@ rule audit:
     output:
         csv=f"{RESULTS}/audit/audit.csv",
         md=f"{RESULTS}/audit/audit.md",
-        html=report_page("audit", f"{RESULTS}/audit/audit.html"),
+        html=archived(f"{RESULTS}/audit/audit.html", 2),
     log:
         f"{RESULTS}/logs/audit.log",
     localrule: True

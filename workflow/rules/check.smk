@@ -1,5 +1,5 @@
-# What must hold before the results count. A failing check ends the study here and says why; tables
-# and figures do not wait for it, so that they can be looked at.
+# What must hold before the results count. A failing check ends the study here and says why; the report
+# waits for it, tables and figures do not, so that they can be looked at.
 
 
 rule checks:
@@ -8,8 +8,7 @@ rule checks:
         curves=rules.collect.output.curves,
         predictions=rules.collect.output.predictions,
     output:
-        report=f"{HERE}/checks.md",
-        page=report_page("checks"),
+        f"{HERE}/checks.md",
     log:
         f"{LOGS}/checks.log",
     localrule: True

@@ -22,16 +22,17 @@ try:
 except ValueError as error:  # without Snakemake's list of the lines that raised it
     sys.exit("\n".join(f"error: {problem}" for problem in getattr(error, "problems", [error])))
 
-config |= {"title": STUDY.title, "question": STUDY.question}  # for the report's first page
+config |= {"title": STUDY.title, "question": STUDY.question}  # for the archive's first page
 
 STUDY_FILE = str(STUDY.files[0])
 RESULTS = SETTINGS.results
-# What tables and pages say of the study beside its runs.
+# What tables and pages say of the study beside its runs, and the rule of its comparisons.
 WORDS = [
     *(STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)),
     *(question.model_dump_json() for question in STUDY.questions),
+    *(STUDY.reference, STUDY.level, STUDY.margin),
 ]
-TABLES = ["main", "variants", "questions"]  # the first of which pages show
+TABLES = ["main", "variants", "questions"]
 # The folder workflow/, which is elsewhere where another workflow uses this one as a module.
 HOME = os.path.relpath(f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/..")
 HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
@@ -55,50 +56,30 @@ wildcard_constraints:
     part="[0-9]+",
 
 
-def in_report(path, entry, **where):
-    """A file or folder of a figure, shown in the report with its caption."""
-    caption = f"../report/{entry.name}.rst"
-    return report(path, caption=caption, category="Figures", subcategory=entry.category, **where)
-
-
 def figure_files(source, folder):
     """Both files of each figure of a study or of the project."""
-    files = []
-    for entry in figures_from(source, STUDY):
-        path = f"{folder}/{entry.name}"
-        files.append(f"{path}.pdf")  # too small on a screen for the report
-        files.append(in_report(f"{path}.png", entry, labels={"figure": entry.title}))
-    return files
+    names = [entry.name for entry in figures_from(source, STUDY)]
+    return expand(f"{folder}/{{name}}.{{kind}}", name=names, kind=["pdf", "png"])
 
 
 def figure_folders(folder):
-    """The folders of the figures that every variant has, by name."""
+    """The folders of the figures that every variant has, by name; the archive shows them."""
     return {
-        entry.name: in_report(
+        entry.name: report(
             directory(f"{folder}/{entry.name}"),
-            entry,
             patterns=["{variant}.png"],
+            caption=f"../report/{entry.name}.rst",
+            category="Networks",
+            subcategory=entry.category,
             labels={"figure": entry.title, "variant": "{variant}"},
         )
         for entry in figures_from("network")
     }
 
 
-def pictures():
-    """The PNG of each figure of the study and of the project, and the text of its caption."""
-    folders = {"study": HERE, "studies": RESULTS, "project": RESULTS}
-    entries = [entry for source in folders for entry in figures_from(source, STUDY)]
-    return {
-        "figures": [f"{folders[entry.source]}/figures/{entry.name}.png" for entry in entries],
-        "captions": [f"{HOME}/report/{entry.name}.rst" for entry in entries],
-    }
-
-
-def report_page(name, path=None):
-    """An HTML page of the report; the menu sorts them, so they are numbered."""
-    number = ("study", "results", "audit", "checks", "provenance", "runs").index(name) + 1
-    path = path or f"{HERE}/pages/{name}.html"
-    return report(path, category="Study", labels={"page": f"{number} {name}"})
+def archived(path, number):
+    """An HTML page of the archive; the menu sorts them, so they are numbered."""
+    return report(path, category="Study", labels={"page": f"{number} {Path(path).stem}"})
 
 
 def quoted(text):

@@ -1,4 +1,5 @@
-# What the report shows beside figures: pages about the study, its tables, its runs, the audit.
+# The report of the study, one page that is read and printed, and a page of its runs with their logs.
+# `snakemake --report` packs both, what networks have learned, the audit and the code into an archive.
 
 
 report: "../report/workflow.rst"
@@ -6,16 +7,15 @@ report: "../report/workflow.rst"
 
 rule pages:
     input:
-        **pictures(),
         here=rules.collect.output.here,  # pages show the runs' logs
         runs=rules.collect.output.runs,
+        curves=rules.collect.output.curves,
         predictions=rules.collect.output.predictions,
-        table=rules.tables.output.first,
+        networks=f"{HERE}/granularity.csv",  # written after the figures of networks
+        checks=rules.checks.output,
     output:
-        **{page: report_page(page) for page in ("study", "results", "provenance", "runs")},
-        # a results section that can be pasted into a paper
-        md=f"{HERE}/results.md",
-        tex=f"{HERE}/results.tex",
+        report=archived(f"{HERE}/report.html", 1),
+        runs=archived(f"{HERE}/runs.html", 3),
     log:
         f"{LOGS}/pages.log",
     localrule: True
@@ -25,6 +25,6 @@ rule pages:
         logs=f"{LOGS}/train",
         code=analysis_code_digest(),
     message:
-        "Writing the pages of the report, and the results in sentences"
+        f"Writing the report of {STUDY.name}"
     script:
         "../scripts/pages.py"

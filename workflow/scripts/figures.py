@@ -2,20 +2,12 @@
 
 from pathlib import Path
 
-from posmlp.analysis.collect import read_frame
-from posmlp.analysis.figures.catalogue import draw_figures, figures_from
-from posmlp.analysis.figures.learning import DRAWN_COLUMNS
+from posmlp.analysis.figures.catalogue import draw_figures, figures_from, study_inputs
 from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
 from posmlp.workflow import job_log
 
 with job_log(snakemake.log[0]):
-    study = load_study(snakemake.params.study)
-    inputs = {
-        "summary": Evidence.read(study, Path(snakemake.input.runs).parent).summary,
-        "margin": study.margin,
-        "settings": {name: config.flat() for name, config in study.configs.items()},
-        "curves": read_frame(snakemake.input.curves, DRAWN_COLUMNS),
-        "granularities": read_frame(snakemake.input.granularity),
-    }
-    draw_figures(figures_from("study", study), inputs, Path(snakemake.output[0]).parent)
+    study, folder = load_study(snakemake.params.study), Path(snakemake.input.runs).parent
+    inputs = study_inputs(Evidence.read(study, folder), folder)
+    draw_figures(figures_from("study", study), inputs, folder / "figures")

@@ -19,7 +19,8 @@ from posmlp.analysis.figures.marks import (
     on_same_data,
 )
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
-from posmlp.analysis.tables import shorten
+from posmlp.analysis.figures.svg import show_on_hover
+from posmlp.analysis.tables import number, plus_minus, shorten
 
 MOST_IN_ONE_COLUMN = 8  # variants
 LONGEST_NAME = 20
@@ -86,7 +87,7 @@ def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
     """Draw a mark with error bar per variant, hollow where other settings differ."""
     for _, row in summary.iterrows():
         look = gate_look(row["gate"])
-        axes.errorbar(
+        bar = axes.errorbar(
             row["size"],
             row["test_top1_mean"],
             yerr=row["test_top1_half_width"],
@@ -99,6 +100,9 @@ def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
             markeredgewidth=0.8,
             elinewidth=0.6,
         )
+        accuracy = plus_minus(row["test_top1_mean"], row["test_top1_half_width"])
+        parameters = f"{number(row['params'])} parameters"
+        show_on_hover(bar.get_children(), f"{row['variant']}: {accuracy} %, {parameters}")
     axes.margins(x=0.07)
 
 

@@ -1,8 +1,8 @@
 """The catalogue of figures: name, function, position in the report; and how they are drawn.
 
-A new figure is a function that returns a matplotlib Figure, an entry here, and a caption in
-workflow/report/<name>.rst. Rules, the final target and the report read this list. It imports
-nothing large, so that the workflow starts without matplotlib.
+A new figure is a function that returns a matplotlib Figure with a caption, and an entry here; those
+of networks have their caption in workflow/report/<name>.rst. Rules, the final target and the report
+read this list. It imports nothing large, so that the workflow starts without matplotlib.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from posmlp.analysis.learned import LearnedRun
+    from posmlp.analysis.statistics import Evidence
     from posmlp.study import Study
 
 Source = Literal["project", "studies", "study", "network"]
@@ -72,7 +73,7 @@ FIGURES = (
     ),
     Entry("params_vs_tokens", "Size", "parameters by tokens", "map_sizes", "project"),
     Entry(
-        *("learning", "Training", "gap by epoch, losses", "learning", "study"),
+        *("learning", "Training", "by epoch", "learning", "study"),
         shows=compares_epochs,
     ),
     Entry("run_curves", "Training", "curves of a run", "learning", "network"),
@@ -89,6 +90,20 @@ def figures_from(source: Source, study: Study | None = None) -> list[Entry]:
     """The figures of a source, in the order of the report; those that show something of a study."""
     entries = [entry for entry in FIGURES if entry.source == source]
     return [e for e in entries if study is None or e.shows is None or e.shows(study)]
+
+
+def study_inputs(evidence: Evidence, folder: Path) -> dict[str, Any]:
+    """What figures of a study may ask for, from what was collected into its folder."""
+    from posmlp.analysis.collect import read_frame
+    from posmlp.analysis.figures.learning import DRAWN_COLUMNS
+
+    return {
+        "summary": evidence.summary,
+        "margin": evidence.study.margin,
+        "settings": {name: config.flat() for name, config in evidence.study.configs.items()},
+        "curves": read_frame(folder / "curves.csv", DRAWN_COLUMNS),
+        "granularities": read_frame(folder / "granularity.csv"),
+    }
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:

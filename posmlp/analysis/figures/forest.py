@@ -18,6 +18,7 @@ from posmlp.analysis.figures.style import (
     gate_look,
     tint,
 )
+from posmlp.analysis.figures.svg import show_on_hover
 from posmlp.analysis.tables import plus_minus, shorten
 
 MOST_ROWS = 60
@@ -170,7 +171,7 @@ def draw_row(axes: Axes, row: pd.Series) -> None:
         axes.annotate(text, (end, row["y"]), color=look.colour, **offset)
         return
     hollow = "white" if row["other_settings"] else look.colour
-    axes.errorbar(
+    bar = axes.errorbar(
         row["difference"],
         row["y"],
         xerr=row["half_width"],
@@ -182,6 +183,9 @@ def draw_row(axes: Axes, row: pd.Series) -> None:
         elinewidth=1.4,
         label=row["variant"],
     )
+    difference = plus_minus(row["difference"], row["half_width"], "+")
+    name = f"{row['variant']} − {row['against']}"
+    show_on_hover(bar.get_children(), f"{name}: {difference} points")
     ends = [row["crossed_low"], row["crossed_high"]]
     axes.plot(ends, [row["y"] + BESIDE] * 2, color=tint(look.colour, 0.35), linewidth=0.7)
 

@@ -1,0 +1,150 @@
+"""The report of a study, read from top to bottom and printed; and the page of its runs."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from posmlp.analysis.figures.catalogue import draw, figures_from, study_inputs
+from posmlp.analysis.figures.content import units
+from posmlp.analysis.figures.svg import to_svg
+from posmlp.analysis.main_table import tables
+from posmlp.analysis.pages import figure, png, table
+from posmlp.analysis.results_section import paragraphs
+from posmlp.analysis.statistics import Evidence
+from posmlp.analysis.tables import LATEX_SPARE
+from posmlp.markup import escape_html, escaped
+from posmlp.study import Study
+
+MAP_SCALE = 0.6  # of learned maps: three beside each other
+PROVENANCE = ("code_version", "git_commit", "git_dirty", "data_digest", "num_train", "num_test")
+PROVENANCE += ("python", "torch", "torchvision", "timm", "numpy", "cuda", "device", "cpu")
+PROVENANCE += ("num_threads",)
+
+
+def report(evidence: Evidence, folder: Path) -> str:
+    """The report as Markdown: question, answers, tables, figures, checks, provenance.
+
+    Args:
+        folder: of the study's results.
+    """
+    study, made = evidence.study, tables(evidence)
+    figures = dict(study_figures(evidence, folder))
+    forest, granularity = (figures.pop(name, "") for name in ("forest", "granularity"))
+    columns = tuple(column for column in made["questions"].columns if column.spare <= LATEX_SPARE)
+    asked = replace(made["questions"], columns=columns).to_markdown(heading=False)
+    sections = {
+        "Differences in accuracy": [forest],
+        "Answers": [*map(escaped, paragraphs(evidence)), "" if evidence.answers.empty else asked],
+        "Accuracy and size": [made["main"].to_markdown(heading=False)],
+        "Figures": figures.values(),
+        "What the units learned": [learned_maps(evidence, folder), granularity],
+        "All variants": [claims(study), made["variants"].to_markdown(heading=False)],
+        "Settings of the reference": [settings(study)],
+        "Checks": [(folder / "checks.md").read_text("utf-8").partition("\n")[2]],
+        "Provenance": [
+            provenance(evidence.runs),
+            "runs.html, beside this page, has every run with its log; `make report "
+            f"STUDY={study.command_name}` packs both, all networks' figures and the code into "
+            "archive.html.",
+        ],
+    }
+    texts = [question(study), "[TOC]"]
+    for title, parts in sections.items():
+        if any(parts):
+            texts += [f"## {title}", *parts]
+    return "\n\n".join(texts)
+
+
+def question(study: Study) -> str:
+    seeds = ", ".join(map(str, study.seeds))
+    return (
+        f"# {escaped(study.title)}\n\n**Question.** {escaped(study.question)}\n\n"
+        f"{len(study.variants)} variants, each with the seeds {seeds}: {len(study.runs())} runs. "
+        "Accuracy is that after the last epoch, never the best."
+    )
+
+
+def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]:
+    """Name and HTML of each figure of the study that has something to show."""
+    inputs = study_inputs(evidence, folder)
+    for entry in figures_from("study", evidence.study):
+        drawn = draw(entry, inputs)
+        if drawn.axes:
+            title, caption = f"{entry.category} {entry.title}", drawn.get_supxlabel()
+            yield entry.name, figure(to_svg(drawn), title, caption, drawn.get_figwidth())
+
+
+def learned_maps(evidence: Evidence, folder: Path) -> str:
+    """The maps of one variant of each gating unit, as far as they have been drawn."""
+    study, against = evidence.study, evidence.summary.set_index("variant")["against"]
+    flat = {name: config.flat() for name, config in study.configs.items()}
+    names = units(flat, against, study.reference)
+    paths = [folder / f"figures/learned_maps/{name}.png" for name in names]
+    pictures = [png(path, MAP_SCALE) for path in paths if path.exists()]
+    caption = (
+        "How one query token (ring) weighs all tokens of its window, by layer and channel group: "
+        "raw weights of the first seed. Of each unit the variant with most groups; the archive has "
+        "all variants."
+    )
+    return figure("\n".join(pictures), "Learned maps", caption) if pictures else ""
+
+
+def claims(study: Study) -> str:
+    """A table of the variants: what each is for and what it changes."""
+    rows = []
+    for variant in study.variants:
+        reference = " (reference)" if variant.name == study.reference else ""
+        changes = [f"{name}={show(value)}" for name, value in variant.settings.items()]
+        rows.append((f"{variant.name}{reference}", variant.claim, ", ".join(changes)))
+    return table(("variant", "claim", "changes"), rows)
+
+
+def settings(study: Study) -> str:
+    """A table of the settings that all variants share, apart from their changes."""
+    reference = study.run(study.reference, study.seeds[0]).flat()
+    rows = [(name, show(value)) for name, value in sorted(reference.items()) if value != {}]
+    listed = table(("setting", "value"), rows)
+    return f'<div class="columns" markdown="1">\n\n{listed}\n\n</div>'
+
+
+def show(value: object) -> str:
+    """A setting's value as a study file has it."""
+    return json.dumps(value, ensure_ascii=False).strip('"')
+
+
+def provenance(runs: pd.DataFrame) -> str:
+    """Where the metrics come from: code, data, versions, hardware, time.
+
+    Where runs differ, each value is followed by its number of runs.
+    """
+    rows = []
+    for column in PROVENANCE:
+        counts = runs[column].astype(str).replace("", "unknown").value_counts(sort=False)
+        values = [f"{v} ({n} runs)" if len(counts) > 1 else v for v, n in counts.items()]
+        rows.append((column.replace("_", " "), ", ".join(values)))
+    seconds = runs["wall_s"].sum()
+    rows += [
+        ("first run started", runs["started_at"].min()),
+        ("last run finished", runs["finished_at"].max()),
+        ("training time, all runs", f"{seconds / 3600:.2f} hours ({seconds:,.0f} s)"),
+        ("energy", "not measured"),
+    ]
+    return table(("what", "value"), rows)
+
+
+def runs_page(runs: pd.DataFrame, logs: Path) -> str:
+    """Every run's final metrics, and its log folded up: <variant>-seed<k>.log in `logs`."""
+    folded = []
+    for run in runs.itertuples():
+        path = logs / f"{run.variant}-seed{run.seed}.log"
+        log = path.read_text("utf-8", "replace") if path.exists() else f"{path.name} was not kept."
+        numbers = f"top-1 {run.test_top1:.2f} %, training loss {run.train_loss:.3f}"
+        folded.append(
+            f"<details><summary>{run.variant} seed {run.seed}: {numbers}, {run.epochs} epochs, "
+            f"{run.images_per_s:,.0f} images/s, {run.wall_s:,.0f} s, key {run.key}</summary>"
+            f"<pre>{escape_html(log)}</pre></details>"
+        )
+    return "\n\n".join(["# Runs", "\n".join(folded)])

@@ -37,6 +37,7 @@ from posmlp.analysis.learned import load_learned
 from posmlp.analysis.predictions import Predictions, read_predictions
 from posmlp.code_version import training_code_digest
 from posmlp.runs.execute import SAME_MACHINE
+from posmlp.runs.reading import is_finished
 from posmlp.study import RunConfig, Study, load_study
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
@@ -227,21 +228,16 @@ def retrain(
     if done.returncode:
         say(f"{study.name}: not retrained: {done.stderr.strip()}")
         return []
-    differences = []
-    for run in runs:
-        say(f"{study.name}: retraining {run.name}")
-        row = rows_of(committed["runs.csv"], run).iloc[0]
-        command = [sys.executable, "-m", "posmlp", "train", file]
-        command += [f"{run.variant}/seed{run.seed}", *options]
-        command += ["--threads", f"{row['num_threads']:.0f}"]
-        command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
-        if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
-            differences.append(f"{run.name}: its training ended with status {status}")
-    trained = [run for run in runs if (run.folder(results) / "metrics.json").exists()]
+    say(f"{study.name}: retraining {', '.join(run.name for run in runs)}")
+    row = rows_of(committed["runs.csv"], runs[0]).iloc[0]
+    command = [sys.executable, "-m", "posmlp", "train", file, *options, "--runs-at-once", "1"]
+    command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
+    command += ["--threads", f"{row['num_threads']:.0f}"]
+    subprocess.run([*command, *(f"{run.variant}/seed{run.seed}" for run in runs)])
+    trained = [run for run in runs if is_finished(run.folder(results), run.key)]
     again = tables_of(study, results) if trained else {}
-    for run in trained:
-        differences += compare_run(run, committed, again)
-    return differences
+    differences = [f"{run.name}: was not trained, see above" for run in runs if run not in trained]
+    return differences + [text for run in trained for text in compare_run(run, committed, again)]
 
 
 def tables_of(study: Study, results: Path) -> Tables:

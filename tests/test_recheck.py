@@ -1,5 +1,6 @@
 """`posmlp check-results`: what it says of results that are sound, and of results that are not."""
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,14 +22,12 @@ from posmlp.analysis.collect import (
 )
 from posmlp.analysis.predictions import read_predictions, write_predictions
 from posmlp.cli import DIFFERENT, main
-from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits, stale
+from posmlp.recheck import compare_rows, difference, seed_limits, stale
 from posmlp.runs.execute import execute
 from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
 from posmlp.training.distributed import World
 from posmlp.user_errors import FAILED
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -93,8 +92,7 @@ def test_sound_results_are_made_again_to_the_last_byte_and_digit(check, tiny):
     assert status == 0, output
     files = [path for path in (tiny.parent / "results/tiny").rglob("*") if path.is_file()]
     assert f"{len(files) - len(recheck.TABLES) - 1} files compared, 0 differ" in output
-    assert "retraining sgu seed 0" in output
-    assert "retraining gqpe seed 0" in output
+    assert re.search("retraining (sgu|gqpe) seed 0, (sgu|gqpe) seed 0\n", output)
     assert output.splitlines()[-1] == "differences: 0"
     assert not list((tiny.parent / "work").iterdir())
 
@@ -152,16 +150,6 @@ def test_runs_of_other_code_or_settings_are_not_retrained(trained):
     assert stale(study, other) == "runs.csv is of another study file or sheet: gqpe differ"
 
 
-def test_a_seed_draws_the_same_runs_of_those_that_have_finished(trained):
-    study = load_study(ROOT / "config/studies/digits.yaml")
-    runs = pd.DataFrame([(r.variant, r.seed, 90.0) for r in study.runs()])
-    runs.columns = ["variant", "seed", "test_top1"]
-    drawn = [[run.name for run in draw_runs(study, runs, 4, seed)] for seed in (0, 0, 1)]
-    assert drawn[0] == drawn[1] != drawn[2]
-    runs.loc[1:, "test_top1"] = np.nan
-    assert len(draw_runs(study, runs, 4, 0)) == 1
-
-
 def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, capsys):
     assert main(["check-results", "tinny", "--results", str(tmp_path / "results")]) == FAILED
     assert "config/studies/tinny.yaml: no such file" in capsys.readouterr().err
@@ -181,15 +169,12 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
         ("b.md", b"x", b"x\ny", "line 2: committed nothing, now 'y'"),
         ("c.tex", b"a" * 90 + b"1", b"a" * 90 + b"2", f"line 1: committed '{'a' * 20}1', now"),
         ("a.png", b"x", b"y", "bytes differ from "),
-        ("a.png", None, b"y", "is not committed, but can be made"),
-        ("a.png", b"x", None, "was not made"),
     ],
 )
 def test_a_difference_of_files_says_where(name, old, new, said, tmp_path):
     for folder, content in (("old", old), ("new", new)):
         (tmp_path / folder).mkdir()
-        if content is not None:
-            (tmp_path / folder / name).write_bytes(content)
+        (tmp_path / folder / name).write_bytes(content)
     found = difference(tmp_path / "old" / name, tmp_path / "new" / name)
     assert found.startswith(said)
     assert bool(found) == bool(said)

@@ -161,11 +161,6 @@ def start_daemon(node: str) -> None:
     command("slurmd", "-N", node)
 
 
-def set_down(node: str) -> None:
-    """Take a node out of service; its slurmd goes on."""
-    command("scontrol", "update", f"node={node}", "state=down", "reason=test")
-
-
 def bring_back(node: str) -> None:
     """Let a node take jobs again; Slurm refuses where it does so already."""
     subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], capture_output=True)

@@ -4,7 +4,6 @@ Every example spoils a valid study in a few places, in its values or in its text
 it as the workflow does: load_study, then check_models.
 """
 
-import copy
 import string
 
 from hypothesis import HealthCheck, given, settings
@@ -38,18 +37,6 @@ SCALARS = (
 )
 VALUES = st.recursive(
     SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(KEYS, v, max_size=3), max_leaves=6
-)
-CELLS = (
-    st.sampled_from(
-        [*WORDS, *map(str, HARD_NUMBERS), "[1, 2]", "{a: 1}", "[", "1e400", "&a b", "- "]
-    )
-    | st.integers().map(str)
-    | st.text(max_size=8)
-)
-SECTIONS = {"data": Data, "recipe": Recipe, "recipe.augment": Augment}
-COLUMNS = st.sampled_from(
-    [f"{name}.{key}" for name, section in SECTIONS.items() for key in section.model_fields]
-    + [f"model.{key}" for key in MODEL_KEYS]
 )
 PIECES = (
     st.sampled_from(["\t", "\n", "\r", ":", "- ", "{", "}", '"', "'", "#", "&a", "*a", "!!str "])
@@ -98,28 +85,6 @@ def test_any_settings_are_runs_or_problems(folder, data):
         else:
             section[key] = data.draw(VALUES)
     outcome(spoilt.write())
-
-
-@QUICK
-@given(data=st.data())
-def test_any_sheet_is_runs_or_problems(folder, data):
-    spoilt = type(folder)(folder.folder)
-    for _ in range(data.draw(st.integers(1, 4))):
-        row = data.draw(st.sampled_from(spoilt.sheet or [[]]))
-        what = data.draw(st.sampled_from(["cell", "column", "more", "fewer", "again"]))
-        place = data.draw(st.integers(0, max(len(row) - 1, 0)))
-        if what == "cell":
-            row[place : place + 1] = [data.draw(CELLS)]
-        elif what == "column":
-            header = spoilt.sheet[0]
-            header[min(place, len(header)) :] = [data.draw(COLUMNS), *header[place + 1 :]]
-        elif what == "more":
-            row.append(data.draw(CELLS))
-        elif what == "fewer":
-            del row[place:]
-        else:
-            spoilt.sheet.append(copy.copy(row))
-    outcome(write_bytes(spoilt, dump_yaml(spoilt.values), sheet_text(spoilt)))
 
 
 @QUICK

@@ -1,8 +1,6 @@
 """YAML 1.2: what is read, what is refused, and that what is written is read back."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from posmlp.study import StudyError
 from posmlp.study.yaml_files import dump_yaml, parse_yaml, read_mapping, read_text
@@ -84,18 +82,9 @@ def test_byte_order_mark_is_dropped(tmp_path):
     assert read_text(path) == "a: 1\n"
 
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
-    | st.sampled_from(["off", "1e-3", "010", "null", "~", "1:30", "<<", "=", "0x1", ".inf"])
-)
-
-
-@given(st.dictionaries(st.sampled_from("abcd"), SCALARS | st.lists(SCALARS)))
-def test_what_is_written_is_read_back(values):
+def test_what_is_written_is_read_back():
+    words = ["off", "1e-3", "010", "null", "~", "1:30", "<<", "=", "0x1", ".inf", "é", " a: b", ""]
+    values = {"a": words, "b": None, "c": True, "d": -(2**53), "e": 1e-300, "f": 2.0, "g": {"h": 1}}
     read = parse_yaml(dump_yaml(values))
     assert read == values
     assert [type(value) for value in read.values()] == [type(v) for v in values.values()]

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from posmlp.code_version import environment
-from posmlp.plan.calibration import Calibration, write_calibrations
+from posmlp.plan.estimate import Calibration, write_calibrations
 from posmlp.study import RunConfig, Study
 from posmlp.training.distributed import World, join_world
 from posmlp.training.engine import make_loss, take_step

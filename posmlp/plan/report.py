@@ -6,8 +6,13 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from posmlp.plan.calibration import read_calibrations
-from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
+from posmlp.plan.estimate import (
+    Capacity,
+    Estimate,
+    estimate,
+    read_calibrations,
+    wall_seconds,
+)
 from posmlp.study import Study
 
 

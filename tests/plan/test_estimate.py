@@ -8,8 +8,15 @@ import pytest
 
 from posmlp.config import Settings
 from posmlp.plan import estimate as module
-from posmlp.plan.calibration import Calibration, read_calibrations, write_calibrations
-from posmlp.plan.estimate import Capacity, Estimate, estimate, wall_seconds
+from posmlp.plan.estimate import (
+    Calibration,
+    Capacity,
+    Estimate,
+    estimate,
+    read_calibrations,
+    wall_seconds,
+    write_calibrations,
+)
 from posmlp.plan.report import plan_text
 from posmlp.study import load_study
 from posmlp.workflow import allocation

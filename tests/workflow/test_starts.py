@@ -46,13 +46,6 @@ def test_users_mistakes_are_named_and_nothing_is_written(checkout, edits, words)
     assert not (checkout.path / "results").exists()
 
 
-def test_an_unknown_key_of_the_command_line_is_named(checkout):
-    done = checkout.snakemake("--dry-run", "--config", "study=tiny", "reslts=x", study="")
-    assert done.returncode != 0
-    assert "reslts" in done.stdout
-    assert "results" in done.stdout
-
-
 def test_missing_data_is_reported_before_any_training(checkout):
     checkout.check_networks("imagenet_gmlp")
     done = checkout.snakemake(study="imagenet_gmlp")

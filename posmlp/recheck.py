@@ -230,10 +230,10 @@ def retrain(
         return []
     say(f"{study.name}: retraining {', '.join(run.name for run in runs)}")
     row = rows_of(committed["runs.csv"], runs[0]).iloc[0]
-    command = [sys.executable, "-m", "posmlp", "train", file, *options, "--runs-at-once", "1"]
-    command += ["--device", "cpu" if row["device"] == row["cpu"] else "auto"]
-    command += ["--threads", f"{row['num_threads']:.0f}"]
-    subprocess.run([*command, *(f"{run.variant}/seed{run.seed}" for run in runs)])
+    command = [sys.executable, "-m", "posmlp", "train", file]
+    command += [f"{run.variant}/seed{run.seed}" for run in runs]
+    command += [*options, "--runs-at-once", "1", "--threads", f"{row['num_threads']:.0f}"]
+    subprocess.run([*command, "--device", "cpu" if row["device"] == row["cpu"] else "auto"])
     trained = [run for run in runs if is_finished(run.folder(results), run.key)]
     again = tables_of(study, results) if trained else {}
     differences = [f"{run.name}: was not trained, see above" for run in runs if run not in trained]

@@ -209,7 +209,7 @@ def test_the_archive_is_one_file_with_report_logs_networks_and_code(finished, tm
     text = path.read_text()
     assert not re.search(r'(?:src|href)="(?:https?:)?//', text)  # opens offline
     shown = set(re.findall(r'"name": "([a-z_]+\.(?:html|png))"', text))
-    assert {"report.html", "audit.html", "runs.html", "sgu.png", "gqpe.png"} <= shown
+    assert {"report.html", "runs.html", "sgu.png", "gqpe.png"} <= shown
     for words in ("Does the workflow do what it says?", "variant gqpe has"):
         assert words in text
     assert str(finished.path) not in text

@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from posmlp.analysis.figures.catalogue import draw, figures_from, study_inputs
-from posmlp.analysis.figures.content import units
+from posmlp.analysis.figures.content import units_of
 from posmlp.analysis.figures.svg import to_svg
 from posmlp.analysis.main_table import tables
 from posmlp.analysis.pages import figure, png, table
 from posmlp.analysis.results_section import paragraphs
 from posmlp.analysis.statistics import Evidence
-from posmlp.analysis.tables import LATEX_SPARE
 from posmlp.markup import escape_html, escaped
 from posmlp.study import Study
 
@@ -33,14 +31,13 @@ def report(evidence: Evidence, folder: Path) -> str:
     study, made = evidence.study, tables(evidence)
     figures = dict(study_figures(evidence, folder))
     forest, granularity = (figures.pop(name, "") for name in ("forest", "granularity"))
-    columns = tuple(column for column in made["questions"].columns if column.spare <= LATEX_SPARE)
-    asked = replace(made["questions"], columns=columns).to_markdown(heading=False)
+    asked = made["questions"].for_print().to_markdown(heading=False)
     sections = {
         "Differences in accuracy": [forest],
         "Answers": [*map(escaped, paragraphs(evidence)), "" if evidence.answers.empty else asked],
         "Accuracy and size": [made["main"].to_markdown(heading=False)],
         "Figures": figures.values(),
-        "What the units learned": [learned_maps(evidence, folder), granularity],
+        "What the units learned": [learned_maps(study, folder), granularity],
         "All variants": [claims(study), made["variants"].to_markdown(heading=False)],
         "Settings of the reference": [settings(study)],
         "Checks": [(folder / "checks.md").read_text("utf-8").partition("\n")[2]],
@@ -77,12 +74,9 @@ def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]
             yield entry.name, figure(to_svg(drawn), title, caption, drawn.get_figwidth())
 
 
-def learned_maps(evidence: Evidence, folder: Path) -> str:
+def learned_maps(study: Study, folder: Path) -> str:
     """The maps of one variant of each gating unit, as far as they have been drawn."""
-    study, against = evidence.study, evidence.summary.set_index("variant")["against"]
-    flat = {name: config.flat() for name, config in study.configs.items()}
-    names = units(flat, against, study.reference)
-    paths = [folder / f"figures/learned_maps/{name}.png" for name in names]
+    paths = [folder / f"figures/learned_maps/{name}.png" for name in units_of(study)]
     pictures = [png(path, MAP_SCALE) for path in paths if path.exists()]
     caption = (
         "How one query token (ring) weighs all tokens of its window, by layer and channel group: "

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -77,11 +78,15 @@ class Table:
         table = markdown_table(self.headers, self.cells(), self.aligns)
         return "\n".join([*title, table, "", escaped(self.caption), ""])
 
+    def for_print(self) -> Self:
+        """The table without the columns that a printed page has no room for."""
+        columns = tuple(column for column in self.columns if column.spare <= LATEX_SPARE)
+        return self if columns == self.columns else replace(self, columns=columns)
+
     def to_latex(self) -> str:
         """A table* environment, no wider than the text; it needs booktabs and graphicx."""
-        columns = tuple(column for column in self.columns if column.spare <= LATEX_SPARE)
-        if columns != self.columns:
-            return replace(self, columns=columns).to_latex()
+        if (narrow := self.for_print()) is not self:
+            return narrow.to_latex()
         rows = [[escape_latex(cell) for cell in row] for row in self.cells()]
         aligns = "".join(align[0] for align in self.aligns)
         stop = "" if self.title.endswith((".", "?", "!")) else "."

@@ -1,4 +1,4 @@
-"""Evaluation: scores for training and `posmlp released evaluate`, and predicted classes."""
+"""Evaluation: scores for training and `posmlp evaluate-checkpoint`, and predicted classes."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

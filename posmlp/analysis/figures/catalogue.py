@@ -19,6 +19,7 @@ from posmlp.analysis.figures.content import (
     compares,
     compares_epochs,
     compares_networks,
+    settings_of,
     sweeps_numbers,
 )
 
@@ -100,7 +101,7 @@ def study_inputs(evidence: Evidence, folder: Path) -> dict[str, Any]:
     return {
         "summary": evidence.summary,
         "margin": evidence.study.margin,
-        "settings": {name: config.flat() for name, config in evidence.study.configs.items()},
+        "settings": settings_of(evidence.study),
         "curves": read_frame(folder / "curves.csv", DRAWN_COLUMNS),
         "granularities": read_frame(folder / "granularity.csv"),
     }

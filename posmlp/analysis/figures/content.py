@@ -30,6 +30,11 @@ AXES = {
 UNIT = ("model.gate", "model.groups")
 
 
+def settings_of(study: Study) -> Settings:
+    """The settings of every variant."""
+    return {name: config.flat() for name, config in study.configs.items()}
+
+
 def compares(study: Study) -> bool:
     """Whether a variant is compared with another."""
     return any(v.against != NOTHING for v in study.variants if v.name != study.reference)
@@ -42,17 +47,15 @@ def compares_networks(study: Study) -> bool:
 
 def sweeps_numbers(study: Study) -> bool:
     """Whether some variants differ in one number of AXES alone."""
-    settings = {name: config.flat() for name, config in study.configs.items()}
+    settings = settings_of(study)
     return any(families(settings, key) for key in AXES)
 
 
 def compares_epochs(study: Study) -> bool:
     """Whether units can be compared at several epochs."""
-    settings = {name: config.flat() for name, config in study.configs.items()}
-    against = {v.name: v.against or study.reference for v in study.variants}
     recipe = study.configs[study.reference].recipe
     evaluations = sum(map(recipe.evaluates, range(recipe.num_epochs)))
-    return evaluations > 1 and len(units(settings, against, study.reference)) > 1
+    return evaluations > 1 and len(units_of(study)) > 1
 
 
 def families(settings: Settings, key: str) -> list[dict[str, float]]:
@@ -70,6 +73,12 @@ def number(value: float | Sequence[float]) -> float:
     """A setting as a position on an axis: the geometric mean where stages differ."""
     values = value if isinstance(value, list | tuple) else [value]
     return math.exp(sum(map(math.log, values)) / len(values)) if len(values) > 1 else values[0]
+
+
+def units_of(study: Study) -> list[str]:
+    """The units of a study, see `units`."""
+    against = {v.name: v.against or study.reference for v in study.variants}
+    return units(settings_of(study), against, study.reference)
 
 
 def units(settings: Settings, against: Mapping[str, str], reference: str) -> list[str]:

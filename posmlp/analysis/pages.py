@@ -41,7 +41,10 @@ g:has(> title) { cursor: help; }
 @media print {
   body { font-size: 9pt; max-width: none; margin: 0; padding: 0; }
   h1, h2, h3 { break-after: avoid; }
-  tr, figure, pre { break-inside: avoid; }
+  table, tr, figure, pre { break-inside: avoid; }
+  .columns table { break-inside: auto; }
+  body { orphans: 1; widows: 1; } /* figures are lines of the body, and as tall as half a page */
+  p, figcaption { orphans: 2; widows: 2; }
   table { display: table; font-size: 7.5pt; }
   th, td { padding: 0.2em 0.4em; }
   th { white-space: normal; }

@@ -7,18 +7,17 @@ contiguous) and halves (the first released half is mixed; as in timm, ours mixes
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from posmlp.layers import LRPE, QPE, GatingUnit
-from posmlp.layers.position import num_tokens
 from posmlp.models import PosMlp
 
 # An offset is (right, up) in the release and (down, right) here: ours @ TURN.T == released.
 TURN = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-# Names of the two layouts; # is a number that both share.
+# Released names and ours; # is a number that both share.
 NAMES = {
     **{f"patch_embed.projs.{i}": f"stem.{3 * i}" for i in range(3)},
     **{f"patch_embed.norms.{i}": f"stem.{3 * i + 1}" for i in range(3)},
@@ -29,12 +28,15 @@ NAMES = {
     "norm": "norm",
     "head": "head.fc",
 }
-OURS = {ours: released for released, ours in NAMES.items()}
-UNIT = re.compile(r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(.+)")
 TABLE = "pos.window_relative_position_bias_table"
-OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers: tables of offsets
-OPTIONAL = (*OFFSETS, "num_batches_tracked")  # written by the release, follow from the rest
-NUM_NAMED = 3  # tensors that an error names
+UNIT = re.compile(
+    r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(token_proj_n_weight|(?:proj|norm)_list\.[01]\..+"
+    rf"|pos\.(?:attention_centers|attention_spreads|token_proj_n_bias)|{re.escape(TABLE)})"
+)
+OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers that follow from the rest
+# Of the released PosMLP; no shape tells them.
+DEFAULTS = {"img_size": (224, 224), "symmetric": True, "use_softmax": True, "absolute_bias": True}
+LONGEST_REASON = 600  # characters; torch names every tensor
 
 
 class ReleasedError(ValueError):
@@ -45,18 +47,23 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
     """Build our network for a released one and load its weights.
 
     Args:
-        options: keyword arguments of the released PosMLP. Only those that shapes don't tell are
-            read: img_size, symmetric, use_softmax, absolute_bias.
+        options: keyword arguments of the released PosMLP; those of DEFAULTS are read.
 
     Raises:
         ReleasedError: tensors are missing, unknown, of a wrong shape, or not finite.
     """
     arguments = architecture(state, options)
-    check_layout(state, arguments)
+    if bad := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise ReleasedError(f"NaN or infinity in {len(bad)} tensors, such as {bad[0]}")
     model = PosMlp(**arguments).to(state["head.weight"].dtype)
-    ours = convert_network(state, arguments["windows"], options)
     counters = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
-    model.load_state_dict(counters | ours)
+    try:
+        model.load_state_dict(counters | convert_network(state, arguments["windows"], options))
+    except KeyError as error:
+        raise ReleasedError(f"the tensor {error} of the released PosMLP is missing") from None
+    except RuntimeError as error:  # names each that is missing, unknown or of a wrong shape
+        reason = textwrap.shorten(str(error), LONGEST_REASON)
+        raise ReleasedError(f"the tensors are not those of the released PosMLP: {reason}") from None
     return model.eval()
 
 
@@ -80,7 +87,7 @@ def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
     hidden = [shape(f"{prefix}proj_c_e.bias")[0] for prefix in prefixes]
     return dict(
         num_classes=shape("head.weight")[0],
-        img_size=tuple(options.get("img_size", (224, 224))),
+        img_size=tuple(options.get("img_size", DEFAULTS["img_size"])),
         in_chans=shape("patch_embed.projs.0.weight")[1],
         dims=tuple(dims),
         depths=tuple(len(units.get(stage, {})) for stage in range(len(units))),
@@ -100,58 +107,6 @@ def window_side(unit: Mapping[str, Tensor], stage: int) -> int:
     else:
         raise ReleasedError(f"stage {stage} is neither of SGU (proj_list) nor of PoSGU (pos) units")
     return math.isqrt(num_tokens)
-
-
-def released_layout(model: PosMlp) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors that the release writes for such a network."""
-    names = {name: renamed(name, OURS) for name in model.state_dict()}
-    layout = {names[k]: tuple(v.shape) for k, v in model.state_dict().items() if names[k]}
-    for i, stage in enumerate(model.stages):
-        for j, block in enumerate(stage.blocks):
-            for name, shape in unit_layout(block.mlp_channels.gate).items():
-                layout[f"levels.{i}.encoder.{j}.gate_unit.{name}"] = shape
-    return layout
-
-
-def unit_layout(unit: GatingUnit) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a gating unit's parameters and tables of offsets."""
-    n, mixer, position = num_tokens(unit.proj.window), unit.proj, unit.proj.position
-    if position is None:
-        norm = {f"norm_list.0.{k}": tuple(v.shape) for k, v in unit.norm.named_parameters()}
-        return {"proj_list.0.weight": (n, n), "proj_list.0.bias": (n,), **norm}
-    layout = {"pos.token_proj_n_bias": (1, n, 1)}
-    if isinstance(position, LRPE):
-        layout[TABLE] = (position.table[0].numel(), mixer.groups)
-        layout["pos.window_relative_position_index"] = (n, n)
-        return layout | ({} if mixer.weight is None else {"token_proj_n_weight": (1, n, n)})
-    layout["pos.attention_centers"] = tuple(position.center.shape)
-    layout["pos.attention_spreads"] = tuple(position.spread.shape)
-    return layout | {"pos.rel_indices": (n, n, 3 if isinstance(position, QPE) else 5)}
-
-
-def check_layout(state: Mapping[str, Tensor], arguments: Mapping) -> None:
-    """Compare names and shapes with those that the release writes for this network."""
-    with torch.device("meta"):
-        expected = released_layout(PosMlp(**arguments))
-    problems = {
-        "missing": [k for k in expected if k not in state and not k.endswith(OPTIONAL)],
-        "unknown": [k for k in state if k not in expected],
-        "of a wrong shape": [
-            f"{k} {list(v.shape)} instead of {list(expected[k])}"
-            for k, v in state.items()
-            if k in expected and tuple(v.shape) != expected[k]
-        ],
-        "with NaN or infinity": [
-            k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()
-        ],
-    }
-    texts = []
-    for problem, names in problems.items():
-        more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
-        if names:
-            texts.append(f"{len(names)} {problem}: {', '.join(names[:NUM_NAMED])}{more}")
-    if texts:
-        raise ReleasedError("the tensors are not those of the released PosMLP: " + "; ".join(texts))
 
 
 def group_order(channels: int, groups: int) -> Tensor:
@@ -224,9 +179,9 @@ def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options:
     return ours | {"proj.position.center": center_SD, "proj.position.spread": spread}
 
 
-def renamed(name: str, names: Mapping[str, str]) -> str | None:
-    """A tensor's name in the other layout; None if `names` has no rule for it."""
-    for here, there in names.items():
+def renamed(name: str) -> str | None:
+    """Our name of a tensor outside the gating units; None: the release has no such tensor."""
+    for here, there in NAMES.items():
         pattern = re.escape(here).replace(r"\#", r"(\d+)") + r"\.(.+)"
         if match := re.fullmatch(pattern, name):
             *numbers, rest = match.groups()
@@ -250,10 +205,11 @@ def convert_network(
     """
     ours, units = {}, {}
     for name, value in state.items():
+        if name.endswith(OFFSETS):
+            continue
         if unit := UNIT.fullmatch(name):
-            if not name.endswith(OFFSETS):
-                units.setdefault((unit[1], unit[2]), {})[unit[3]] = value
-        elif other := renamed(name, NAMES):
+            units.setdefault((unit[1], unit[2]), {})[unit[3]] = value
+        elif other := renamed(name):
             ours[other] = value
         else:
             raise ReleasedError(f"{name!r} is not a name of the released PosMLP")

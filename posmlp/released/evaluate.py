@@ -1,5 +1,6 @@
 """Accuracy of a released checkpoint on ImageNet's validation images, beside what was published."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import timm
@@ -13,14 +14,10 @@ from posmlp.data.image_folder import LabelledFiles, labelled_files
 from posmlp.data.images import DataError
 from posmlp.models import PosMlp
 from posmlp.published import Published, read_published
-from posmlp.released.convert import (
-    ReleasedError,
-    architecture,
-    released_layout,
-    released_network,
-)
-from posmlp.released.weights import Weights, read_checkpoint
+from posmlp.released.convert import DEFAULTS, ReleasedError, released_network
+from posmlp.released.weights import Checkpoint, Weights, read_checkpoint
 from posmlp.training.batches import BatchSlice
+from posmlp.training.cost import num_parameters
 from posmlp.training.distributed import World
 from posmlp.training.evaluation import evaluate
 from posmlp.training.file_batches import FileBatches, ImageFiles, StoredOrder
@@ -45,19 +42,14 @@ def evaluate_checkpoint(
         ReleasedError, DataError, TrainingError: the file, the folder or too many images are wrong.
     """
     checkpoint = read_checkpoint(path, weights)
-    try:
-        model = released_network(checkpoint.state, checkpoint.options)
-    except ValueError as error:  # such as windows that do not divide the image
-        raise ReleasedError(f"{path}: {error}") from None
-    shape = architecture(checkpoint.state, checkpoint.options)
-    side = image_side(path, shape)
+    model, side = network_and_side(path, checkpoint)
+    name, published = published_model(model, checkpoint.options)
     files = validation_images(data, model.num_classes)
-    name, published = published_model(shape)
     images = batches(files, side, world, max_unreadable)
     scores, num_images = measure(model.to(world.device), images, world)
     epoch = "" if checkpoint.epoch is None else f", epoch {checkpoint.epoch}"
     lines = [
-        f"Network  {name}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        f"Network  {name}, {num_parameters(model):,} parameters",
         f"Weights  {WEIGHTS[checkpoint.weights]}{epoch}",
         f"Images   {num_images:,} of {model.num_classes:,} classes in {files.tree.root}/val",
         f"         {side} x {side} pixels, {PREPROCESSING['interpolation']}, centre crop of "
@@ -74,13 +66,17 @@ def evaluate_checkpoint(
     return "\n".join(lines)
 
 
-def image_side(path: Path, shape: dict) -> int:
-    """Pixels per side of a network's images; ReleasedError unless they are square and coloured."""
-    height, side = shape["img_size"]
-    if shape["in_chans"] != 3 or height != side:
-        takes = f"{shape['in_chans']} channels and {height} x {side} pixels"
+def network_and_side(path: Path, checkpoint: Checkpoint) -> tuple[PosMlp, int]:
+    """Build the network; images must be square and in colour. The side is in pixels."""
+    try:
+        model = released_network(checkpoint.state, checkpoint.options)
+    except ValueError as error:  # such as windows that do not divide the image
+        raise ReleasedError(f"{path}: {error}") from None
+    height, side = (DEFAULTS | checkpoint.options)["img_size"]
+    if model.in_chans != 3 or height != side:
+        takes = f"{model.in_chans} channels and {height} x {side} pixels"
         raise ReleasedError(f"{path}: takes images of {takes}; only square ones in colour can be")
-    return side
+    return model, side
 
 
 def validation_images(data: Path, num_classes: int) -> LabelledFiles:
@@ -118,22 +114,22 @@ def measure(model: nn.Module, batches: FileBatches, world: World) -> tuple[dict[
     return scores, batches.num_images - int(batches.unreadable_N.sum())
 
 
-def published_model(shape: dict) -> tuple[str, list[Published]]:
-    """Return the published model of this architecture and what is published of it."""
+def published_model(model: PosMlp, options: Mapping) -> tuple[str, list[Published]]:
+    """Return the name of a published model of this network, and what is published of it."""
     published, counterparts = read_published()
-    wanted = {key: value for key, value in shape.items() if key != "num_classes"}
     for name, counterpart in counterparts.items():
-        if not counterpart.network.startswith("posmlp_"):
+        if not counterpart.network.startswith("posmlp_") or DEFAULTS | options != DEFAULTS:
             continue
         with torch.device("meta"):
-            model = timm.create_model(counterpart.network, **counterpart.arguments)
-            assert isinstance(model, PosMlp)
-            layout = {name: torch.empty(size) for name, size in released_layout(model).items()}
-            theirs = architecture(layout, {})
-        if wanted.items() <= theirs.items():
+            arguments = counterpart.arguments | {"num_classes": model.num_classes}
+            other = timm.create_model(counterpart.network, **arguments)
+        if shapes(other) == shapes(model):
             return name, [number for number in published if number.model == name]
-    sizes = f"widths {list(shape['dims'])}, depths {list(shape['depths'])}, gate {shape['gate']}"
-    return f"no published one ({sizes}, groups {list(shape['groups'])})", []
+    return "no published one", []
+
+
+def shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 def beside(scores: dict[str, float], weights: str, published: list[Published]) -> list[str]:

@@ -1,40 +1,35 @@
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 from PIL import Image
 from torch import Tensor
 
-import posmlp.models  # noqa: F401  registers the backbones
-from posmlp.models import PosMlp
-from posmlp.released.convert import released_layout
-
+GOLDEN = Path(__file__).parents[1] / "golden"
 WNIDS = ("n01440764", "n01443537", "n01484850")
 
 
-@pytest.fixture
-def small_state() -> Callable[..., dict[str, Tensor]]:
-    """Return a function that makes the released tensors of a network of three stages."""
+@pytest.fixture(scope="session")
+def state_of() -> Callable[[str], dict[str, Tensor]]:
+    """Return a function that draws the tensors of a network, as tests/golden names them."""
 
-    def build(**unit) -> dict[str, Tensor]:
-        sizes = dict(dims=(8, 16, 32), depths=(1, 2, 1), windows=(4, 4, 4), mlp_ratios=(4, 4, 2))
-        model = PosMlp(num_classes=5, img_size=64, grouped=(2, 4, 4), **sizes, **unit)
-        return {name: torch.zeros(shape) for name, shape in released_layout(model).items()}
+    def state(name: str) -> dict[str, Tensor]:
+        draws = torch.Generator().manual_seed(0)
+        layout = json.loads((GOLDEN / f"{name}.keys.json").read_text())
+        return {name: 0.1 * torch.rand(shape, generator=draws) for name, shape in layout.items()}
 
-    return build
+    return state
 
 
 @pytest.fixture(scope="session")
-def tiny_state() -> dict[str, Tensor]:
+def tiny_state(state_of) -> dict[str, Tensor]:
     """PosMLP-T for three classes in the released layout."""
-    draws = torch.Generator().manual_seed(0)
-    with torch.device("meta"):
-        layout = released_layout(timm.create_model("posmlp_tiny_224", num_classes=3))
-    return {name: 0.1 * torch.rand(shape, generator=draws) for name, shape in layout.items()}
+    state = state_of("posmlp_t")
+    return state | {name: state[name][:3] for name in ("head.weight", "head.bias")}
 
 
 @pytest.fixture

@@ -9,14 +9,8 @@ import torch
 from posmlp.cli import main
 from posmlp.data.images import DataError
 from posmlp.published import Published
-from posmlp.released.convert import architecture, released_network
-from posmlp.released.evaluate import (
-    batches,
-    beside,
-    measure,
-    published_model,
-    validation_images,
-)
+from posmlp.released.convert import released_network
+from posmlp.released.evaluate import batches, beside, measure, validation_images
 from posmlp.training.distributed import World
 
 ROOT = Path(__file__).parents[2]
@@ -67,13 +61,6 @@ def test_the_command_prints_accuracy_beside_the_published(
     ):
         assert said in out
     assert "best raw" not in out
-
-
-def test_another_network_has_no_published_accuracy(small_state):
-    shape = architecture(small_state(gate="sgu"), {"img_size": (64, 64)})
-    name, published = published_model(shape)
-    assert name.startswith("no published one")
-    assert published == []
 
 
 def test_only_accuracies_of_the_same_weights_are_compared():

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -55,17 +55,18 @@ from posmlp.doctor.speed import (
 from posmlp.layers import GatingUnit, TokenMixing
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-SMALL = "gmlp_posgu_s16_224"
+SMALL, CIFAR = "gmlp_posgu_s16_224", "gmlp_posgu_xxs4_32"
 # Speed-up to reach on a CPU in float32 and bf16, and on a GPU in bf16; None: no target.
 TARGETS = {
     "token mixing and gate, forward and backward": (1.7, 2.0, 3.0),
     "training step, PosMLP-T": (1.35, 1.4, 2.0),
     "training step, gMLP-S with gqpe, against timm's gMLP-S": (0.9, 0.9, 0.9),
+    "training step, cifar_small, gqpe_s16 against sgu": (None, None, None),
     "testing, PosMLP-T": (2.0, 2.0, 3.0),
     "training step per FLOP, PosMLP-T against Swin-T": (0.95, 0.95, 1.0),
     "token mixing and gate, peak memory": (None, None, 1.67),
 }
-MIXING, STEP, GMLP, TESTING, PER_FLOP, MEMORY = TARGETS
+MIXING, STEP, GMLP, SMALL_STEP, TESTING, PER_FLOP, MEMORY = TARGETS
 GRAPHS = "training step, smallest model, CUDA graphs against none"
 COMPILED = "training step, PosMLP-T, compiled against not compiled"
 # Small networks in place of those that are measured, to rehearse on a CPU.
@@ -105,8 +106,9 @@ class Bench:
 
         return work
 
-    def model(self, name: str, released: bool = False) -> nn.Module:
-        model = timm.create_model(REHEARSED.get(name, name) if self.rehearse else name)
+    def model(self, name: str, released: bool = False, **arguments: Any) -> nn.Module:
+        name = REHEARSED.get(name, name) if self.rehearse else name
+        model = timm.create_model(name, **arguments)
         return (as_released(model) if released else model).to(self.device)
 
     def step(
@@ -116,9 +118,10 @@ class Bench:
         released: bool = False,
         compiled: str | None = None,
         images: Tensor | None = None,
+        **arguments: Any,
     ) -> Work:
         """A training step of a model; `compiled` is a mode of torch.compile."""
-        model = self.model(name, released).train()
+        model = self.model(name, released, **arguments).train()
         if compiled:
             model.compile(mode=compiled, fullgraph=True)
         images = self.images if images is None else images
@@ -146,10 +149,12 @@ class Bench:
     def pair(self, name: str) -> tuple[Work, Work]:
         """Ours and what it is compared with."""
         images = torch.randn(64, 3, 8, 8, device=self.device)
+        cifar = partial(self.step, CIFAR, images=torch.randn(50, 3, 32, 32, device=self.device))
         pairs: dict[str, Callable[[], tuple[Work, Work]]] = {
             MIXING: self.mixing,
             STEP: lambda: (self.step(TINY), self.step(TINY, released=True)),
             GMLP: lambda: (self.step(SMALL), self.step("gmlp_s16_224")),
+            SMALL_STEP: lambda: (cifar(gate="gqpe", groups=16), cifar(gate="sgu")),
             TESTING: lambda: (self.test(TINY), self.test(TINY, released=True)),
             PER_FLOP: lambda: (self.step(TINY), self.step(SWIN)),
             COMPILED: lambda: (self.step(TINY, compiled="default"), self.step(TINY)),

@@ -29,7 +29,6 @@ rule all:
     input:
         tables=rules.tables.output,
         figures=[
-            rules.project_figures.output,
             rules.studies_figures.output,
             rules.figures.output,
             rules.network_figures.output,

@@ -42,10 +42,10 @@ from posmlp.study import RunConfig, Study, load_study
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 PREDICTIONS = "predictions.npz"
-RULES = ("tables", "figures", "checks", "project_figures", "studies_figures", "audit")
+RULES = ("tables", "figures", "checks", "studies_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
-PROJECT_FILES = ("audit/*", "figures/*")
+PROJECT_FILES = ("audit/*.csv", "audit/*.md", "figures/*")
 TEXTS = (".csv", ".json", ".html", ".md", ".tex")
 SHOWN = 60  # characters of a line that differs
 DEVIATIONS = 3  # of the difference between two seeds, allowed on another machine

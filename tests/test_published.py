@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from posmlp.published import RESOURCES, read_published
@@ -92,3 +93,15 @@ def test_all_of_the_readme_and_the_abstract_is_here(shipped):
     abstract = {n.value for n in numbers if n.source == "abstract"}
     assert abstract == {"19.4", "72.14", "18.2", "74.02"}
     assert {n.confidence for n in numbers if n.source == "code"} == {"computed", "inferred"}
+
+
+def test_numbers_of_the_logs_are_in_the_released_logs(shipped):
+    numbers = [number for number in shipped[0] if number.source == "log"]
+    assert len(numbers) == 16
+    for number in numbers:
+        log = pd.read_csv(ROOT / RESOURCES / f"released_logs/{number.model}.csv")
+        column = f"{'ema_' if number.weights.endswith('ema') else ''}eval_{number.quantity}"
+        best = number.weights.startswith("best")
+        row = log[column].idxmax() if best else log.index[-1]
+        assert number.value == number.printed(log[column][row])
+        assert number.where == f"logs/{number.model}.csv, epoch {log['epoch'][row]}"

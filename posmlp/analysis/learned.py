@@ -2,7 +2,7 @@
 
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +16,6 @@ from torch import Tensor
 from posmlp.analysis.figures.catalogue import draw_network, figures_from
 from posmlp.analysis.granularity import granularities
 from posmlp.layers import TokenMixing
-from posmlp.runs.reading import read_history
 from posmlp.runs.trained_run import WEIGHT_FILES, load_network
 from posmlp.study import RunConfig, Study
 
@@ -31,7 +30,6 @@ class LearnedRun:
         trajectory: {name: values} of every centre and spread, named as in the network's state;
             the first entry is the run's initialisation, then one an epoch. Empty where there are
             no quadratic encodings, or none were recorded.
-        history: the rows of history.csv, one an epoch; none where there is no such file.
     """
 
     variant: str
@@ -40,7 +38,6 @@ class LearnedRun:
     layers: dict[str, TokenMixing]  # by path in the network, in network order
     initial: dict[str, TokenMixing]
     trajectory: dict[str, np.ndarray]
-    history: list[dict[str, float | None]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -63,11 +60,10 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same start, and so the same figure, every time
         initial = timm.create_model(**run.model_arguments())
-    model, history = load_network(run, folder / WEIGHT_FILES["raw"]), folder / "history.csv"
+    model = load_network(run, folder / WEIGHT_FILES["raw"])
     return LearnedRun(
         *(run.variant, run.seed, folder, token_mixers(model), token_mixers(initial)),
         read_trajectory(folder / "trajectory.npz"),
-        read_history(history) if history.exists() else [],
     )
 
 

@@ -22,7 +22,7 @@ from posmlp.study import RunConfig, Study
 from posmlp.workflow.terminal import failures, wants_more, wants_nothing
 
 # Rules that write nothing of a study's: they run beside a start of it.
-WITHOUT_A_STUDY = {"audit", "project_figures"}
+WITHOUT_A_STUDY = {"audit"}
 
 
 class StudyLock(FolderLock):

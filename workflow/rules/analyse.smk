@@ -50,23 +50,6 @@ rule tables:
         "../scripts/tables.py"
 
 
-# Figures that need no run; the same for every study.
-rule project_figures:
-    input:
-        logs=f"{RELEASED_LOGS}/README.md",
-    output:
-        figure_files("project", f"{RESULTS}/figures"),
-    log:
-        f"{RESULTS}/logs/project_figures.log",
-    localrule: True
-    params:
-        code=[analysis_code_digest(), training_code_digest()],
-    message:
-        "Drawing formulas and released logs"
-    script:
-        "../scripts/project_figures.py"
-
-
 # All studies beside each other; drawn again when one of them changes.
 rule studies_figures:
     input:

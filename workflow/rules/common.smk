@@ -39,7 +39,6 @@ HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
 MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
-RELEASED_LOGS = f"{HOME}/resources/released_logs"
 RUN = allocate(SETTINGS, STUDY, workflow.cores or 1, workflow.is_main_process)
 TRAINED = f"{MARKS}.trained-{{part}}"
 if workflow.is_main_process:
@@ -57,7 +56,7 @@ wildcard_constraints:
 
 
 def figure_files(source, folder):
-    """Both files of each figure of a study or of the project."""
+    """Both files of each figure of a study, or of all studies."""
     names = [entry.name for entry in figures_from(source, STUDY)]
     return expand(f"{folder}/{{name}}.{{kind}}", name=names, kind=["pdf", "png"])
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from posmlp.analysis.figures.content import on_axis
 from posmlp.analysis.figures.labels import name_marks
 from posmlp.analysis.figures.marks import (
     add_caption,
@@ -15,7 +16,6 @@ from posmlp.analysis.figures.marks import (
     format_accuracy_axis,
     format_count_axis,
     legend_handles,
-    num_groups,
     on_same_data,
 )
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
@@ -107,8 +107,8 @@ def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
 
 
 def mark_size(groups: str) -> float:
-    """Diameter in points of a mark for so many groups."""
-    return 3.5 + 0.7 * np.log2(num_groups(groups))
+    """Diameter in points of a mark for so many groups, "8,16" where stages differ."""
+    return 3.5 + 0.7 * np.log2(on_axis([int(num) for num in (groups or "1").split(",")]))
 
 
 def draw_front(axes: Axes, summary: pd.DataFrame) -> Line2D:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from posmlp.analysis.statistics import Evidence
     from posmlp.study import Study
 
-Source = Literal["project", "studies", "study", "network"]
+Source = Literal["studies", "study", "network"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ class Entry:
     Attributes:
         category, title: where the report files it.
         source: what the function's parameters may name:
-            project: released (logs); no run is needed.
             studies: comparisons (the content of every study's comparison.json).
             study: summary, curves and granularities (see posmlp.analysis), margin (points of
                 top-1, or None), settings (of every variant, by dotted key).
@@ -72,13 +71,10 @@ FIGURES = (
         *("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
         shows=sweeps_numbers,
     ),
-    Entry("params_vs_tokens", "Size", "parameters by tokens", "map_sizes", "project"),
     Entry(
         *("learning", "Training", "by epoch", "learning", "study"),
         shows=compares_epochs,
     ),
-    Entry("run_curves", "Training", "curves of a run", "learning", "network"),
-    Entry("released_curves", "Training", "released logs", "released_logs", "project"),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
     Entry("learned_maps", "Learned maps", "by layer and group", "maps", "network"),
     Entry("token_maps", "Matrix and position", "maps and their sum", "maps", "network"),
@@ -114,7 +110,7 @@ def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
 
 
 def draw_figures(entries: Iterable[Entry], inputs: Mapping[str, Any], folder: str | Path) -> None:
-    """Draw figures of a study or of the project as folder/<figure>.png and .pdf."""
+    """Draw figures of a study, or of all studies, as folder/<figure>.png and .pdf."""
     from posmlp.analysis.figures.style import save
 
     for entry in entries:

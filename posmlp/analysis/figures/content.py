@@ -65,11 +65,11 @@ def families(settings: Settings, key: str) -> list[dict[str, float]]:
     for variant, values in settings.items():
         if values.get(key) is not None:
             rest = sorted((name, repr(v)) for name, v in values.items() if name not in free)
-            found[repr(rest)][variant] = number(values[key])
+            found[repr(rest)][variant] = on_axis(values[key])
     return [family for family in found.values() if len(set(family.values())) > 1]
 
 
-def number(value: float | Sequence[float]) -> float:
+def on_axis(value: float | Sequence[float]) -> float:
     """A setting as a position on an axis: the geometric mean where stages differ."""
     values = value if isinstance(value, list | tuple) else [value]
     return math.exp(sum(map(math.log, values)) / len(values)) if len(values) > 1 else values[0]
@@ -97,7 +97,7 @@ def units(settings: Settings, against: Mapping[str, str], reference: str) -> lis
         alike = not any(key.startswith("data.") or key in SCHEDULE for key in keys)
         plain = keys <= set(UNIT)
         if "model.gate" in keys and alike and (plain or against[name] == reference):
-            chosen[name] = plain, number(settings[name].get("model.groups") or 1)
+            chosen[name] = plain, on_axis(settings[name].get("model.groups") or 1)
     ranked = sorted(chosen, key=chosen.__getitem__)  # of a unit the last counts
     best = {settings[name].get("model.gate"): name for name in ranked}.values()
     return [reference, *(name for name in settings if name in best)]

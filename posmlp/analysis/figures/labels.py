@@ -5,6 +5,7 @@ left out, so that none covers another, a mark or a line. Positions in here are p
 (left, bottom, right, top). Shape letters: L labels, B boxes.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -44,9 +45,9 @@ def name_marks(
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    point = figure.dpi / 72
+    frame, point = axes.get_window_extent(renderer), figure.dpi / 72
     centres_L2 = axes.transData.transform(points_L2)
-    radii_L1 = np.asarray(diameters_L)[:, None] / 2 * point
+    radii_L1 = diameters_L[:, None] / 2 * point
     boxes_B4 = np.hstack([centres_L2 - radii_L1, centres_L2 + radii_L1])  # marks, then names
     paths = [line.get_transform().transform_path(line.get_path()) for line in lines]
     bars = [
@@ -54,21 +55,17 @@ def name_marks(
         for (x, _), (low, high) in zip(points_L2, bars_L2, strict=True)
         if np.isfinite([low, high]).all()
     ]
-    frame = axes.get_window_extent(renderer)
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
         note = _annotate(axes, points_L2[i], name, colour)
         size_2 = Text.get_window_extent(note, renderer).size + 2 * PADDING * point
+        spots = list(_spots(centres_L2[i], radii_L1[i, 0], size_2, point, frame))
         others_B4 = np.delete(boxes_B4, i, axis=0)
-        free = (
-            spot
-            for crossed in ([*paths, *bars], paths)
-            for spot in _spots(centres_L2[i], radii_L1[i, 0], size_2, point, frame)
-            if not _covers(*spot, boxes_B4, others_B4, crossed)
-        )
-        box, leader = next(free, (None, None))
-        if box is None:
+        tried = itertools.product(([*paths, *bars], paths), spots)
+        free = (spot for kept, spot in tried if not _covers(*spot, boxes_B4, others_B4, kept))
+        if not (found := next(free, None)):
             note.remove()
             continue
+        box, leader = found
         note.arrow_patch.set_visible(leader is not None)
         note.set_position(((box.min + box.max) / 2 - centres_L2[i]) / point)
         boxes_B4 = np.vstack([boxes_B4, box.extents])

@@ -1,9 +1,4 @@
-"""How units learn: the gap to the reference by epoch, losses, and the curves of one run."""
-
-from __future__ import annotations
-
-import itertools
-from typing import TYPE_CHECKING
+"""How units learn: the gap to the reference by epoch, and losses."""
 
 import numpy as np
 import pandas as pd
@@ -20,18 +15,12 @@ from posmlp.analysis.figures.style import GREY, TWO_COLUMNS, figure_style, gate_
 from posmlp.analysis.statistics import CONFIDENCE
 from posmlp.analysis.tables import shorten
 
-if TYPE_CHECKING:
-    from posmlp.analysis.learned import LearnedRun
-
 # of curves.csv; large studies have millions of rows
 DRAWN_COLUMNS = ["variant", "seed", "epoch", "train_loss", "test_loss", "test_top1"]
 LONGEST_NAME = 18
 MOST_BARS = 5  # of a line
 SKIPPED = 0.25  # of the epochs at the start, when gaps say nothing yet
 ASIDE = 0.008  # of the axis, between the bars of two lines
-SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
-SPLIT_COLOURS = {"train": "#999999", "val": "#0072B2", "test": "#000000"}
-MOST_DOTS = 20  # of a line; epochs of longer ones lie close
 
 
 @figure_style()
@@ -113,32 +102,3 @@ def legend(shown: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], color=look.colour, marker=look.mark, markersize=4 * look.scale, label=name)
         for name, look in zip(names, shown["gate"].map(gate_look), strict=True)
     ]
-
-
-@figure_style()
-def run_curves(run: LearnedRun) -> Figure | None:
-    """Draw accuracy and loss of one run by epoch; None for a run without a history."""
-    if not run.history:
-        return None
-    history = pd.DataFrame(run.history, dtype=float)
-    figure = Figure(figsize=(TWO_COLUMNS, 2.6))
-    # Fixed, as a layout engine would double the time, and there is a figure for every variant.
-    margins = {"left": 0.09, "right": 0.985, "top": 0.96, "bottom": 0.23, "wspace": 0.22}
-    panels = figure.subplots(1, 2, gridspec_kw=margins)
-    drawn = {"top1": ("test", "val"), "loss": ("train", "test", "val")}
-    for axes, (name, splits) in zip(panels, drawn.items(), strict=True):
-        for split, (prefix, dashes) in itertools.product(splits, {"": "-", "ema_": "--"}.items()):
-            values = history.get(f"{prefix}{split}_{name}")
-            if values is not None and values.notna().any():
-                label = f"{SPLIT_NAMES[split]}{' (averaged weights)' if prefix else ''}"
-                values = values.dropna()  # epochs without an evaluation
-                look = {"color": SPLIT_COLOURS[split], "linestyle": dashes, "markersize": 2.5}
-                look["marker"] = "o" if len(values) <= MOST_DOTS else ""
-                axes.plot(history["epoch"][values.index] + 1, values, label=label, **look)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.legend()
-    panels[0].set_ylabel("top-1 accuracy (%)")
-    panels[1].set_ylabel("cross-entropy")
-    add_caption(figure, f"{run.title}.")
-    return figure

@@ -90,14 +90,6 @@ def accuracy(log_errors: np.ndarray) -> np.ndarray:
     return 100 - 10**-log_errors
 
 
-def num_groups(groups: str) -> float:
-    """Number of groups as a position on an axis: the geometric mean where stages differ.
-
-    A variant that names no groups counts as one.
-    """
-    return float(np.exp(np.mean([np.log(int(g)) for g in (groups or "1").split(",")])))
-
-
 def gate_label(gate: str) -> str:
     """Name of a gating unit in a legend; networks of other origin have none."""
     return shorten([gate], LONGEST_GATE)[0] or "no gate named"

@@ -2,17 +2,13 @@
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from posmlp.analysis.figures.released_logs import read_released_logs
 from posmlp.analysis.granularity import COLUMNS
-
-ROOT = Path(__file__).parents[3]
 
 
 def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
@@ -109,7 +105,7 @@ def many_variants(summary: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def studies(digits_summary) -> dict[str, dict[str, Any]]:
-    """{shape of a study: what its figures and those of the project are drawn from}."""
+    """{shape of a study: what its figures and those of all studies are drawn from}."""
     shapes = {
         "ordinary": digits_summary,
         "small": digits_summary[:12],
@@ -117,7 +113,6 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
         "long_names": long_named(digits_summary),
         "sixty": long_named(many_variants(digits_summary)),
     }
-    released = read_released_logs(ROOT / "workflow/resources/released_logs")
     return {
         shape: {
             "summary": summary,
@@ -126,7 +121,6 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
             "granularities": granularities_of(summary),
             "settings": settings_of(summary),
             "comparisons": [comparison_of(summary, name) for name in ("one", "other")],
-            "released": released,
         }
         for shape, summary in shapes.items()
     }

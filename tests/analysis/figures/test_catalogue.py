@@ -13,7 +13,6 @@ from posmlp.analysis.learned import load_learned
 
 ROOT = Path(__file__).parents[3]
 OFFERED = {
-    "project": {"released"},
     "studies": {"comparisons"},
     "study": {"summary", "curves", "granularities", "margin", "settings"},
     "network": {"run"},
@@ -32,7 +31,7 @@ def test_names_differ_and_figures_of_networks_have_captions():
     assert captions == {entry.name for entry in figures_from("network")}
 
 
-@pytest.mark.parametrize("source", ["project", "studies", "study"])
+@pytest.mark.parametrize("source", ["studies", "study"])
 def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path):
     draw_figures(figures_from(source), studies["small"], tmp_path)
     names = {entry.name for entry in figures_from(source)}
@@ -64,8 +63,8 @@ def learned(study, finished):
 @pytest.mark.parametrize(
     ("variant", "drawn"),
     [
-        ("sgu", {"run_curves", "learned_maps", "position_bias"}),
-        ("gqpe_s4", {"run_curves", "learned_maps", "position_bias", "trajectories"}),
+        ("sgu", {"learned_maps", "position_bias"}),
+        ("gqpe_s4", {"learned_maps", "position_bias", "trajectories"}),
     ],
 )
 def test_a_network_is_drawn_as_far_as_it_has_something_to_show(variant, drawn, learned, tmp_path):

@@ -71,7 +71,7 @@ GRAPHS = "training step, smallest model, CUDA graphs against none"
 COMPILED = "training step, PosMLP-T, compiled against not compiled"
 # Small networks in place of those that are measured, to rehearse on a CPU.
 REHEARSED = {TINY: "posmlp_xs_32", SWIN: "posmlp_xs_32"}
-REHEARSED |= dict.fromkeys((SMALL, "gmlp_s16_224"), "gmlp_posgu_xs2_32")
+REHEARSED |= dict.fromkeys((SMALL, "gmlp_s16_224"), CIFAR)
 AT_ONCE = (1, 2, 4, 8)  # runs that share a GPU
 SIDES = (7, 14, 28, 40, 56, 80, 112)  # of square windows, in tokens
 AROUND_CROSSOVER = (14, 28, 32, 56)

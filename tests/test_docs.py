@@ -10,10 +10,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import timm
 import torch
 from committed import ROOT as COMMITTED
 from nbclient import NotebookClient
 
+import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.runs.execute import execute
 from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
@@ -38,6 +40,20 @@ def test_links_lead_to_committed_files(page, committed):
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", page.read_text())
     missing = [link for link in links if (page.parent / link).resolve() not in committed]
     assert not missing
+
+
+def test_every_network_that_is_named_is_registered(committed):
+    """In documents, studies and benchmarks; the change log names those that have gone."""
+    named = re.compile(r"\b(?:gmlp_posgu|posmlp)_[a-z]+\d*_\d+\b")
+    texts = [path for path in committed if path.suffix in {".md", ".yaml", ".tsv", ".py"}]
+    found = {
+        name: path.name
+        for path in texts
+        if path.name != "CHANGELOG.md"
+        for name in named.findall(path.read_text())
+    }
+    known = set(timm.list_models(["gmlp_posgu_*", "posmlp_*"]))
+    assert {name: where for name, where in found.items() if name not in known} == {}
 
 
 def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path):

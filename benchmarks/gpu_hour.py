@@ -20,7 +20,8 @@ for that machine's Python:
 
 Afterwards, at the same commit of the code: copy OUT/bench/*.json to results/bench/ and OUT/study/*
 to config/studies/, unpack the archives in results/runs/, and run
-`make reproduce STUDY=tiny_imagenet` and `make docs`.
+`make reproduce STUDY=tiny_imagenet` and `make docs`. Where not all runs ended, first reduce `seeds`
+in the study file to those with all variants, or else what is missing is trained here.
 """
 
 import argparse

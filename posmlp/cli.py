@@ -7,13 +7,15 @@ A subcommand imports what it needs, so that `posmlp show` does not wait for torc
 import argparse
 import math
 import re
+import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posmlp import __version__
-from posmlp.user_errors import DIFFERENT, print_in_any_encoding, reporting_errors
+from posmlp.user_errors import DIFFERENT, reporting_errors
 
 if TYPE_CHECKING:
     from posmlp.config import Settings
@@ -219,9 +221,12 @@ def docs(arguments: Namespace) -> None:
 
 @command("sync", "bring MLflow up to date with the run folders", "studies --results --every")
 def sync(arguments: Namespace) -> None:
-    from posmlp.tracking.sync import sync_results
+    from posmlp.tracking.sync import rounds
 
-    sync_results(arguments.results, arguments.studies, every_s=arguments.every)
+    for _ in rounds(arguments.results, arguments.studies, patient=arguments.every is not None):
+        if arguments.every is None:
+            return
+        time.sleep(arguments.every)
 
 
 @command("ui", "open the MLflow UI on this machine", "--results --port --host")
@@ -253,7 +258,8 @@ def evaluate_checkpoint(arguments: Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand and return its exit status."""
-    print_in_any_encoding()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal without the minus sign
     options = build_parser().parse_args(arguments)
 
     def run() -> int | None:

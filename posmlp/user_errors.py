@@ -1,6 +1,5 @@
 """What a command says when it fails: an `error:` line for each mistake, and never a traceback."""
 
-import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +8,6 @@ DIFFERENT = 1  # a check found differences
 FAILED = 2  # the message says why; the same command fails again
 PIPE_CLOSED = 141  # as a shell reports SIGPIPE: nobody reads the output any more
 RUN_AGAIN = 75  # stopped by a signal (EX_TEMPFAIL of sysexits.h); the same command resumes
-ASCII = {"−": "-", "–": "-", "±": "+-", "≤": "<=", "≥": ">=", "×": "x", "≈": "~", "≠": "!="}
 
 
 def reporting_errors(command: Callable[[], int | None]) -> int:
@@ -45,16 +43,3 @@ def _drop_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def print_in_any_encoding() -> None:
-    """Let a terminal without a character, such as the minus sign, show a similar one."""
-    codecs.register_error("posmlp", in_ascii)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="posmlp")
-
-
-def in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks (codecs.register_error)."""
-    characters = error.object[error.start : error.end]
-    return "".join(ASCII.get(character, "?") for character in characters), error.end

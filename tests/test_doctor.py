@@ -86,20 +86,6 @@ def test_a_training_resumes_exactly_and_a_difference_is_a_failure(monkeypatch):
     )
 
 
-def test_a_damaged_cache_of_compiled_code_is_named_and_not_in_the_way(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-
-    def compare(device):
-        if torch._inductor.codecache.cache_dir() == str(tmp_path):
-            raise ImportError("file too short")
-        return Finding(Verdict.OK, "as fast")
-
-    monkeypatch.setattr(training, "compare_compiled", compare)
-    finding = training.compiled(CPU)
-    assert (finding.verdict, finding.text) == (Verdict.WARNING, "as fast")
-    assert f"cache in {tmp_path} " in finding.advice
-
-
 @pytest.mark.parametrize(
     ("gains", "verdict"),
     [((0.5, 1.05, 2.0, 4.0), Verdict.OK), ((0.5, 1.3, 2.0, 4.0), Verdict.WARNING)],

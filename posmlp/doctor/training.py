@@ -142,27 +142,7 @@ def gradient(network: nn.Module, wrapped: nn.Module, images: Tensor) -> Tensor:
 
 
 def compiled(device: torch.device) -> Finding:
-    """Compile the smallest network, with and without CUDA graphs, and compare its losses.
-
-    Where that fails, a cache of compiled code that a killed job has damaged may be why.
-    """
-    from torch._inductor.codecache import cache_dir
-    from torch._inductor.utils import fresh_cache
-
-    try:
-        return compare_compiled(device)
-    except TimeoutError:
-        raise
-    except Exception:
-        with fresh_cache():
-            finding = compare_compiled(device)
-    advice = f"It fails with the compiler's cache in {cache_dir()} and works without: the cache is "
-    advice += "damaged. Set TORCHINDUCTOR_CACHE_DIR to a new folder, or delete that one."
-    verdict = Verdict.WARNING if finding.verdict == Verdict.OK else finding.verdict
-    return Finding(verdict, finding.text, advice)
-
-
-def compare_compiled(device: torch.device) -> Finding:
+    """Compile the smallest network, with and without CUDA graphs, and compare its losses."""
     modes = ("default", "reduce-overhead") if device.type == "cuda" else ("default",)
     losses, speeds = {}, {}
     for mode in ("not compiled", *modes):

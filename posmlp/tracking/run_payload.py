@@ -26,20 +26,16 @@ from posmlp.tracking.study_files import StudyFiles
 # test_top1 and the like are series by epoch, whose last point is the final value. These are not;
 # the last point of the speed's series is its median over epochs, as in the tables.
 FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), SPEED.name)
-# Of an epoch. The first is sent first of all; an epoch that has the last one is complete.
-FIRST_COLUMN, LAST_COLUMN = "test_top1", EPOCH_COLUMNS[-1]
-_ORDER = (FIRST_COLUMN, *(n for n in EPOCH_COLUMNS if n not in ("epoch", "time", FIRST_COLUMN)))
+OF_AN_EPOCH = tuple(name for name in EPOCH_COLUMNS if name not in ("epoch", "time"))
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
 DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with
+LINES_TAG = "posmlp.lines"  # number of those that it has
 FILES = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "error.json")
 FILES += ("requirements.txt", "figures/*.png")
 LONGEST_TAG = 8000
 COMMAND = "posmlp train {study} {variant}/seed{seed}"  # repeats the run
-# Epoch and time in milliseconds: an epoch may be done twice, after an interruption.
-Mark = tuple[int, int]
-# Metrics of a row of history.csv, or of the finished run, by their moment. MLflow stores an equal
-# name, value, time and epoch once: sending a line again adds nothing.
-Lines = dict[Mark, dict[str, float]]
+# Epoch, time in milliseconds, and metrics, of a row of history.csv or of the finished run.
+Line = tuple[int, int, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class RunPayload:
     end_ms: int | None  # None while it is RUNNING
     params: dict[str, str]
     tags: dict[str, str]
-    lines: Lines  # one an epoch, and one of the finished run
+    lines: list[Line]  # one an epoch, and one of the finished run
     datasets: list[tuple[str, str, int]]  # split, digest, images, once the run has finished
     data: dict[str, Any]
 
@@ -97,13 +93,13 @@ def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
     if metrics:
         status, end_ms = "FINISHED", milliseconds(metrics["finished_at"])
         values = {name: metrics[name] for name in FINAL if metrics.get(name) is not None}
-        lines[metrics["epochs"], end_ms] = values
+        lines.append((metrics["epochs"], end_ms, values))
     elif alive:
         status, end_ms = "RUNNING", None
     elif error:
         status, end_ms = "FAILED", milliseconds(error["time"])
     else:
-        status, end_ms = "KILLED", max(lines)[1] if lines else last_start_ms
+        status, end_ms = "KILLED", lines[-1][1] if lines else last_start_ms
     identity, variant = f"{cell_of(folder)}{config['key']}", config["variant"]
     digests = metrics.get("digests", {})
     return RunPayload(
@@ -144,14 +140,16 @@ def read_finished(folder: Path, key: str, num_epochs: int) -> dict[str, Any]:
     return metrics
 
 
-def read_lines(path: Path) -> Lines:
+def read_lines(path: Path) -> list[Line]:
     """The rows of a history.csv; none where there is no file yet."""
-    return {
-        (int(row["epoch"]), round(row["time"] * 1000)): {
-            name: row[name] for name in _ORDER if row.get(name) is not None
-        }
+    return [
+        (
+            int(row["epoch"]),
+            round(row["time"] * 1000),
+            {name: row[name] for name in OF_AN_EPOCH if row.get(name) is not None},
+        )
         for row in (read_history(path) if os.path.lexists(path) else [])
-    }
+    ]
 
 
 def run_params(config: Mapping[str, Any]) -> dict[str, str]:
@@ -188,21 +186,11 @@ def run_tags(
         "mlflow.source.git.commit": provenance.get("git_commit"),  # the UI's column Version
     }
     known = {name: printable(_text(value)) for name, value in tags.items() if value is not None}
-    known["mlflow.note.content"] = masked(run_note(config, provenance, claim, error))
+    commit = f"    git checkout {known['git_commit']}\n" if "git_commit" in known else ""
+    note = [escaped(claim or ""), f"Failed: {escaped(error)}" if error else ""]
+    note.append(f"To repeat this run:\n\n{commit}    {known['command']}")
+    known["mlflow.note.content"] = "\n\n".join(filter(None, note))
     return {name: masked(value)[:LONGEST_TAG] for name, value in known.items()}
-
-
-def run_note(
-    config: Mapping[str, Any], provenance: Mapping[str, Any], claim: str | None, error: str | None
-) -> str:
-    """What a run tests and how to repeat it, in Markdown; its tags say the rest."""
-    commit = provenance.get("git_commit")
-    checkout = f"    git checkout {commit}\n" if commit else ""
-    parts = [escaped(claim or ""), f"Failed: {escaped(error)}" if error else ""]
-    parts.append(f"To repeat this run:\n\n{checkout}    {COMMAND.format(**config)}")
-    if provenance.get("git_dirty"):
-        parts.append("The tree had uncommitted changes: that commit alone may not repeat the run.")
-    return "\n\n".join(filter(None, parts))
 
 
 def _text(value: Any) -> str:

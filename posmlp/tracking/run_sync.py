@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from posmlp.runs.folder_lock import locked_folders
 from posmlp.tracking import run_payload
-from posmlp.tracking.run_payload import DIGEST_TAG, Mark, RunPayload, cell_of
+from posmlp.tracking.run_payload import DIGEST_TAG, LINES_TAG, RunPayload, cell_of
 from posmlp.tracking.store import Store, brief
 from posmlp.tracking.study_files import StudyFiles
 
@@ -71,9 +71,9 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
                     client.set_tag(run_id, "current", "true")
             else:
                 payload = run_payload.read_run(folder, study, alive=folder in alive)
-                run, stored = find_run(client, experiment_id, payload, listed)
+                run = find_run(client, experiment_id, payload, listed)
                 run_id, status, identity = run.info.run_id, payload.status, payload.identity
-                send(client, run, payload, stored)
+                send(client, run, payload)
                 if status != "RUNNING":
                     for path in run_payload.run_files(folder):
                         inside = path.relative_to(folder).parent.as_posix()
@@ -92,25 +92,21 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
 
 def find_run(
     client: MlflowClient, experiment_id: str, payload: RunPayload, listed: Iterable[Run]
-) -> tuple[Run, Set[Mark]]:
-    """The run of this very training with the most epochs, or a new one, and the epochs it has.
+) -> Run:
+    """The run of this very training, or a new one.
 
-    A training that resumes keeps its rows and so its run. One that starts again writes epochs at
-    other times; MLflow cannot forget a point, so it gets a run of its own.
+    A training that resumes keeps its first start and so its run. One that starts again gets a run
+    of its own: MLflow cannot forget a point.
     """
-    found = []
     for run in listed:
-        if run.data.tags.get("posmlp.run") == payload.identity:
-            points = client.get_metric_history(run.info.run_id, run_payload.LAST_COLUMN)
-            found.append((run, {(point.step, point.timestamp) for point in points}))
-    fitting = [(run, stored) for run, stored in found if stored <= payload.lines.keys()]
-    if fitting:
-        return max(fitting, key=lambda entry: len(entry[1]))
+        found = run.data.tags.get("posmlp.run"), run.info.start_time
+        if found == (payload.identity, payload.start_ms):
+            return run
     tags = {"posmlp.run": payload.identity}
-    return client.create_run(experiment_id, payload.start_ms, tags, payload.name), set()
+    return client.create_run(experiment_id, payload.start_ms, tags, payload.name)
 
 
-def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark]) -> None:
+def send(client: MlflowClient, run: Run, payload: RunPayload) -> None:
     """Add what MLflow lacks, and remove tags that no longer hold, the digest above all."""
     from mlflow.entities import Metric, Param, RunTag
 
@@ -126,13 +122,14 @@ def send(client: MlflowClient, run: Run, payload: RunPayload, stored: Set[Mark])
         client.update_run(run_id, name=payload.name)
     metrics = [
         Metric(name, value, time_ms, epoch)
-        for (epoch, time_ms), values in payload.lines.items()
-        if (epoch, time_ms) not in stored
+        for epoch, time_ms, values in payload.lines[int(run.data.tags.get(LINES_TAG, 0)) :]
         for name, value in values.items()
     ]
     # MLflow's pages draw the metric that they meet first, and not every epoch is evaluated.
-    metrics.sort(key=lambda metric: metric.key != run_payload.FIRST_COLUMN)
-    client.log_batch(run_id, metrics=metrics)  # in batches of MLflow's limits
+    metrics.sort(key=lambda metric: metric.key != "test_top1")
+    # In batches of MLflow's limits; a point that it has already is stored once.
+    client.log_batch(run_id, metrics=metrics)
+    client.set_tag(run_id, LINES_TAG, len(payload.lines))
     send_datasets(client, run_id, payload)
     if payload.status == "RUNNING":
         client.update_run(run_id, status=payload.status)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from posmlp.tracking.run_sync import Report
@@ -20,46 +19,39 @@ from posmlp.tracking.store import (
 from posmlp.tracking.study_sync import sync
 
 
-def sync_results(
-    results: Path,
-    names: Sequence[str] = (),
-    every_s: float | None = None,
-    stop: threading.Event | None = None,
-    after: Callable[[list[Report]], None] = lambda reports: None,
-) -> None:
-    """Sync the studies with runs in `results`, or those that are named.
+def rounds(
+    results: Path, names: Sequence[str] = (), *, patient: bool = False
+) -> Iterator[list[Report]]:
+    """Sync studies, printing what is new, each time that the next reports are asked for.
 
     Args:
-        every_s: repeat until `stop`, waiting for a store that does not answer; None: sync once.
-        after: called with the reports of every round.
+        names: of studies; default: all that have runs in `results`.
+        patient: a store that does not answer gives no reports, and no error.
 
     Raises:
         StoreError: no usable address, or no runs of a study that is named.
-        StoreUnavailable: the store does not answer, and nothing is repeated.
+        StoreUnavailable: the store does not answer.
     """
-    stop, said = stop or threading.Event(), []
-    while not stop.is_set():
+    said: list[str] = []
+    while True:
+        reports: list[Report] = []
         try:
             reports = sync_once(results, names)
             lines = [line for report in reports for line in report.lines()]
             lines = lines or [f"{results}/runs holds no runs"]
         except StoreUnavailable as error:
-            if every_s is None:
+            if not patient:
                 raise
-            reports = []
-            lines = [f"MLflow does not answer, trying again every {every_s:g} s: {error}"]
+            lines = [f"MLflow does not answer, trying again: {error}"]
         for line in lines:
             if line not in said:  # a round that changes nothing says nothing
                 print(line, flush=True)
         said = lines
-        after(reports)
-        if every_s is None:
-            return
-        stop.wait(every_s)
+        yield reports
 
 
 def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) -> list[Report]:
-    """Sync each study once; `names` may be paths of study files. Errors are sync_results's."""
+    """Sync each study once; `names` may be paths of study files. Errors are those of `rounds`."""
     studies = find_studies(results, names)
     if not studies:
         return []  # and no store is created

@@ -8,11 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +23,7 @@ from posmlp.tracking.store import (
     resolve_uri,
     sqlite_path,
 )
-from posmlp.tracking.sync import sync_results
+from posmlp.tracking.sync import rounds
 
 HOST = "127.0.0.1"
 START_S, ANSWER_S, STOP_S = 120, 10, 10
@@ -74,35 +72,25 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
         try:
             wait_until_up(server, root, output)
             print("MLflow is up (Ctrl-C stops it). Each study's pages follow.", flush=True)
-            with _kept_in_sync(results, root):
-                server.wait()
-            raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
+            announced: set[str] = set()
+            for reports in rounds(results, patient=True):
+                announce(reports, root, announced)
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(SYNC_S)
+                    raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
         except KeyboardInterrupt:
             print("Stopped.", flush=True)
         finally:
             stop_server(server)
 
 
-@contextmanager
-def _kept_in_sync(results: Path, root: str) -> Iterator[None]:
-    """Sync every SYNC_S in a thread, and print addresses of studies when they appear."""
-    stop, announced = threading.Event(), set()
-
-    def announce(reports: list[Report]) -> None:
-        for report in reports:
-            for title, path in report.links.items():
-                if path not in announced:
-                    print(f"  {report.study}  {title:10}  {root}/{path}", flush=True)
-            announced.update(report.links.values())
-
-    arguments = (results, (), SYNC_S, stop, announce)
-    thread = threading.Thread(target=sync_results, args=arguments, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(STOP_S)
+def announce(reports: list[Report], root: str, announced: set[str]) -> None:
+    """Print addresses of a study's pages when they first appear."""
+    for report in reports:
+        for title, path in report.links.items():
+            if path not in announced:
+                print(f"  {report.study}  {title:10}  {root}/{path}", flush=True)
+        announced.update(report.links.values())
 
 
 def start_server(

@@ -1,13 +1,11 @@
 """The commands `posmlp sync` and `posmlp rebuild`."""
 
-import threading
-
 import pytest
 from samples import Shown
 
 from posmlp.cli import main
 from posmlp.tracking.store import StoreError, StoreUnavailable, sqlite_path
-from posmlp.tracking.sync import rebuild, sync_results
+from posmlp.tracking.sync import rebuild, rounds
 from posmlp.user_errors import FAILED
 
 
@@ -47,19 +45,12 @@ def test_repeated_sync_waits_for_a_store_and_says_each_thing_once(
 ):
     new_run().finish()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    stop, rounds = threading.Event(), []
-
-    def after(reports):
-        rounds.append(len(reports))
-        if len(rounds) == 2:
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{results}/mlflow.db")
-        if len(rounds) == 4:
-            stop.set()
-
-    sync_results(results, every_s=0.01, stop=stop, after=after)
-    assert rounds == [0, 0, 1, 1]
+    every = rounds(results, patient=True)
+    assert [next(every), next(every)] == [[], []]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{results}/mlflow.db")
+    assert [len(next(every)), len(next(every))] == [1, 1]
     away, shown = capsys.readouterr().out.splitlines()
-    assert away.startswith("MLflow does not answer, trying again every 0.01 s: http://127.0.0.1:9")
+    assert away.startswith("MLflow does not answer, trying again: http://127.0.0.1:9")
     assert shown.startswith("digits: 1 runs, 1 finished.")
 
 

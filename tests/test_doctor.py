@@ -44,7 +44,7 @@ def test_findings_are_told_and_a_failure_stops_nothing(monkeypatch, capsys):
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert said[1] == ["FAILED", "broken", "RuntimeError:", "no", "kernel", "image"]
     assert said[2][0] == "->"
-    assert said[3] == ["FAILED", "stuck", "not", "done", "after", "1", "s"]
+    assert ["FAILED", "stuck", "not", "done", "after", "1", "s"] in said
     assert said[-2:] == [["ok", "fine", "3", "GPUs"], ["1", "ok,", "2", "FAILED"]]
 
 

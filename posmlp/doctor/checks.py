@@ -67,10 +67,8 @@ def checked(check: Check, device: torch.device) -> Finding:
         return Finding(Verdict.FAILED, str(error), advice)
     except Exception as error:  # the next check may still tell something
         first_line = str(error).strip().partition("\n")[0]
-        advice = (
-            "Look for this error in the notes of the versions named above. Where torch.compile "
-        )
-        advice += "fails, its cache may be damaged: set TORCHINDUCTOR_CACHE_DIR to a new folder."
+        advice = "Look for this error in the notes of the versions named above. torch.compile also "
+        advice += "fails where its cache is damaged: try a new folder as TORCHINDUCTOR_CACHE_DIR."
         return Finding(Verdict.FAILED, f"{type(error).__name__}: {first_line}", advice)
     finally:
         signal.alarm(0)

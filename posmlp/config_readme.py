@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from posmlp.config import Settings
 from posmlp.study.data_settings import Data
-from posmlp.study.model_settings import NOT_MODEL_SETTINGS
 from posmlp.study.recipe_settings import Augment, Recipe
 from posmlp.study.study_file import Question, StudyFile
 
@@ -37,17 +36,9 @@ def renew_tables(text: str) -> str:
 
     def part(match: re.Match[str]) -> str:
         opening, name, closing = match.groups()
-        made = _model() if name == "model" else _table(*TABLES[name])
-        return f"{opening}\n{made}\n{closing}"
+        return f"{opening}\n{_table(*TABLES[name])}\n{closing}"
 
     return _PART.sub(part, text)
-
-
-def _model() -> str:
-    refused = ", ".join(f"`{key}`" for key in NOT_MODEL_SETTINGS)
-    network = StudyFile.model_fields["model"].description
-    built = "Arguments are checked by building the network. These are not settings"
-    return f"{network}.\n\n{built}: {refused}.\n"
 
 
 def _table(section: type[BaseModel], prefix: str) -> str:
@@ -55,11 +46,9 @@ def _table(section: type[BaseModel], prefix: str) -> str:
     lines = ["| key | allowed | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else _default(field.default)
-        allowed = _allowed(schemas[name])
-        if name == "model":
-            lines.append("| `model` | mapping | required | the network, see below |")
-            continue
-        lines.append(f"| `{prefix}{name}` | {allowed} | {default} | {field.description} |")
+        lines.append(
+            f"| `{prefix}{name}` | {_allowed(schemas[name])} | {default} | {field.description} |"
+        )
     return "\n".join(lines) + "\n"
 
 

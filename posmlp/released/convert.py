@@ -8,6 +8,7 @@ contiguous) and halves (the first released half is mixed; as in timm, ours mixes
 import math
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -52,13 +53,14 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
     Raises:
         ReleasedError: tensors are missing, unknown, of a wrong shape, or not finite.
     """
-    arguments = architecture(state, options)
     if bad := [name for name, value in state.items() if not value.isfinite().all()]:
         raise ReleasedError(f"NaN or infinity in {len(bad)} tensors, such as {bad[0]}")
-    model = PosMlp(**arguments).to(state["head.weight"].dtype)
-    counters = {k: v for k, v in model.state_dict().items() if k.endswith("num_batches_tracked")}
     try:
-        model.load_state_dict(counters | convert_network(state, arguments["windows"], options))
+        arguments = architecture(state, options)
+        model = PosMlp(**arguments).to(state["head.weight"].dtype)
+        ours = convert_network(state, arguments["windows"], options)
+        counters = {k: v for k, v in model.state_dict().items() if k.endswith("batches_tracked")}
+        model.load_state_dict(counters | ours)
     except KeyError as error:
         raise ReleasedError(f"the tensor {error} of the released PosMLP is missing") from None
     except RuntimeError as error:  # names each that is missing, unknown or of a wrong shape
@@ -67,46 +69,45 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
     return model.eval()
 
 
-def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
-    """Read the arguments of PosMlp from a released network's names and shapes."""
-
-    def shape(name: str) -> torch.Size:
-        if name not in state:
-            raise ReleasedError(f"the tensor {name} of the released PosMLP is missing")
-        return state[name].shape
-
-    units: dict[int, dict[int, dict[str, Tensor]]] = {}  # by stage and block
+def gating_units(state: Mapping[str, Tensor]) -> dict[tuple[int, int], dict[str, Tensor]]:
+    """The parameters of every gating unit, by stage and block."""
+    units: dict[tuple[int, int], dict[str, Tensor]] = {}
     for name, value in state.items():
         if match := UNIT.fullmatch(name):
-            units.setdefault(int(match[1]), {}).setdefault(int(match[2]), {})[match[3]] = value
-    if not units:
-        raise ReleasedError("no tensor is named like levels.0.encoder.0.gate_unit...")
-    first = [units.get(stage, {}).get(0, {}) for stage in range(len(units))]
-    prefixes = [f"levels.{stage}.encoder.0." for stage in range(len(units))]
-    dims = [shape(f"{prefix}norm.weight")[0] for prefix in prefixes]
-    hidden = [shape(f"{prefix}proj_c_e.bias")[0] for prefix in prefixes]
+            units.setdefault((int(match[1]), int(match[2])), {})[match[3]] = value
+    return units
+
+
+def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
+    """Read the arguments of PosMlp from a released network's names and shapes.
+
+    Raises:
+        KeyError: names a tensor that is missing.
+    """
+    units = gating_units(state)
+    depths = Counter(stage for stage, _ in units)
+    first = [units[stage, 0] for stage in range(len(depths))]
+    blocks = [f"levels.{stage}.encoder.0" for stage in range(len(depths))]
+    dims = [len(state[f"{block}.norm.weight"]) for block in blocks]
+    hidden = [len(state[f"{block}.proj_c_e.bias"]) for block in blocks]
     return dict(
-        num_classes=shape("head.weight")[0],
+        num_classes=len(state["head.weight"]),
         img_size=tuple(options.get("img_size", DEFAULTS["img_size"])),
-        in_chans=shape("patch_embed.projs.0.weight")[1],
+        in_chans=state["patch_embed.projs.0.weight"].shape[1],
         dims=tuple(dims),
-        depths=tuple(len(units.get(stage, {})) for stage in range(len(units))),
-        windows=tuple(window_side(unit, i) for i, unit in enumerate(first)),
+        depths=tuple(depths[stage] for stage in range(len(depths))),
+        windows=tuple(map(window_side, first)),
         mlp_ratios=tuple(channels / dim for channels, dim in zip(hidden, dims, strict=True)),
-        groups=tuple(unit_groups(unit) for unit in first),
+        groups=tuple(map(unit_groups, first)),
         **unit_settings(first[0], options),
     )
 
 
-def window_side(unit: Mapping[str, Tensor], stage: int) -> int:
+def window_side(unit: Mapping[str, Tensor]) -> int:
     """Tokens per side of a unit's square window."""
     if "proj_list.0.weight" in unit:
-        num_tokens = unit["proj_list.0.weight"].shape[0]
-    elif "pos.token_proj_n_bias" in unit:
-        num_tokens = unit["pos.token_proj_n_bias"].shape[1]
-    else:
-        raise ReleasedError(f"stage {stage} is neither of SGU (proj_list) nor of PoSGU (pos) units")
-    return math.isqrt(num_tokens)
+        return math.isqrt(len(unit["proj_list.0.weight"]))
+    return math.isqrt(unit["pos.token_proj_n_bias"].shape[1])
 
 
 def group_order(channels: int, groups: int) -> Tensor:
@@ -203,19 +204,15 @@ def convert_network(
     Raises:
         ReleasedError: a name that the released layout does not have.
     """
-    ours, units = {}, {}
+    ours = {}
     for name, value in state.items():
-        if name.endswith(OFFSETS):
-            continue
-        if unit := UNIT.fullmatch(name):
-            units.setdefault((unit[1], unit[2]), {})[unit[3]] = value
-        elif other := renamed(name):
+        if other := renamed(name):
             ours[other] = value
-        else:
+        elif not UNIT.fullmatch(name) and not name.endswith(OFFSETS):
             raise ReleasedError(f"{name!r} is not a name of the released PosMLP")
-    for (stage, block), params in units.items():
+    for (stage, block), params in gating_units(state).items():
         prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
-        unit = convert_unit(params, (windows[int(stage)],) * 2, options)
+        unit = convert_unit(params, (windows[stage],) * 2, options)
         order = half_order(len(ours[f"{prefix}.fc1.bias"]), unit_groups(params))
         for name in ("fc1.weight", "fc1.bias"):  # the hidden channels, which the unit halves
             ours[f"{prefix}.{name}"] = ours[f"{prefix}.{name}"][order]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from posmlp.released.convert import ReleasedError
+from posmlp.released.convert import UNIT, ReleasedError
 from posmlp.runs.trained_run import Weights
 
 STATES: dict[Weights, str] = {"ema": "state_dict_ema", "raw": "state_dict"}
@@ -74,7 +74,7 @@ def load_safely(path: Path) -> Any:
 def clean_state(path: Path, state: Mapping) -> dict[str, Tensor]:
     """The tensors of a PosMLP as float32, without the name prefix of parallel training."""
     tensors = {str(name).removeprefix("module."): value for name, value in state.items()}
-    if not any(re.match(r"levels\.\d+\.encoder\.", name) for name in tensors):
+    if not any(UNIT.fullmatch(name) for name in tensors):
         raise ReleasedError(
             f"{path}: not the released PosMLP, whose tensors are named levels.0.encoder.0...; "
             f"found {', '.join([*tensors][:3]) or 'nothing'}. The accuracy of a run of ours is in "

@@ -105,8 +105,8 @@ class StudyFile(Section):
     model: Model = Field(
         description="name: a model registered with timm; any other key: an argument of that "
         "model (gate, groups, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init, "
-        "patch_size, num_blocks, embed_dim, mlp_ratio, drop_path_rate, ...); null: the model's "
-        "default"
+        "patch_size, num_blocks, embed_dim, mlp_ratio, drop_path_rate, ...), checked by building "
+        "the network, but none that follows from data or recipe; null: the model's default"
     )
     recipe: Recipe = Field(description="optimisation, schedule and augmentation")
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = Field(

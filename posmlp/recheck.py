@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
-from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ import pandas as pd
 from posmlp import metrics
 from posmlp.analysis.collect import (
     METRIC_COLUMNS,
-    SHEET_COLUMNS,
     ResultsError,
     collect_predictions,
     find_runs,
@@ -35,7 +33,7 @@ from posmlp.analysis.documents import documents, renew
 from posmlp.analysis.granularity import COLUMNS, granularities
 from posmlp.analysis.learned import load_learned
 from posmlp.analysis.predictions import Predictions, read_predictions
-from posmlp.code_version import training_code_digest
+from posmlp.analysis.statistics import pooled_std
 from posmlp.runs.execute import SAME_MACHINE
 from posmlp.runs.reading import is_finished
 from posmlp.study import RunConfig, Study, load_study
@@ -46,8 +44,7 @@ RULES = ("tables", "figures", "checks", "studies_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
 PROJECT_FILES = ("audit/*.csv", "audit/*.md", "figures/*")
-TEXTS = (".csv", ".json", ".html", ".md", ".tex")
-SHOWN = 60  # characters of a line that differs
+TEXTS = (".csv", ".json", ".md", ".tex")
 DEVIATIONS = 3  # of the difference between two seeds, allowed on another machine
 RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in metrics.TIMES]
 CURVE_NUMBERS = [c for c in metrics.EPOCH_COLUMNS if c not in ("epoch", *metrics.TIMES)]
@@ -85,9 +82,7 @@ def check_results(
         differences += stale_documents(results)
     for study in studies:
         runs = draw_runs(study, tables[study.name]["runs.csv"], sample, seed)
-        if reason := "no run was drawn" if not runs else stale(study, tables[study.name]):
-            say(f"{study.name}: not retrained: {reason}")
-        else:
+        if runs:
             differences += retrain(study, tables[study.name], runs, work / "trained", data_root)
     say("\n".join([*differences, f"differences: {len(differences)}"]))
     if differences:
@@ -175,15 +170,10 @@ def difference(committed: Path, made: Path) -> str:
         return ""
     if committed.suffix not in TEXTS:
         return f"bytes differ from {made}"
-    texts = (content.decode(errors="surrogateescape").split("\n") for content in (old, new))
-    pairs = enumerate(zip_longest(*texts), start=1)
-    number, pair = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
-    same = commonprefix([line or "" for line in pair])  # noqa: RUF071
-    start = max(0, len(same) - SHOWN // 3)
-    first, second = (
-        "nothing" if line is None else repr(line[start : start + SHOWN]) for line in pair
-    )
-    return f"line {number}: committed {first}, now {second}"
+    texts = (content.decode(errors="replace").split("\n") for content in (old, new))
+    pairs = enumerate(zip_longest(*texts, fillvalue=""), start=1)
+    number, (first, second) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
+    return f"line {number}: committed {first!r}, now {second!r}"
 
 
 def stale_documents(results: Path) -> list[str]:
@@ -196,25 +186,13 @@ def stale_documents(results: Path) -> list[str]:
 
 
 def draw_runs(study: Study, runs: pd.DataFrame, number: int, seed: int) -> list[RunConfig]:
-    """Draw so many of a study's finished runs, all where there are fewer."""
-    finished = runs[runs["test_top1"].notna()]
-    names = set(zip(finished["variant"], finished["seed"], strict=True))
-    there = [run for run in study.runs() if (run.variant, run.seed) in names]
+    """Draw so many of the finished runs of the present settings and code, or all there are."""
+    finished = set(runs["key"][runs["test_top1"].notna()])
+    there = [run for run in study.runs() if run.key in finished]
+    if len(there) < len(finished):
+        others = f"{len(finished) - len(there)} of {len(finished)} runs"
+        say(f"{study.name}: {others} are of other settings or code and are not retrained")
     return random.Random(f"{seed} {study.name}").sample(there, min(number, len(there)))
-
-
-def stale(study: Study, tables: Tables) -> str:
-    """Say what in runs.csv is not of the present study and code; "" where all is."""
-    runs, present = tables["runs.csv"], training_code_digest()
-    versions = sorted(set(runs["code_version"]) - {present, ""})
-    if versions:
-        return f"runs.csv is of the code {', '.join(versions)}, the present code is {present}"
-    expected = runs_frame(study, ())[list(SHEET_COLUMNS)]
-    merged = expected.merge(runs[list(SHEET_COLUMNS)], how="outer", indicator=True)
-    different = merged.loc[merged["_merge"] != "both", "variant"].unique()
-    if len(different):
-        return f"runs.csv is of another study file or sheet: {', '.join(different)} differ"
-    return ""
 
 
 def retrain(
@@ -272,7 +250,8 @@ def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str
         compared[PREDICTIONS] = ([], ["correct"])
     differences, num_images = [], {"test": old["num_test"], "val": old["num_val"]}
     for name, (index, columns) in compared.items():
-        limits = seed_limits(committed[name], index, columns, num_images) if reasons else None
+        by = "epoch" if index else "study"
+        limits = seed_limits(committed[name], by, columns, num_images) if reasons else None
         rows = [rows_of(t[name], config).set_index(index or "seed") for t in (committed, again)]
         differences += [
             f"{config.name}, {name}: {text}" for text in compare_rows(*rows, columns, limits)
@@ -305,23 +284,17 @@ def compare_rows(
 
 
 def seed_limits(
-    frame: pd.DataFrame, index: list[str], columns: Sequence[str], num_images: dict[str, float]
+    frame: pd.DataFrame, by: str, columns: Sequence[str], num_images: dict[str, float]
 ) -> pd.DataFrame:
-    """How far accuracies and losses may be apart on another machine, by epoch.
+    """How far accuracies and losses may be apart on another machine, by epoch or study.
 
-    That is DEVIATIONS standard deviations of the difference between two seeds of a variant, pooled
-    over variants; for accuracies at least what rounding to whole images makes. Without a second
-    seed nothing is known, and the limit is infinite.
+    That is DEVIATIONS standard deviations of the difference between two seeds; for accuracies at
+    least what rounding to whole images makes. Without a second seed nothing is known, and the limit
+    is infinite.
     """
     accuracies = {name for name, metric in metrics.METRICS.items() if metric.unit == "%"}
     columns = [c for c in columns if c in accuracies or c.endswith("_loss")]
-    by = [frame[name] for name in index] or [pd.Series(0, frame.index)]
-    groups = frame.groupby([frame["variant"], *by])[columns]
-    free = (groups.count() - 1).clip(lower=0)
-    pooled = [
-        sums.groupby(level=[*range(1, 1 + len(by))]).sum() for sums in (groups.var() * free, free)
-    ]
-    limits = DEVIATIONS * np.sqrt(2 * pooled[0] / pooled[1])
+    limits = DEVIATIONS * np.sqrt(2) * pooled_std(frame, columns, by)
     for column in columns:
         num = num_images["val" if "val_" in column else "test"]
         if column in accuracies and num:

@@ -22,7 +22,7 @@ from posmlp.analysis.collect import (
 )
 from posmlp.analysis.predictions import read_predictions, write_predictions
 from posmlp.cli import DIFFERENT, main
-from posmlp.recheck import compare_rows, difference, seed_limits, stale
+from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits
 from posmlp.runs.execute import execute
 from posmlp.runs.interrupts import Interrupts
 from posmlp.study import load_study
@@ -140,14 +140,13 @@ def test_changed_files_and_numbers_are_named(check, tiny, as_trained):
     assert "sgu seed 0, granularity.csv: uniform at layer 1, group 1: committed" in output
 
 
-def test_runs_of_other_code_or_settings_are_not_retrained(trained):
+def test_runs_of_other_code_or_settings_are_not_retrained(trained, capsys):
     study = load_study(trained / "tiny.yaml")
-    tables = recheck.read_tables(trained / "results/tiny")
-    assert stale(study, tables) == ""
-    other = tables | {"runs.csv": tables["runs.csv"].assign(code_version="00")}
-    assert "is of the code 00, the present code is" in stale(study, other)
-    other = tables | {"runs.csv": tables["runs.csv"].assign(claim=["The reference", "Another"])}
-    assert stale(study, other) == "runs.csv is of another study file or sheet: gqpe differ"
+    runs = recheck.read_tables(trained / "results/tiny")["runs.csv"]
+    assert len(draw_runs(study, runs, 5, 0)) == 2
+    runs.loc[runs["variant"] == "sgu", "key"] = "00"
+    assert [run.variant for run in draw_runs(study, runs, 5, 0)] == ["gqpe"]
+    assert "tiny: 1 of 2 runs are of other settings or code" in capsys.readouterr().out
 
 
 def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, capsys):
@@ -166,8 +165,7 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
     [
         ("a.md", b"x\n", b"x\n", ""),
         ("a.csv", b"a,b\n1,2\n3,4\n", b"a,b\n1,9\n3,5\n", "line 2: committed '1,2', now '1,9'"),
-        ("b.md", b"x", b"x\ny", "line 2: committed nothing, now 'y'"),
-        ("c.tex", b"a" * 90 + b"1", b"a" * 90 + b"2", f"line 1: committed '{'a' * 20}1', now"),
+        ("b.md", b"x", b"x\ny", "line 2: committed '', now 'y'"),
         ("a.png", b"x", b"y", "bytes differ from "),
     ],
 )
@@ -185,18 +183,20 @@ def frame() -> pd.DataFrame:
     """Two variants with three and two seeds at epoch 0, one variant with one seed at epoch 1."""
     rows = [("a", 0, 90.0), ("a", 0, 92.0), ("a", 0, 94.0), ("b", 0, 50.0), ("b", 0, 54.0)]
     frame = pd.DataFrame([*rows, ("a", 1, 95.0)], columns=["variant", "epoch", "test_top1"])
-    return frame.assign(train_loss=frame["test_top1"] / 100, lr=0.1)
+    return frame.assign(study="x", train_loss=frame["test_top1"] / 100, lr=0.1)
 
 
 def test_limits_are_three_deviations_of_a_difference_of_seeds(frame):
     images = {"test": 500, "val": 0}
-    limits = seed_limits(frame, ["epoch"], ["test_top1", "train_loss", "lr"], images)
+    limits = seed_limits(frame, "epoch", ["test_top1", "train_loss", "lr"], images)
     assert list(limits) == ["test_top1", "train_loss"]
     pooled = (4 + 0 + 4 + 4 + 4) / (2 + 1)
     assert limits.loc[0, "test_top1"] == pytest.approx(3 * np.sqrt(2 * pooled))
     assert limits.loc[0, "train_loss"] == pytest.approx(limits.loc[0, "test_top1"] / 100)
     assert np.isinf(limits.loc[1]).all()
-    rounding = seed_limits(frame.assign(test_top1=90.0), ["epoch"], ["test_top1"], images)
+    of_all = seed_limits(frame, "study", ["test_top1"], images).loc["x", "test_top1"]
+    assert of_all == pytest.approx(3 * np.sqrt(2 * (14.75 + 8) / (3 + 1)))
+    rounding = seed_limits(frame.assign(test_top1=90.0), "epoch", ["test_top1"], images)
     assert rounding.loc[0, "test_top1"] == pytest.approx(3 * 0.2 / np.sqrt(6))
 
 

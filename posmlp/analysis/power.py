@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.contrasts import NON_INFERIOR, coefficients
-from posmlp.analysis.statistics import PRIMARY, by_seed
+from posmlp.analysis.statistics import PRIMARY, pooled_std
 from posmlp.analysis.tables import TEXT_WIDTH
 from posmlp.study import Study
 
@@ -34,7 +34,8 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
             "Verdicts:    no runs of this study yet, so the standard deviation over seeds is not "
             "known; `--like STUDY` takes that of another"
         )
-    std, num_runs = std_over_seeds(read_frame(path))
+    runs = read_frame(path)
+    std, num_runs = pooled_std(runs, [PRIMARY], "study").iat[0, 0], runs[PRIMARY].count()
     if np.isnan(std) or len(study.seeds) < 2:
         return "Verdicts:    none without a second seed"
     rows = reach(study, std)
@@ -62,17 +63,6 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
         disable_numparse=True,
     )
     return "\n".join([*wrap(head, TEXT_WIDTH), "", table, "", *wrap(note, TEXT_WIDTH)])
-
-
-def std_over_seeds(runs: pd.DataFrame) -> tuple[float, int]:
-    """Standard deviation of top-1 over seeds, pooled over variants, and the number of runs.
-
-    NaN where no variant has two seeds.
-    """
-    values_VK = by_seed(runs, PRIMARY)
-    df = (values_VK.count(axis=1) - 1).clip(lower=0).sum()
-    squares = values_VK.sub(values_VK.mean(axis=1), axis=0).pow(2).to_numpy()
-    return float(np.sqrt(np.nansum(squares) / df)) if df else np.nan, int(values_VK.count().sum())
 
 
 def reach(study: Study, std: float) -> pd.DataFrame:

@@ -4,6 +4,7 @@ The table of variants is exploratory: intervals and unadjusted p values. Questio
 confirmatory family: written down before the runs, adjusted by Holm over all their contrasts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +167,17 @@ def over_seeds(values_VK: pd.DataFrame) -> pd.DataFrame:
     std, n = values_VK.std(axis=1, ddof=1), values_VK.notna().sum(axis=1)
     half_width = stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).where(n > 1)) * std / np.sqrt(n)
     return pd.DataFrame({"mean": values_VK.mean(axis=1), "std": std, "half_width": half_width})
+
+
+def pooled_std(frame: pd.DataFrame, columns: Sequence[str], by: str) -> pd.DataFrame:
+    """Standard deviations over seeds, pooled over variants, by epoch or study.
+
+    NaN where no variant has two seeds.
+    """
+    groups = frame.groupby([frame["variant"], frame[by]])[list(columns)]
+    df = (groups.count() - 1).clip(lower=0)
+    squares = groups.var() * df
+    return np.sqrt(squares.groupby(level=by).sum() / df.groupby(level=by).sum())
 
 
 def _compared(

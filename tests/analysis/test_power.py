@@ -9,7 +9,7 @@ from scipy import stats
 
 from posmlp.analysis.collect import ResultsError
 from posmlp.analysis.contrasts import claim_p_values, compare
-from posmlp.analysis.power import power_text, reach, std_over_seeds
+from posmlp.analysis.power import power_text, reach
 from posmlp.study import Question
 
 ASKED = (
@@ -47,11 +47,6 @@ def test_a_difference_in_reach_has_the_power(planned):
     assert rows["superior"] - rows["non-inferior"] == pytest.approx(planned.margin)
     larger = replace(planned, margin=rows["superior"])
     assert list(reach(larger, STD).power) == pytest.approx([0.8, 0.8])
-
-
-def test_the_spread_is_pooled_over_variants_of_any_mean(runs_of):
-    runs = runs_of({"a": [90.0, 92.0], "b": [50.0, 50.0], "c": [np.nan, 70.0]})
-    assert std_over_seeds(runs) == (pytest.approx(1.0), 5)
 
 
 def test_a_plan_says_where_its_spread_is_from_or_that_there_is_none(planned, runs_of, tmp_path):

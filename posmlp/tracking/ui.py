@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from posmlp.tracking.run_sync import Report
 from posmlp.tracking.store import (
     StoreError,
     StoreUnavailable,
@@ -72,25 +71,26 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
         try:
             wait_until_up(server, root, output)
             print("MLflow is up (Ctrl-C stops it). Each study's pages follow.", flush=True)
-            announced: set[str] = set()
-            for reports in rounds(results, patient=True):
-                announce(reports, root, announced)
-                with suppress(subprocess.TimeoutExpired):
-                    server.wait(SYNC_S)
-                    raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
+            sync_beside(server, results, root)
+            raise StoreUnavailable(f"mlflow server stopped:\n{_tail(output)}")
         except KeyboardInterrupt:
             print("Stopped.", flush=True)
         finally:
             stop_server(server)
 
 
-def announce(reports: list[Report], root: str, announced: set[str]) -> None:
-    """Print addresses of a study's pages when they first appear."""
-    for report in reports:
-        for title, path in report.links.items():
-            if path not in announced:
-                print(f"  {report.study}  {title:10}  {root}/{path}", flush=True)
-        announced.update(report.links.values())
+def sync_beside(server: subprocess.Popen[str], results: Path, root: str) -> None:
+    """Sync every SYNC_S until the server ends; print addresses of pages when they first appear."""
+    announced: set[str] = set()
+    for reports in rounds(results, patient=True):
+        for report in reports:
+            for title, path in report.links.items():
+                if path not in announced:
+                    print(f"  {report.study}  {title:10}  {root}/{path}", flush=True)
+            announced.update(report.links.values())
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(SYNC_S)
+            return
 
 
 def start_server(

@@ -292,11 +292,10 @@ def seed_limits(
     least what rounding to whole images makes. Without a second seed nothing is known, and the limit
     is infinite.
     """
-    accuracies = {name for name, metric in metrics.METRICS.items() if metric.unit == "%"}
-    columns = [c for c in columns if c in accuracies or c.endswith("_loss")]
+    columns = [c for c in columns if c in metrics.PERCENTAGES or c.endswith("_loss")]
     limits = DEVIATIONS * np.sqrt(2) * pooled_std(frame, columns, by)
     for column in columns:
         num = num_images["val" if "val_" in column else "test"]
-        if column in accuracies and num:
+        if column in metrics.PERCENTAGES and num:
             limits[column] = np.maximum(limits[column], DEVIATIONS * 100 / num / np.sqrt(6))
     return limits.fillna(np.inf)

@@ -24,7 +24,7 @@ RUN = ["variant", "seed"]
 COSTS = ("params", "token_mixing_params", "token_mixing_params_per_layer", "macs")
 CHECKED_CURVES = (  # the columns of curves.csv that checks look at
     *(*RUN, "epoch", "lr", "train_loss"),
-    *(metric.name for metric in metrics.EVALUATED),
+    *metrics.EVALUATED,
 )
 GUESSING_ERRORS = 3  # standard errors above guessing, from which a network counts as having learnt
 TOLERANCE = 1e-9  # relative, of numbers that should be the same
@@ -226,18 +226,18 @@ def curves_are_numbers(results: Checked) -> Iterator[str]:
     for config, rows in results.by_variant(results.epochs):
         evaluated = {epoch: config.recipe.evaluates(epoch) for epoch in rows["epoch"].unique()}
         evaluated = rows["epoch"].map(evaluated)
-        for metric in (metrics.metric("lr"), metrics.TRAIN_LOSS, *metrics.EVALUATED):
-            values = rows[metric.name]
+        for metric in ("lr", "train_loss", *metrics.EVALUATED):
+            values = rows[metric]
             due = evaluated | (metric not in metrics.EVALUATED)
-            due &= is_recorded(metric.name, config)
+            due &= is_recorded(metric, config)
             wrong = values.notna() != due
             wrong |= due & ~np.isfinite(values)
-            if metric.unit == "%":
+            if metric in metrics.PERCENTAGES:
                 wrong |= (values < 0) | (values > 100)
             if wrong.any():
                 first = rows[wrong].iloc[0]
                 yield (
-                    f"{names(rows[wrong])}: {metric.name} is {first[metric.name]:g} in epoch "
+                    f"{names(rows[wrong])}: {metric} is {first[metric]:g} in epoch "
                     f"{first['epoch']:g}"
                 )
 
@@ -251,13 +251,13 @@ def is_recorded(metric: str, config: RunConfig) -> bool:
 @check("The last epoch of every curve is the run's result", TRAIN_AGAIN)
 def last_epoch_is_the_result(results: Checked) -> Iterator[str]:
     runs = results.finished.join(results.last_epochs.add_suffix(" of the curve"), on=RUN)
-    for metric in (metrics.TRAIN_LOSS, *metrics.EVALUATED):
-        result = runs[metric.name].astype(float)
-        end = runs[f"{metric.name} of the curve"].astype(float)
+    for metric in ("train_loss", *metrics.EVALUATED):
+        result = runs[metric].astype(float)
+        end = runs[f"{metric} of the curve"].astype(float)
         wrong = ~np.isclose(result, end, rtol=TOLERANCE, atol=0, equal_nan=True)
         for i in np.flatnonzero(wrong):
             yield (
-                f"{names(runs.iloc[[i]])}: {metric.name} is {result.iloc[i]:.9g}, its curve ends "
+                f"{names(runs.iloc[[i]])}: {metric} is {result.iloc[i]:.9g}, its curve ends "
                 f"at {end.iloc[i]:.9g}"
             )
 

@@ -75,10 +75,10 @@ def compare(evidence: Evidence) -> dict[str, Any]:
 def _metrics(row: pd.Series, done: pd.DataFrame) -> dict[str, dict[str, Any]]:
     found = {}
     for metric in metrics.EVALUATED:
-        if f"{metric.name}_mean" in row:
-            mean, std, half = (row[f"{metric.name}_{x}"] for x in ("mean", "std", "half_width"))
+        if f"{metric}_mean" in row:
+            mean, std, half = (row[f"{metric}_{x}"] for x in ("mean", "std", "half_width"))
             values = {"mean": mean, "std": std, "low": mean - half, "high": mean + half}
-            found[metric.name] = values | {"n": done[metric.name].notna().sum()}
+            found[metric] = values | {"n": done[metric].notna().sum()}
     return found
 
 

@@ -100,7 +100,7 @@ def summarise(
     summary = named[IDENTITY_COLUMNS].join(sizes)
     summary["mixing_fraction"] = sizes["token_mixing_params"] / sizes["params"]
     summary["n"], summary["num_seeds"] = finished.sum(axis=1), finished.shape[1]
-    recorded = [m.name for m in metrics.EVALUATED if m.name in runs and runs[m.name].notna().any()]
+    recorded = [m for m in metrics.EVALUATED if m in runs and runs[m].notna().any()]
     for metric in recorded:
         summary = summary.join(over_seeds(by_seed(runs, metric)).add_prefix(f"{metric}_"))
     summary["images_per_s"] = by_seed(runs, "images_per_s").median(axis=1)
@@ -188,7 +188,7 @@ def _compared(
     predictions: Predictions | None = None,
 ) -> pd.DataFrame:
     """Compare as contrasts.compare does; with the interval over seeds and images of PRIMARY."""
-    rounded = metrics.metric(metric).unit == "%"
+    rounded = metric in metrics.PERCENTAGES
     floor = rounding_variance(runs["num_test"].median()) if rounded else 0.0
     values_VK = by_seed(runs, metric)
     compared = compare(values_VK, contrasts, level, floor)

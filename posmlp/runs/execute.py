@@ -215,7 +215,7 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
         "variant": config.variant,
         "seed": config.seed,
         "epochs": len(history),
-        **{metric.name: last[metric.name] for metric in EVALUATED},
+        **{metric: last[metric] for metric in EVALUATED},
         "train_loss": last["train_loss"],
         "params": num_parameters(trainer.model),
         "token_mixing_params": sum(mixing),

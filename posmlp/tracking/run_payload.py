@@ -17,7 +17,7 @@ from typing import Any
 
 from posmlp.code_version import PACKAGE, code_digest
 from posmlp.markup import escaped, printable
-from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS, SPEED
+from posmlp.metrics import EPOCH_COLUMNS, RUN_COLUMNS
 from posmlp.runs.reading import milliseconds, read_bytes, read_history, read_json, read_metrics
 from posmlp.study.run_config import dotted, recorded_values
 from posmlp.tracking.store import masked
@@ -25,7 +25,7 @@ from posmlp.tracking.study_files import StudyFiles
 
 # test_top1 and the like are series by epoch, whose last point is the final value. These are not;
 # the last point of the speed's series is its median over epochs, as in the tables.
-FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), SPEED.name)
+FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), "images_per_s")
 OF_AN_EPOCH = tuple(name for name in EPOCH_COLUMNS if name not in ("epoch", "time"))
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
 DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with

@@ -93,7 +93,7 @@ def test_one_seed_gives_no_verdict_and_no_question_no_answer(runs_of, study):
     assert answer(runs, study).empty
 
 
-ROW = 'Score("top5", "top-5 accuracy", "%", "higher", 2, top_k(5)),'
+ROW = 'Score("top5", "%", top_k(5)),'
 PROGRAM = """
 import importlib.util, sys
 spec = importlib.util.find_spec("posmlp.metrics")

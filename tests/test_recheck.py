@@ -29,6 +29,8 @@ from posmlp.study import load_study
 from posmlp.training.distributed import World
 from posmlp.user_errors import FAILED
 
+pytestmark = pytest.mark.xdist_group("recheck")
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:

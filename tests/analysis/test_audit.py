@@ -9,6 +9,8 @@ from posmlp.analysis.audit import Cell, Line, Ours, audit, summary, trained, wri
 from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, write_frame
 from posmlp.published import RESOURCES, Counterpart, Published
 
+pytestmark = pytest.mark.xdist_group("audit")
+
 
 def published(value="21", unit="M", quantity="params", **fields) -> Published:
     fields = dict(source="readme", model="a", confidence="verbatim", where="table") | fields

@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from simulated_studies import LEVEL, NUM_STUDIES, SCENARIOS, simulate, table  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("simulated studies")
+
 MONTE_CARLO = 3 * np.sqrt(LEVEL * (1 - LEVEL) / NUM_STUDIES)
 # Three seeds do not always show that a reference is noisy: pooled over all, 23 % would be wrong.
 OVERLOOKED = 0.05

@@ -19,6 +19,8 @@ import pytest
 import posmlp
 from posmlp.tracking import saved_views
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 ROOT = Path(posmlp.__file__).parents[1]
 PAGES = {"charts": "Charts", "table": "Table", "trainings": "Curves", "compare": "Best seeds"}
 

@@ -22,6 +22,8 @@ from posmlp.study import RunConfig
 from posmlp.tracking.chosen_model import ensure_model
 from posmlp.tracking.sync import sync_once
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 
 @pytest.fixture(scope="module")
 def choice(study_shown):

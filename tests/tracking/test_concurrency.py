@@ -86,7 +86,7 @@ def postgres(needs):
 
 def test_processes_that_sync_one_folder_to_a_new_sqlite_store_at_once(tmp_path):
     results = make_runs(tmp_path / "results")
-    sync_at_once([results] * 4)
+    sync_at_once([results] * 3)
     assert_complete(Shown(results))
     assert {path.name for path in results.iterdir()} == {"mlflow.db", "mlartifacts", "runs"}
 

@@ -12,6 +12,8 @@ from posmlp.markup import escaped
 from posmlp.runs.reading import milliseconds
 from posmlp.tracking import run_sync
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 FILES = {"config.yaml", "history.csv", "metrics.json", "provenance.json"}
 
 

@@ -19,6 +19,8 @@ from posmlp.tracking.store import StoreUnavailable
 from posmlp.tracking.sync import sync_once
 from posmlp.tracking.ui import HOST
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 PAGE = b"<html>\n<h1>The server is not well</h1>\n<p>Come back later.</p>\n</html>\n"
 
 

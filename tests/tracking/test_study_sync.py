@@ -11,6 +11,8 @@ from posmlp.cli import main
 from posmlp.markup import escaped
 from posmlp.tracking.sync import sync_once
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 
 @pytest.fixture(scope="module")
 def variants(study_shown):

@@ -8,6 +8,8 @@ from posmlp.tracking.store import StoreError, StoreUnavailable, sqlite_path
 from posmlp.tracking.sync import rebuild, rounds
 from posmlp.user_errors import FAILED
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 
 def test_sync_says_what_it_found_of_every_study(results, new_run, capsys):
     new_run(seed=0).finish()

@@ -19,6 +19,8 @@ from posmlp.cli import main
 from posmlp.runs.folder_lock import FolderLock
 from posmlp.user_errors import FAILED
 
+pytestmark = pytest.mark.xdist_group("MLflow")
+
 ROOT = Path(posmlp.__file__).parents[1]
 SERVE = """
 import sys

@@ -63,6 +63,8 @@ def train(arguments: list[str], log: int, steps: c_int, limit: int) -> None:
     """Be the process that trains; no file of it may grow beyond `limit` bytes."""
     os.dup2(log, 1)
     os.dup2(log, 2)
+    # Where ours are files, Python's streams would seek in them.
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     sys.dont_write_bytecode = True
@@ -111,7 +113,10 @@ class Runner:
         return self.starts[0].seconds * max(0.1, 1 - steps / self.steps)
 
     def start(self, kind: str = "none", at: float = 0.0, gap: float = 0.0, limit: int = 0) -> Start:
-        """Start the run; send what `kind` says after `at` seconds, and `gap` seconds in between."""
+        """Start the run; send what `kind` says after `at` seconds, and `gap` seconds in between.
+
+        A checkpoint is damaged as soon as there are two: too few random moments are after that.
+        """
         reader, writer = os.pipe()
         steps = FORK.Value("i", 0, lock=False)
         began = time.monotonic()
@@ -119,7 +124,10 @@ class Runner:
         process.start()
         os.close(writer)
         if kind in SENT:
-            process.join(at)
+            if kind == DAMAGED:
+                self.await_two_checkpoints(process)
+            else:
+                process.join(at)
             if kind == IN_WRITING:
                 self.await_writing(process)
             self.send(kind, process, gap)
@@ -151,6 +159,14 @@ class Runner:
         """Return when a file is being written, or the process has ended."""
         while process.is_alive() and not any(self.folder.glob(".*.part")):
             time.sleep(0.0002)
+
+    def await_two_checkpoints(self, process: BaseProcess) -> None:
+        """Return when its run has one to damage and one before it, or the process has ended."""
+        parent, checkpoints = psutil.Process(process.pid), Checkpoints(self.folder)
+        while process.is_alive():
+            if parent.children() and len(checkpoints.newest_first()) == 2:
+                return
+            time.sleep(0.002)
 
     def damage(self, rng: random.Random) -> bool:
         """Flip a bit of the newest checkpoint or cut it off, if an intact one is before it."""

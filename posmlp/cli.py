@@ -195,9 +195,9 @@ def audit(arguments: Namespace) -> None:
     from posmlp.analysis.audit import audit, summary, write_audit
     from posmlp.published import RESOURCES
 
-    lines, folder = audit(arguments.results, RESOURCES), arguments.results / "audit"
-    write_audit(lines, folder)
-    print(f"{summary(lines)}\nTables: {folder}/audit.md   Page: {folder}/audit.html")
+    compared, folder = audit(arguments.results, RESOURCES), arguments.results / "audit"
+    write_audit(compared, folder)
+    print(f"{summary(compared)}\nTables: {folder}/audit.md   Page: {folder}/audit.html")
 
 
 @command("docs", "update generated passages of README, docs and config", "--results")

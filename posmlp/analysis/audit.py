@@ -3,15 +3,13 @@
 Written as CSV, Markdown and a page for a browser, all from the same lines.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from posmlp.analysis.collect import read_frame
+from posmlp.analysis.collect import read_frame, write_frame
 from posmlp.analysis.pages import write_page
 from posmlp.analysis.published_costs import costs
 from posmlp.analysis.statistics import over_seeds
@@ -78,8 +76,7 @@ td strong { background: #c62828; color: #fff; padding: 0.1em 0.3em; }
 """
 
 
-@dataclass(frozen=True)
-class Ours:
+class Ours(NamedTuple):
     """A number of ours, with the half width of its interval and the runs that it is the mean of."""
 
     number: float
@@ -87,104 +84,86 @@ class Ours:
     num_runs: int = 0
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One quantity of one model: the published number and ours, either of which may be absent."""
-
-    quantity: str
-    published: Published | None
-    ours: Ours | None
-
-    @property
-    def status(self) -> str:
-        """A key of STATUSES."""
-        if self.published is None:
-            return "unknown"
-        if self.ours is None:
-            return self.ours_text
-        value, printed = self.published.value, self.published.printed
-        if printed(self.ours.number) == value or abs(self.difference) <= self.ours.half_width:
-            return "equal"
-        known = self.published.known_difference
-        return "explained" if known and printed(self.ours.number + known) == value else "different"
-
-    @property
-    def difference(self) -> float:
-        """Ours less the published number, in parameters, operations or per cent; NaN if unknown."""
-        if self.published is None or self.ours is None:
-            return np.nan
-        return self.ours.number - self.published.number
-
-    @property
-    def published_text(self) -> str:
-        if self.published is None:
-            return "unknown"
-        value, unit = self.published.value, self.published.unit
-        text = f"{int(value):,}" if unit == "1" else f"{value}{' %' if unit == '%' else unit}"
-        return f"{text}†" if self.published.confidence == "inferred" else text
-
-    @property
-    def ours_text(self) -> str:
-        """Parameters exact and as published, operations in G, accuracies with their spread."""
-        if self.ours is None:
-            return "not counted" if self.quantity in COUNTED else "not run"
-        number = self.ours.number
-        if self.quantity == "params":
-            rounded = self.published and self.published.unit != "1"
-            short = f" = {self.published.printed(number)}{self.published.unit}" if rounded else ""
-            return f"{number:,.0f}{short}"
-        if self.quantity in COUNTED:
-            return f"{number / 1e9:.3f}G"
-        spread = "" if np.isnan(self.ours.half_width) else f" ± {self.ours.half_width:.2f}"
-        return f"{number:.2f}{spread} % (n={self.ours.num_runs})"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One model of one source."""
-
-    source: str
-    model: str
-    weights: str
-    counterpart: Counterpart
-    cells: tuple[Cell, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.model}, {self.weights}" if self.weights else self.model
-
-    @property
-    def why(self) -> str:
-        """Notes on the model and its numbers."""
-        notes = [c.published.note for c in self.cells if c.published and c.published.note]
-        if self.counterpart.match == "inferred":
-            notes.insert(0, f"network inferred: {self.counterpart.note}")
-        elif self.counterpart.note:
-            notes.insert(0, self.counterpart.note)
-        return "; ".join(dict.fromkeys(notes))
-
-
-def audit(results: Path, resources: Path = RESOURCES) -> list[Line]:
+def audit(results: Path, resources: Path = RESOURCES) -> pd.DataFrame:
     """Compare everything that is published; StudyError where its files are wrong.
 
     Args:
         results: folder of <study>/runs.csv and curves.csv, read where they are.
         resources: folder of published.csv and counterparts.csv.
+
+    Returns:
+        A row a number: CSV_COLUMNS, in parameters, operations or per cent, "" where nothing is
+        known; and published_text, ours_text and network_note for people.
     """
     published, counterparts = read_published(resources)
     numbers = {number.key: number for number in published}
     counted = {m: costs(c.network, c.arguments) for m, c in counterparts.items() if c.network}
-    lines = []
+    rows = []
     for source, model, weights in dict.fromkeys(number.key[:3] for number in published):
-        counterpart, cells = counterparts[model], []
         for quantity in QUANTITIES[source]:
             if quantity not in COUNTED:
-                ours = trained(counterpart, quantity, weights, results)
+                ours = trained(counterparts[model], quantity, weights, results)
             else:
                 ours = Ours(counted[model][quantity]) if model in counted else None
-            cells.append(Cell(quantity, numbers.get((source, model, weights, quantity)), ours))
-        lines.append(Line(source, model, weights, counterpart, tuple(cells)))
-    return lines
+            row = dict(source=source, model=model, weights=weights, quantity=quantity)
+            number = numbers.get((source, model, weights, quantity))
+            rows.append(row | of_network(counterparts[model]) | compared(quantity, number, ours))
+    return pd.DataFrame(rows).fillna("")
+
+
+def of_network(counterpart: Counterpart) -> dict[str, str]:
+    inferred = "network inferred: " if counterpart.match == "inferred" else ""
+    return {
+        "network": counterpart.network or "none",
+        "arguments": ", ".join(f"{key}={value}" for key, value in counterpart.arguments.items()),
+        "match": counterpart.match,
+        "network_note": f"{inferred}{counterpart.note}",
+    }
+
+
+def compared(quantity: str, published: Published | None, ours: Ours | None) -> dict[str, str]:
+    """Compare a published number with ours, either of which may be absent."""
+    text = ours_text(quantity, published, ours)
+    row = dict(published="unknown", published_text="unknown", ours=text, ours_text=text)
+    row["status"] = status(published, ours) if published and ours else text
+    if ours:
+        row |= dict(ours=f"{ours.number:.10g}", runs=str(ours.num_runs or ""))
+    if not published:
+        return row | {"status": "unknown"}
+    row |= published.model_dump(include={"unit", "confidence", "where"})
+    row |= dict(published=published.value, why=published.note)
+    row["published_text"] = published_text(published)
+    if ours:
+        row["difference"] = f"{ours.number - published.number:.10g}"
+    return row
+
+
+def status(published: Published, ours: Ours) -> str:
+    """A key of STATUSES."""
+    value, printed, known = published.value, published.printed, published.known_difference
+    if printed(ours.number) == value or abs(ours.number - published.number) <= ours.half_width:
+        return "equal"
+    return "explained" if known and printed(ours.number + known) == value else "different"
+
+
+def published_text(published: Published) -> str:
+    value, unit = published.value, published.unit
+    text = f"{int(value):,}" if unit == "1" else f"{value}{' %' if unit == '%' else unit}"
+    return f"{text}†" if published.confidence == "inferred" else text
+
+
+def ours_text(quantity: str, published: Published | None, ours: Ours | None) -> str:
+    """Parameters exact and as published, operations in G, accuracies with their spread."""
+    if ours is None:
+        return "not counted" if quantity in COUNTED else "not run"
+    if quantity == "params":
+        rounded = published and published.unit != "1"
+        short = f" = {published.printed(ours.number)}{published.unit}" if rounded else ""
+        return f"{ours.number:,.0f}{short}"
+    if quantity in COUNTED:
+        return f"{ours.number / 1e9:.3f}G"
+    spread = "" if np.isnan(ours.half_width) else f" ± {ours.half_width:.2f}"
+    return f"{ours.number:.2f}{spread} % (n={ours.num_runs})"
 
 
 def trained(counterpart: Counterpart, quantity: str, weights: str, results: Path) -> Ours | None:
@@ -207,63 +186,42 @@ def trained(counterpart: Counterpart, quantity: str, weights: str, results: Path
     return Ours(seeds["mean"], seeds["half_width"], len(values))
 
 
-def write_audit(lines: Sequence[Line], folder: Path) -> None:
+def write_audit(compared: pd.DataFrame, folder: Path) -> None:
     """Write audit.csv, audit.md and audit.html."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = to_markdown(lines)
-    (folder / "audit.csv").write_text(to_csv(lines), encoding="utf-8")
+    text, numbers = to_markdown(compared), compared[list(CSV_COLUMNS)]
+    write_frame(numbers, folder / "audit.csv")
     (folder / "audit.md").write_text(text, encoding="utf-8")
     write_page(folder / "audit.html", TITLE, text, STYLE)
 
 
-def to_csv(lines: Sequence[Line]) -> str:
-    """One row a number, in parameters, operations or per cent, with all that is known."""
-    rows = [csv_row(line, cell) for line in lines for cell in line.cells]
-    return pd.DataFrame(rows, columns=CSV_COLUMNS).to_csv(index=False, lineterminator="\n")
-
-
-def csv_row(line: Line, cell: Cell) -> dict[str, object]:
-    """A number's row; what does not apply is left out."""
-    number, found, other = cell.published, cell.ours, line.counterpart
-    row = dict(source=line.source, model=line.model, weights=line.weights, quantity=cell.quantity)
-    row |= dict(network=other.network or "none", match=other.match, status=cell.status)
-    row["arguments"] = ", ".join(f"{key}={value}" for key, value in other.arguments.items())
-    row |= dict(published="unknown", ours=cell.ours_text)
-    if number:
-        row |= dict(published=number.value, unit=number.unit, confidence=number.confidence)
-        row |= dict(where=number.where, why=number.note)
-    if found:
-        row |= dict(ours=f"{found.number:.10g}", runs=str(found.num_runs or ""))
-    if number and found:
-        row["difference"] = f"{cell.difference:.10g}"
-    return row
-
-
-def to_markdown(lines: Sequence[Line]) -> str:
+def to_markdown(compared: pd.DataFrame) -> str:
     """A section with a table for each source; ours is marked where it is not the published."""
     meaning = [f"- {key}{MARKS.get(key, '')}: {text}" for key, text in STATUSES.items()]
-    parts = [f"# {TITLE}", summary(lines), CONVENTIONS, "\n".join(meaning)]
+    parts = [f"# {TITLE}", summary(compared), CONVENTIONS, "\n".join(meaning)]
     for source, (title, text) in SOURCES.items():
         names = [HEADERS[quantity] for quantity in QUANTITIES[source]]
         theirs = "released" if source == "code" else "published"
         header = [f"{name}, {who}" for name in names for who in (theirs, "ours")]
-        rows = [_cells(line) for line in lines if line.source == source]
+        models = compared[compared["source"] == source].groupby(["model", "weights"], sort=False)
+        rows = [_cells(model, weights, rows) for (model, weights), rows in models]
         aligns = ["left", *["right"] * len(header), "left"]
         parts += [f"## {title}", text, markdown_table(["Model", *header, "Why"], rows, aligns)]
     return "\n\n".join(parts) + "\n"
 
 
-def _cells(line: Line) -> list[str]:
-    cells = [line.name]
-    for cell in line.cells:
-        ours = cell.ours_text + MARKS.get(cell.status, "")
-        different = cell.status == "different"
-        cells += [cell.published_text, Markdown(f"**{escaped(ours)}**") if different else ours]
-    return [*cells, line.why]
+def _cells(model: str, weights: str, rows: pd.DataFrame) -> list[str]:
+    cells = [f"{model}, {weights}" if weights else model]
+    for row in rows.itertuples():
+        ours = row.ours_text + MARKS.get(row.status, "")
+        different = row.status == "different"
+        cells += [row.published_text, Markdown(f"**{escaped(ours)}**") if different else ours]
+    notes = dict.fromkeys([rows["network_note"].iloc[0], *rows["why"]])
+    return [*cells, "; ".join(filter(None, notes))]
 
 
-def summary(lines: Sequence[Line]) -> str:
+def summary(compared: pd.DataFrame) -> str:
     """Count the numbers that are equal, explained and so on."""
-    found = Counter(cell.status for line in lines for cell in line.cells if cell.published)
-    counts = ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
-    return f"{found.total()} numbers: {counts}."
+    found = compared["status"][compared["published"] != "unknown"].value_counts()
+    counts = ", ".join(f"{found[status]} {status}" for status in STATUSES if status in found)
+    return f"{found.sum()} numbers: {counts}."

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from committed import ROOT
 
-from posmlp.analysis.audit import Cell, Line, Ours, audit, summary, trained, write_audit
+from posmlp.analysis.audit import Ours, audit, compared, ours_text, summary, trained, write_audit
 from posmlp.analysis.collect import CURVE_COLUMNS, RUN_COLUMNS, write_frame
 from posmlp.published import RESOURCES, Counterpart, Published
 
@@ -39,25 +39,21 @@ TOP1 = published("82.1", "%", "top1")
     ],
 )
 def test_status(number, ours, status):
-    cell = Cell(number.quantity if number else "macs", number, ours)
-    assert cell.status == status
+    row = compared(number.quantity if number else "macs", number, ours)
+    assert row["status"] == status
     if number and ours:
-        assert cell.difference == ours.number - number.number
-
-
-def test_what_is_absent_is_named():
-    assert Cell("top1", None, None).published_text == "unknown"
-    assert Cell("top1", None, None).ours_text == "not run"
-    assert Cell("params", published(), None).ours_text == "not counted"
+        assert float(row["difference"]) == pytest.approx(ours.number - number.number)
 
 
 def test_numbers_are_written_as_published():
-    assert Cell("params", published("18.2"), Ours(18_229_856)).ours_text == "18,229,856 = 18.2M"
-    exact = Cell("params", published("18229856", "1", confidence="inferred"), Ours(18_229_856))
-    assert (exact.published_text, exact.ours_text) == ("18,229,856†", "18,229,856")
-    assert Cell("macs", None, Ours(5_057_448_000)).ours_text == "5.057G"
-    assert Cell("top1", None, Ours(82.1, 0.25, 3)).ours_text == "82.10 ± 0.25 % (n=3)"
-    assert Cell("top1", None, Ours(82.1, np.nan, 1)).ours_text == "82.10 % (n=1)"
+    exact = published("18229856", "1", confidence="inferred")
+    row = compared("params", exact, Ours(18_229_856))
+    assert (row["published_text"], row["ours_text"]) == ("18,229,856†", "18,229,856")
+    assert ours_text("params", published("18.2"), Ours(18_229_856)) == "18,229,856 = 18.2M"
+    assert ours_text("macs", None, Ours(5_057_448_000)) == "5.057G"
+    assert ours_text("top1", None, Ours(82.1, 0.25, 3)) == "82.10 ± 0.25 % (n=3)"
+    assert ours_text("top1", None, Ours(82.1, np.nan, 1)) == "82.10 % (n=1)"
+    assert compared("top1", None, None)["ours"] == "not run"
 
 
 @pytest.fixture
@@ -124,17 +120,10 @@ def test_without_runs_there_is_no_accuracy(results, tmp_path):
     assert trained(no_study, "top1", "", results / "imagenet_posmlp") is None
 
 
-@pytest.fixture(scope="module")
-def lines() -> list[Line]:
-    return audit(ROOT / "results", ROOT / RESOURCES)
-
-
-def test_the_committed_audit_is_not_stale(lines, tmp_path):
-    write_audit(lines, tmp_path)
+def test_the_committed_audit_is_not_stale(tmp_path):
+    made = audit(ROOT / "results", ROOT / RESOURCES)
+    write_audit(made, tmp_path)
     for name in ("audit.csv", "audit.md"):
         committed = ROOT / "results/audit" / name
         assert committed.read_text() == (tmp_path / name).read_text(), "make audit"
-
-
-def test_the_count_of_equal_numbers_is_kept(lines):
-    assert summary(lines).startswith("90 numbers: 26 equal, 20 explained, 2 different, ")
+    assert summary(made).startswith("90 numbers: 26 equal, 20 explained, 2 different, ")

@@ -7,32 +7,50 @@ from pathlib import Path
 
 import pytest
 from checkout import Checkout
-from lab import LAB, Submission
+from lab import LAB, Submission, is_up
 
 LONG = """\
 title: Long
 question: Does a run survive what happens to it?
 data: {name: digits}
 model: {name: gmlp_posgu_xs1_8, gate: sgu}
-recipe: {epochs: 10, batch_size: 8, lr: 1e-2, weight_decay: 0.05}
+recipe: {epochs: 3, batch_size: 8, lr: 1e-2, weight_decay: 0.05}
 seeds: [0]
 reference: sgu
 """
+# How a checkout's code differs from ours. While there is a file `slow`, a run waits half a second
+# at every step after its first epoch: tests have minutes for what they do to it, and its end is
+# seconds away. And Snakemake's plugin asks for the states of jobs every two seconds; in use, its
+# pauses grow to three minutes.
+EDITS = [
+    ("posmlp/runs/execute.py", "import os\n", "import os\nimport time\n"),
+    (
+        *("posmlp/runs/execute.py", "save, interrupts.check)"),
+        "save, lambda: time.sleep(0.5 * (trainer.epoch > 0 and os.path.exists('slow')))"
+        " or interrupts.check())",
+    ),
+    (
+        *("posmlp/slurm/executor.py", "    submitted: list[str]  # numbers of jobs\n"),
+        "    submitted: list[str]\n"
+        "    next_seconds_between_status_checks = property(lambda self: 2, lambda self, s: None)\n",
+    ),
+]
 
 
 @pytest.fixture(autouse=True, scope="session")
 def cluster() -> None:
     """Skip without a cluster, which is a failure in CI."""
-    up = shutil.which("scontrol") and LAB.exists()
-    if not up or subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
+    if not (shutil.which("scontrol") and LAB.exists() and is_up()):
         reason = "no Slurm runs here: `make test-slurm` starts one (root, Debian's packages)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A checkout with one more study: `long`, one run of half a minute or more."""
+    """A checkout with one more study: `long`, one run that lasts until the test lets it end."""
     checkout = Checkout(tmp_path / "checkout")
+    for edit in EDITS:
+        checkout.edit(*edit)
     studies = checkout.path / "config/studies"
     (studies / "long.yaml").write_text(LONG)
     (studies / "long.tsv").write_text("variant\tclaim\nsgu\tIt goes on\n")

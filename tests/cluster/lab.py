@@ -15,14 +15,19 @@ import psutil
 from checkout import Checkout
 
 LAB = Path(os.environ.get("SLURM_LAB", "/nowhere"))
-# A status check 2 s after a submission; on a real cluster the profile asks later.
-SOON = "--slurm-init-seconds-before-status-checks", "2"
+# Status checks from 2 s after a submission on; on a real cluster the profile asks later.
+SOON = "--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "1"
 SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal bit for bit
 
 
 def command(*words: str) -> str:
     """Run one of Slurm's commands."""
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def is_up() -> bool:
+    """Whether the controller answers."""
+    return subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -46,6 +51,8 @@ class Submission:
         **site: Any,
     ) -> None:
         self.checkout, self.study = checkout, study
+        self.slow = checkout.path / "slow"  # conftest.py says what it does
+        self.slow.touch()
         self.arguments = (
             *("--profile", "slurm", *SOON, *arguments),
             *("--config", f"study={study}", "tracking=false", f"slurm={json.dumps(SITE | site)}"),
@@ -57,6 +64,11 @@ class Submission:
     def start(self) -> None:
         self.process = self.checkout.start(*self.arguments, study="", cores="")
         self.output = ""
+
+    def finish(self, seconds: float = 400) -> None:
+        """Let runs train at full speed, and wait for a good end."""
+        self.slow.unlink()
+        assert self.wait(seconds) == 0, self.output
 
     def wait(self, seconds: float) -> int:
         """Wait for the end; a hang fails the test and is cleared away."""

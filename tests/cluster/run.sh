@@ -10,7 +10,7 @@ setsid bash tests/cluster/stop-slurm.sh "$SLURM_LAB" $$ < /dev/null > /dev/null 
 if command -v slurmctld slurmd munged slurmdbd mariadbd > /dev/null && [ "$(id -u)" = 0 ]; then
   SLURM_LAB=$SLURM_LAB bash tests/cluster/start-slurm.sh "$SLURM_LAB" || exit
 fi
-# First those that only use the cluster, side by side; then those that break parts of it.
+# First those that run side by side, each with nodes of its own to break; then those that break it all.
 status=0
 SLURM_LAB=$SLURM_LAB $python -m pytest tests/cluster -m "not alone" -n 4 --dist worksteal "$@" ||
   status=$?

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Start a real Slurm of four nodes on this machine, without systemd: two with CPUs, two with four
-# simulated GPUs each, four partitions, pre-emption, accounting that enforces accounts and QOS. Needs
-# root and Debian's packages
+# Start a real Slurm of seven nodes on this machine, without systemd: one with CPUs, six with four
+# simulated GPUs each, six partitions, pre-emption, accounting that enforces accounts and QOS. What a
+# test breaks is in a partition that no other test uses. Needs root and Debian's packages
 #   slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core
 # Its state is in the folder $1; stop-slurm.sh stops it. A real cluster's files are not touched.
 set -euo pipefail
@@ -28,7 +28,7 @@ for file in slurm.conf gres.conf cgroup.conf slurmdbd.conf; do
 done
 [ ! -d "$run" ] || fail "$run is left over from another cluster: stop-slurm.sh stops it"
 
-mkdir -p "$etc" "$run"/{log,state,dev,munge,mysql} "$run"/spool-{n1,n2,g1,g2}
+mkdir -p "$etc" "$run"/{log,state,dev,munge,mysql} "$run"/spool-{n1,g1,g2,g3,g4,g5,g6}
 chmod 755 "$run" "$run/munge"
 
 # GPUs must be devices: of plain files Slurm grants the request and sets no CUDA_VISIBLE_DEVICES.
@@ -89,15 +89,18 @@ AccountingStoragePass=$run/munge.socket
 AccountingStorageTRES=gres/gpu
 AccountingStorageEnforce=associations,limits,qos
 AccountingStoreFlags=job_comment
-NodeName=n[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16821-16822] CPUs=8 RealMemory=32000
-NodeName=g[1-2] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16823-16824] CPUs=8 RealMemory=32000 Gres=gpu:h200:4
-PartitionName=cpu Nodes=n[1-2] Default=YES DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
+NodeName=n1 NodeAddr=127.0.0.1 NodeHostname=$here Port=16821 CPUs=8 RealMemory=32000
+NodeName=g[1-6] NodeAddr=127.0.0.1 NodeHostname=$here Port=[16822-16827] CPUs=8 RealMemory=32000 Gres=gpu:h200:4
+PartitionName=cpu Nodes=n1 Default=YES DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=gpu Nodes=g[1-2] DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
 PartitionName=short Nodes=g[1-2] DefMemPerCPU=500 MaxTime=0:02:00 PriorityTier=10 PreemptMode=OFF
-PartitionName=scavenge Nodes=g[1-2] DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=1 PreemptMode=REQUEUE
+# A job has its node to itself, so that a broken node is no other test's.
+PartitionName=fragile Nodes=g[3-5] DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF OverSubscribe=EXCLUSIVE
+PartitionName=owners Nodes=g6 DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=10 PreemptMode=OFF
+PartitionName=scavenge Nodes=g6 DefMemPerCPU=500 MaxTime=2:00:00 PriorityTier=1 PreemptMode=REQUEUE
 CONF
 cat > "$etc/gres.conf" << CONF
-NodeName=g[1-2] Name=gpu Type=h200 File=$gpus
+NodeName=g[1-6] Name=gpu Type=h200 File=$gpus
 CONF
 cat > "$etc/cgroup.conf" << CONF
 CgroupPlugin=cgroup/v1
@@ -158,5 +161,5 @@ sacctmgr -i -Q modify user root set DefaultAccount=lab_acct > /dev/null
 sacctmgr -i -Q add qos scarce > /dev/null # nobody may use it
 slurmctld
 wait_for 30 slurmctld scontrol ping
-for node in n1 n2 g1 g2; do slurmd -N $node; done
-wait_for 30 "four idle nodes" bash -c '[ "$(sinfo -h -N -o "%N %t" | sort -u | grep -c " idle$")" = 4 ]'
+for node in n1 g1 g2 g3 g4 g5 g6; do slurmd -N $node; done
+wait_for 30 "seven idle nodes" bash -c '[ "$(sinfo -h -N -o "%N %t" | sort -u | grep -c " idle$")" = 7 ]'

@@ -32,7 +32,7 @@ for environment in $(grep -lsz "^SLURM_LAB=$lab\$" /proc/[0-9]*/environ); do
   kill -9 "${process%/environ}" 2> /dev/null
 done
 for controller in memory freezer; do
-  for node in n1 n2 g1 g2; do
+  for node in n1 g1 g2 g3 g4 g5 g6; do
     folder=/sys/fs/cgroup/$controller/slurm_$node
     [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2> /dev/null
   done

@@ -38,7 +38,8 @@ class StudyExecutor(plugin.Executor):
 
     def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
         self.submitted.append(job_info.external_jobid)
-        print(f"Slurm job {job_info.external_jobid}: {self.name_of(job_info.job)}")
+        text = f"Slurm job {job_info.external_jobid}: {self.name_of(job_info.job)}\n"
+        print(text, end="")  # at once: threads submit side by side
         super().report_job_submission(job_info, register_job)
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **details: Any) -> None:

@@ -6,12 +6,11 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
-from tabulate import tabulate
 
 from posmlp.analysis.collect import read_frame
 from posmlp.analysis.contrasts import NON_INFERIOR, coefficients
 from posmlp.analysis.statistics import PRIMARY, pooled_std
-from posmlp.analysis.tables import TEXT_WIDTH
+from posmlp.analysis.tables import TEXT_WIDTH, Column, Table
 from posmlp.study import Study
 
 POWER = 0.8  # probability of a verdict from which a difference counts as in reach
@@ -39,30 +38,34 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
     if np.isnan(std) or len(study.seeds) < 2:
         return "Verdicts:    none without a second seed"
     rows = reach(study, std)
-    cells = [
-        (r.contrast, r.claim, f"±{r.half_width:.2f}", f"{r.power:.0%}", f"{r.in_reach:+.2f}")
-        for r in rows.itertuples()
-    ]
-    true = study.margin or ASSUMED
-    note = (
-        f"interval: half width at {1 - study.level:.0%}. power: probability of the claim's "
-        f"verdict, of superior if the true difference is {true:g}, of non-inferior if it is 0, "
-        f"at Holm's strictest step over {len(rows)} contrasts. {POWER:.0%} from: the true "
-        "difference, in points, from which the verdict has that probability."
-    )
     head = (
         f"Verdicts of {len(study.seeds)} seeds: {(rows['power'] >= POWER).sum()} of {len(rows)} "
         f"have a power of {POWER:.0%}, for a standard deviation of {std:.2f} points over seeds "
         f"({num_runs} runs of {source})"
     )
-    table = tabulate(
-        cells,
-        ("contrast", "claim", "interval", "power", f"{POWER:.0%} from"),
-        tablefmt="plain",
-        colalign=("left", "left", "right", "right", "right"),
-        disable_numparse=True,
+    return "\n".join([*wrap(head, TEXT_WIDTH), "", table(study, rows).to_text().rstrip()])
+
+
+def table(study: Study, rows: pd.DataFrame) -> Table:
+    """The rows of `reach` for people."""
+    interval = f"interval: half width at {1 - study.level:.0%}"
+    power = (
+        "power: probability of the claim's verdict, of superior if the true difference is "
+        f"{study.margin or ASSUMED:g}, of non-inferior if it is 0, at Holm's strictest step over "
+        f"{len(rows)} contrasts"
     )
-    return "\n".join([*wrap(head, TEXT_WIDTH), "", table, "", *wrap(note, TEXT_WIDTH)])
+    least = f"{POWER:.0%} from"
+    reached = (
+        f"{least}: the true difference, in points, from which the verdict has that probability"
+    )
+    columns = (
+        Column("contrast", lambda row: row["contrast"], align="left"),
+        Column("claim", lambda row: row["claim"], align="left"),
+        Column("interval", lambda row: f"±{row['half_width']:.2f}", interval),
+        Column("power", lambda row: f"{row['power']:.0%}", power),
+        Column(least, lambda row: f"{row['in_reach']:+.2f}", reached),
+    )
+    return Table(study.title, rows, columns)
 
 
 def reach(study: Study, std: float) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from posmlp.analysis.figures.marks import (
     bar_caption,
     bar_range,
     format_accuracy_axis,
-    format_count_axis,
+    format_positive_axis,
     legend_handles,
     on_same_data,
 )
@@ -53,7 +53,7 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     figure.legend(handles=handles, loc="outside upper center", ncols=8 if wide else 3)
     front = draw_front(axes, summary)
     draw_variants(axes, summary)
-    format_count_axis(axes, summary["size"])
+    format_positive_axis(axes.xaxis, summary["size"], EngFormatter(sep=""))
     ends = bar_range(summary["test_top1_mean"], summary["test_top1_half_width"])
     format_accuracy_axis(axes, *ends, "top-1 accuracy (%)")
     axes.set_xlabel(label)

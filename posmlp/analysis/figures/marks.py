@@ -6,9 +6,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import Formatter, LogLocator, NullFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from posmlp.analysis.figures.style import CHARACTERS, GREY, ONE_COLUMN, gate_look, in_gate_order
 from posmlp.analysis.statistics import CONFIDENCE
@@ -16,7 +18,7 @@ from posmlp.analysis.tables import shorten
 
 HANDLE = 5  # characters that a mark in a legend takes
 LONGEST_GATE = 14  # characters of a gating unit's name in a legend
-COUNT_RATIO = 3  # a count axis over a larger ratio is logarithmic
+LOG_RATIO = 3  # an axis of positive numbers over a larger ratio is logarithmic
 ERROR_RATIO = 10  # an accuracy axis over a larger ratio of errors (100 - accuracy) likewise
 LEAST_ERROR = 0.05  # per cent; smaller errors are drawn as this
 ACCURACY_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
@@ -50,13 +52,13 @@ def bar_range(
     return low, high
 
 
-def format_count_axis(axes: Axes, counts: pd.Series) -> None:
-    """Count in k and M along x, logarithmic where the range asks for it."""
-    if counts.max() > COUNT_RATIO * counts.min():
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+def format_positive_axis(axis: Axis, values: ArrayLike, formatter: Formatter) -> None:
+    """Write numbers in a format, on a logarithmic scale where their range asks for it."""
+    if np.nanmax(values) > LOG_RATIO * np.nanmin(values):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(formatter)
 
 
 def format_accuracy_axis(axes: Axes, low: float, high: float, label: str) -> None:

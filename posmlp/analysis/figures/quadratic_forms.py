@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from posmlp.analysis.figures.grid import COLUMNS_OF_NARROW, MAX_COLUMNS, evenly_spaced
-from posmlp.analysis.figures.marks import COUNT_RATIO, add_caption
+from posmlp.analysis.figures.marks import add_caption, format_positive_axis
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style
 from posmlp.analysis.learned import LearnedRun
 from posmlp.layers.position import Quadratic
@@ -48,7 +48,8 @@ def trajectories(run: LearnedRun) -> Figure | None:
         draw_widths(spread, found[number])
         centre.set(title=f"layer {number}", xlabel="right (tokens)")
         spread.set(title=f"layer {number}", xlabel="epoch")
-    format_widths(grid[1, 0], np.concatenate([found[number].widths.ravel() for number in numbers]))
+    widths = np.concatenate([found[number].widths.ravel() for number in numbers])
+    format_positive_axis(grid[1, 0].yaxis, widths, StrMethodFormatter("{x:g}"))
     reach = max(np.nanmax(np.abs(found[number].centres)) for number in numbers) * 1.1
     for axes in grid[0]:
         axes.set(xlim=(-reach, reach), ylim=(reach, -reach), box_aspect=1)
@@ -126,12 +127,3 @@ def draw_key(figure: Figure, grid: np.ndarray) -> None:
     for label, side in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
         label.set_horizontalalignment(side)
     bar.ax.tick_params(length=0)
-
-
-def format_widths(axes: Axes, widths: np.ndarray) -> None:
-    """Make the shared axis of widths logarithmic where their range asks for it."""
-    if np.nanmax(widths) > COUNT_RATIO * np.nanmin(widths):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())

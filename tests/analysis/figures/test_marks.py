@@ -1,10 +1,10 @@
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from posmlp.analysis.figures.marks import (
     format_accuracy_axis,
-    format_count_axis,
+    format_positive_axis,
 )
 
 
@@ -15,7 +15,7 @@ def axes():
 
 @pytest.mark.parametrize(("largest", "scale"), [(2.9e6, "linear"), (3.1e6, "log")])
 def test_counts_over_a_factor_of_three_are_logarithmic(axes, largest, scale):
-    format_count_axis(axes, pd.Series([1e6, 2e6, largest]))
+    format_positive_axis(axes.xaxis, [1e6, 2e6, largest], EngFormatter(sep=""))
     assert axes.get_xscale() == scale
     assert axes.xaxis.get_major_formatter()(2_000_000) == "2M"
 

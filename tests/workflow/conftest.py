@@ -21,6 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     folder = tmp_path_factory.mktemp("finished") / "résultats d'été 数据"
     checkout = Checkout(folder / "checkout", results="Zoë's results")
     checkout.edit("config/config.yaml", "runs_per_job: null", "runs_per_job: 1")
+    checkout.audit_one_network()
     for targets in (["all", "calibrate"], ["audit"]):  # the audit reads what the study has written
         done = checkout.snakemake(*targets)
         assert done.returncode == 0, done.stdout

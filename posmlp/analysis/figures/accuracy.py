@@ -142,6 +142,4 @@ def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:
     # Colour and mark show the gating unit.
     pairs = zip(summary["variant"], summary["gate"], strict=True)
     names = shorten((name.removeprefix(f"{gate}_") for name, gate in pairs), LONGEST_NAME)
-    half_widths_L1 = summary[["test_top1_half_width"]].to_numpy()
-    bars_L2 = points_L2[:, 1:] + half_widths_L1 * [-1, 1]
-    name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front], bars_L2)
+    name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front])

@@ -31,18 +31,17 @@ def name_marks(
     colours: Sequence[str],
     diameters_L: np.ndarray,
     lines: Sequence[Line2D],
-    bars_L2: np.ndarray,
 ) -> None:
     """Write names beside their marks; call it last, as it fixes the figure's layout.
+
+    Error bars are covered where there is no other room.
 
     Args:
         points_L2: marks in data coordinates, the most important first.
         diameters_L: of the marks in points.
         lines: never covered.
-        bars_L2: ends of the error bars along y, covered where there is no other room.
     """
-    figure = axes.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure, renderer = axes.figure, FigureCanvasAgg(axes.figure).get_renderer()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     frame, point = axes.get_window_extent(renderer), figure.dpi / 72
@@ -50,11 +49,8 @@ def name_marks(
     radii_L1 = diameters_L[:, None] / 2 * point
     boxes_B4 = np.hstack([centres_L2 - radii_L1, centres_L2 + radii_L1])  # marks, then names
     paths = [line.get_transform().transform_path(line.get_path()) for line in lines]
-    bars = [
-        Path(axes.transData.transform([(x, low), (x, high)]))
-        for (x, _), (low, high) in zip(points_L2, bars_L2, strict=True)
-        if np.isfinite([low, high]).all()
-    ]
+    bars = [bar for drawn in axes.containers for bar in drawn.lines[2][0].get_segments()]
+    bars = [Path(axes.transData.transform(bar)) for bar in bars if np.isfinite(bar).all()]
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
         note = _annotate(axes, points_L2[i], name, colour)
         size_2 = Text.get_window_extent(note, renderer).size + 2 * PADDING * point

@@ -7,7 +7,7 @@ to problems, under @check.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -186,11 +186,6 @@ def params_follow_the_formula(results: Checked) -> Iterator[str]:
 
 def expected_params(config: RunConfig) -> list[int]:
     """Learnable numbers of each token-mixing layer by the closed form of its gate."""
-    return _closed_forms(json.dumps(config.model_arguments()))
-
-
-@cache
-def _closed_forms(arguments: str) -> list[int]:
     import timm  # not before it is needed: torch takes seconds
     import torch
 
@@ -198,7 +193,7 @@ def _closed_forms(arguments: str) -> list[int]:
     from posmlp.layers import GATES, TokenMixing
 
     with torch.device("meta"):
-        model = timm.create_model(**json.loads(arguments))
+        model = timm.create_model(**config.model_arguments())
     kinds = {(gate.position, gate.token_fc): gate for gate in GATES.values()}
     expected = []
     for layer in model.modules():

@@ -79,9 +79,8 @@ def draw_gaps(axes: Axes, curves: pd.DataFrame, shown: pd.DataFrame) -> None:
             bars.index + aside,
             bars["difference"].astype(float),
             yerr=bars["half_width"].astype(float),
-            fmt=look.mark,
-            markersize=4 * look.scale,
-            color=look.colour,
+            **look.marked(4),
+            linestyle="",
             ecolor=(look.colour, 0.6),
             elinewidth=0.8,
             label=variant,
@@ -90,15 +89,14 @@ def draw_gaps(axes: Axes, curves: pd.DataFrame, shown: pd.DataFrame) -> None:
 
 def draw_losses(axes: Axes, own: pd.DataFrame, gate: str) -> None:
     """Draw the mean path through training and test loss, with a mark at its end."""
-    path, look = own.groupby("epoch")[["train_loss", "test_loss"]].mean(), gate_look(gate)
-    ends = {"marker": look.mark, "markersize": 5 * look.scale, "markevery": [-1]}
-    axes.plot(path["train_loss"], path["test_loss"], color=look.colour, **ends)
+    path = own.groupby("epoch")[["train_loss", "test_loss"]].mean()
+    axes.plot(path["train_loss"], path["test_loss"], **gate_look(gate).marked(5), markevery=[-1])
 
 
 def legend(shown: pd.DataFrame) -> list[Line2D]:
     """A line with its mark per variant."""
     names = shorten(shown["variant"], LONGEST_NAME)
     return [
-        Line2D([], [], color=look.colour, marker=look.mark, markersize=4 * look.scale, label=name)
-        for name, look in zip(names, shown["gate"].map(gate_look), strict=True)
+        Line2D([], [], **gate_look(gate).marked(4), label=name)
+        for name, gate in zip(names, shown["gate"], strict=True)
     ]

@@ -99,11 +99,10 @@ def gate_label(gate: str) -> str:
 
 def legend_handles(summary: pd.DataFrame) -> list[Line2D]:
     """A mark per gating unit and, where some marks are hollow, their explanation."""
-    handles = []
-    for gate in in_gate_order(summary["gate"]):
-        look = gate_look(gate)
-        mark = {"marker": look.mark, "markersize": 5 * look.scale, "color": look.colour}
-        handles.append(Line2D([], [], linestyle="", label=gate_label(gate), **mark))
+    handles = [
+        Line2D([], [], linestyle="", label=gate_label(gate), **gate_look(gate).marked(5))
+        for gate in in_gate_order(summary["gate"])
+    ]
     if summary["other_settings"].ne("").any():
         mark = {"marker": "o", "markersize": 5, "color": GREY, "markerfacecolor": "white"}
         handles.append(Line2D([], [], linestyle="", label="other settings", **mark))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 from matplotlib.colors import to_rgb
@@ -52,6 +53,10 @@ class GateLook:
     colour: str
     mark: str
     scale: float = 1.0
+
+    def marked(self, size: float) -> dict[str, Any]:
+        """Arguments of a line with marks of so many points."""
+        return {"marker": self.mark, "markersize": size * self.scale, "color": self.colour}
 
 
 # Okabe and Ito's palette, distinct under common colour blindness.

@@ -96,7 +96,8 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     of_variant_RV, of_seed_RK = np.eye(len(num_V))[variant_R], np.eye(values_VK.shape[1])[seed_R]
     design_RP = np.hstack([of_variant_RV, of_seed_RK])
     target_QP = np.pad(signs_QV, ((0, 0), (0, of_seed_RK.shape[1])))
-    inverse_PR = np.linalg.pinv(design_RP)
+    # Variants and seeds share a constant: one singular value is 0, or what rounding leaves of it.
+    inverse_PR = np.linalg.pinv(design_RP, rcond=1e-10)
     weight_QR = target_QP @ inverse_PR
     known_Q = np.isclose(weight_QR @ design_RP, target_QP).all(axis=1)
     residual_R = values_R - design_RP @ (inverse_PR @ values_R)

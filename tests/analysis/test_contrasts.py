@@ -74,6 +74,15 @@ def test_what_runs_do_not_determine_is_not_known(values):
     assert np.isnan(compare(apart, ["b - a"])["difference"][0])  # the seed may explain it
 
 
+@pytest.mark.parametrize(("num_variants", "num_seeds"), [(30, 40), (40, 40), (100, 20)])
+def test_a_large_study_is_compared_too(num_variants, num_seeds):
+    names = [f"v{i}" for i in range(num_variants)]
+    drawn_VK = np.random.default_rng(0).normal(size=(num_variants, num_seeds))
+    (found,) = compare(pd.DataFrame(drawn_VK, names), ["v1 - v0"]).itertuples()
+    assert found.difference == pytest.approx(drawn_VK[1].mean() - drawn_VK[0].mean())
+    assert found.standard_error == pytest.approx(np.sqrt(2 / num_seeds), rel=0.1)
+
+
 def test_equal_accuracies_have_the_variance_of_rounding():
     same = pd.DataFrame([[95.0, 95.2], [95.2, 95.4]], index=["a", "b"])
     bare, floored = (compare(same, ["b - a"], floor=f) for f in (0.0, rounding_variance(500)))

@@ -117,7 +117,7 @@ def test_a_controller_that_restarts_and_accounting_that_is_gone_cost_nothing(sub
     run = submit(*TRAIN, study="long")
     run.trainer()
     os.kill(int((LAB / "run/slurmctld.pid").read_text()), signal.SIGKILL)
-    time.sleep(10)  # several status checks fall into this time
+    time.sleep(30)  # longer than the five attempts that the plugin itself makes
     command("slurmctld")
     wait_for(is_up, 60, "a controller that answers")
     os.kill(int((LAB / "run/slurmdbd.pid").read_text()), signal.SIGKILL)

@@ -92,9 +92,9 @@ def test_two_gpus_of_two_nodes_train_one_run(submit, checkout):
         ({"partition": "nope"}, "partitions of this cluster: cpu, gpu"),
         ({"gpu_type": "a100"}, "gpu:h200:4"),
         ({"qos": "scarce"}, "Invalid qos specification"),
-        ({"extra": "--gres=gpu:2"}, "slurm/site.yaml: The --generic-resources-(GRES)"),
+        ({"account": "nope"}, "slurm/site.yaml: The given account nope"),
     ],
-    ids=["partition", "gpu_type", "qos", "extra"],
+    ids=["partition", "gpu_type", "qos", "account"],
 )
 def test_what_slurm_would_refuse_is_said_before_anything_is_submitted(submit, site, said):
     run = submit(**site)

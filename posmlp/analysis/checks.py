@@ -2,22 +2,22 @@
 
 What load_study and collect refuse is not checked again. A new check is a function here from Checked
 to problems, under @check.
+
+Variants are checked in parts, so that the curves of a large study need not fit into memory.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from posmlp import metrics
-from posmlp.analysis.collect import ResultsError, first_of, read_frame
+from posmlp.analysis.collect import ResultsError, first_of
 from posmlp.analysis.statistics import Evidence
-from posmlp.study import Recipe, RunConfig, Study
+from posmlp.study import Recipe, RunConfig
 
 TRAIN_AGAIN = "train these runs again: delete their metrics.json and start the study again"
 RUN = ["variant", "seed"]
@@ -32,15 +32,9 @@ TOLERANCE = 1e-9  # relative, of numbers that should be the same
 
 @dataclass(frozen=True, eq=False)
 class Checked(Evidence):
-    """A study's runs with their CHECKED_CURVES."""
+    """All runs of a study without curves, or those of some variants with their CHECKED_CURVES."""
 
-    curves: pd.DataFrame = field(kw_only=True)
-
-    @classmethod
-    def read(cls, study: Study, folder: Path) -> Self:
-        found = Evidence.read(study, folder)
-        curves = read_frame(folder / "curves.csv", CHECKED_CURVES)
-        return cls(study, found.runs, found.predictions, curves=curves)
+    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKED_CURVES))
 
     @cached_property
     def finished(self) -> pd.DataFrame:
@@ -71,38 +65,54 @@ class Checked(Evidence):
 
 @dataclass(frozen=True)
 class Check:
-    """What must hold, what to do otherwise, and the function that finds faults."""
+    """What must hold, what to do otherwise, and the function that finds faults.
+
+    Args:
+        across: it compares variants, and needs the runs of all at once but no curves.
+    """
 
     claim: str
     remedy: str
     find: Callable[[Checked], Iterable[str]]
+    across: bool = False
 
 
 CHECKS: list[Check] = []
 
 
-def check(claim: str, remedy: str) -> Callable[[Callable[[Checked], Iterable[str]]], Check]:
+def check(
+    claim: str, remedy: str, *, across: bool = False
+) -> Callable[[Callable[[Checked], Iterable[str]]], Check]:
     """Register a function that yields a line for each fault it finds."""
 
     def register(find: Callable[[Checked], Iterable[str]]) -> Check:
-        CHECKS.append(Check(claim, remedy, find))
+        CHECKS.append(Check(claim, remedy, find, across))
         return CHECKS[-1]
 
     return register
 
 
-def run_checks(results: Checked) -> str:
+def run_checks(evidence: Evidence, curves: Iterable[pd.DataFrame]) -> str:
     """Run all checks and say in Markdown what was checked.
+
+    Args:
+        curves: in parts, each the CHECKED_CURVES of some variants.
 
     Raises:
         ResultsError: a check failed; it says which, for which runs, why and what to do.
     """
+    whole = Checked(evidence.study, evidence.runs, evidence.predictions)
+    found = {check: list(check.find(whole)) if check.across else [] for check in CHECKS}
+    for part in _parts(whole, curves):
+        for check in CHECKS:
+            if not check.across:
+                found[check] += check.find(part)
     failed = [
         f"  Not true: {check.claim}.\n{first_of(problems, '    ')}\n    To do: {check.remedy}."
-        for check in CHECKS
-        if (problems := list(check.find(results)))
+        for check, problems in found.items()
+        if problems
     ]
-    study, runs = results.study, results.finished
+    study, runs = whole.study, whole.finished
     if failed:
         raise ResultsError(
             f"study {study.name} is not finished: {len(failed)} of {len(CHECKS)} checks of its "
@@ -120,6 +130,17 @@ def run_checks(results: Checked) -> str:
     return "\n".join([*lines, ""])
 
 
+def _parts(whole: Checked, curves: Iterable[pd.DataFrame]) -> Iterator[Checked]:
+    """The results in parts, last the variants without curves."""
+    left = whole.runs
+    for rows in curves:
+        here = left["variant"].isin(rows["variant"].unique())
+        yield replace(whole, runs=left[here], curves=rows)
+        left = left[~here]
+    if len(left):
+        yield replace(whole, runs=left, curves=whole.curves[:0])
+
+
 def names(rows: pd.DataFrame, most: int = 5) -> str:
     """The names of the runs in `rows`, the first of many."""
     pairs = rows[RUN].drop_duplicates()
@@ -128,12 +149,12 @@ def names(rows: pd.DataFrame, most: int = 5) -> str:
     return f"{', '.join(runs)}{more}"
 
 
-@check("All runs were trained by one version of the code", TRAIN_AGAIN)
+@check("All runs were trained by one version of the code", TRAIN_AGAIN, across=True)
 def one_code_version(results: Checked) -> Iterator[str]:
     yield from _distinct(results.finished, "code_version", "version")
 
 
-@check("Runs with equal data settings saw the same images", TRAIN_AGAIN)
+@check("Runs with equal data settings saw the same images", TRAIN_AGAIN, across=True)
 def equal_data(results: Checked) -> Iterator[str]:
     settings = {name: run.data.model_dump_json() for name, run in results.study.configs.items()}
     for _, rows in results.finished.groupby(results.finished["variant"].map(settings)):

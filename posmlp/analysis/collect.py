@@ -3,7 +3,8 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ _COLUMN_TYPES |= dict.fromkeys(("seed", "epoch"), pyarrow.int64())
 _COLUMNS = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS}
 _COLUMNS["granularity.csv"] = granularity.COLUMNS
 
+BLOCK = 1 << 20  # bytes of curves.csv that are read at a time
 MOST_LINES = 10  # of a list in an error
 
 
@@ -211,25 +213,62 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
     Raises:
         ResultsError: the file is missing, is damaged, or another version wrote it.
     """
+    with _readable(path):
+        table = csv.read_csv(path, convert_options=_conversion(columns))
+    _check_columns(path, table.column_names, columns)
+    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
+    return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
+
+
+def read_curves(path: str | Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Read curves.csv in parts of whole variants: of a large study, few are in memory at once.
+
+    Raises:
+        ResultsError: as read_frame does.
+    """
+    held = pd.DataFrame(columns=columns)
+    with _readable(path):
+        options = csv.ReadOptions(block_size=BLOCK)
+        reader = csv.open_csv(path, options, convert_options=_conversion(columns))
+        _check_columns(path, reader.schema.names, columns)
+        for batch in reader:
+            read = _typed(batch.to_pandas())
+            held = pd.concat([held, read], ignore_index=True) if len(held) else read
+            whole = held["variant"] != held["variant"].iat[-1]  # of the last one more may follow
+            if whole.any():
+                yield held[whole]
+                held = held[~whole]
+    yield held
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Name a file that is missing or damaged."""
     if not Path(path).exists():
         raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
-    options = dict(column_types=_COLUMN_TYPES, null_values=[""], strings_can_be_null=False)
-    options |= dict(include_columns=columns)
     try:
-        table = csv.read_csv(path, convert_options=csv.ConvertOptions(**options))
+        yield
+    except ResultsError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(
             f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
         ) from None
-    known = columns or _COLUMNS.get(Path(path).name, table.column_names)
-    if wrong := set(table.column_names).symmetric_difference(known):
+
+
+def _conversion(columns: Sequence[str] | None) -> csv.ConvertOptions:
+    options = dict(column_types=_COLUMN_TYPES, null_values=[""], strings_can_be_null=False)
+    return csv.ConvertOptions(**options, include_columns=columns)
+
+
+def _check_columns(path: str | Path, found: Sequence[str], columns: Sequence[str] | None) -> None:
+    known = _COLUMNS.get(Path(path).name, found)
+    if wrong := set(found).symmetric_difference(known if columns is None else columns):
         raise ResultsError(
             f"{path}: another version wrote it: unknown or missing columns "
             f"{', '.join(sorted(wrong))}; allowed: {', '.join(known)}. Run `snakemake` to write it "
             "again"
         )
-    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
-    return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,11 +10,12 @@ import timm
 import torch
 from timm.scheduler import create_scheduler_v2
 
-from posmlp.analysis import checks
+from posmlp.analysis import checks, collect
 from posmlp.analysis.checks import CHECKED_CURVES, Check, Checked, run_checks
 from posmlp.analysis.collect import (
     ResultsError,
     find_runs,
+    read_curves,
     read_frame,
     runs_frame,
     write_curves,
@@ -37,7 +38,7 @@ def results(study, finish_run, tmp_path) -> Checked:
     finished = find_runs(study, tmp_path / "results")
     write_curves(finished, tmp_path / "curves.csv")
     curves = read_frame(tmp_path / "curves.csv", CHECKED_CURVES)
-    return Checked(study, runs_frame(study, finished), curves=curves)
+    return Checked(study, runs_frame(study, finished), {}, curves)
 
 
 @pytest.fixture
@@ -77,23 +78,44 @@ def with_section(study: Study, section: str, **values) -> Study:
 def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
     spoilt = spoil(spoil(results, 2, code_version="ffff"), 1, test_top1=5.0)
     with pytest.raises(ResultsError) as error:
-        run_checks(spoilt)
+        run_checks(spoilt, [spoilt.curves])
     text = str(error.value)
     assert text.startswith("study three is not finished: 3 of 10 checks of its results failed.\n")
     assert f"  Not true: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
     assert "    version ffff: sgu seed 2\n    To do: train these runs again" in text
 
 
+def test_curves_in_parts_are_checked_like_all_at_once(results):
+    """The first variant's curve is wrong, and the last variant has none."""
+    spoilt = spoil_curve(results, 1, "train_loss", np.nan)
+    last = spoilt.runs["variant"].iat[-1]
+    curves = spoilt.curves[spoilt.curves["variant"] != last]
+    parts = [rows for _, rows in curves.groupby("variant", sort=False)]
+    said = []
+    for read in ([curves], parts):
+        with pytest.raises(ResultsError) as error:
+            run_checks(Checked(spoilt.study, spoilt.runs), read)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert "sgu seed 0: train_loss is nan in epoch 1" in said[0]
+    assert f"{last} seed 0: test_loss is " in said[0]
+
+
 def test_the_report_names_exceptions(results, study):
     lax = replace(study, may_not_learn=("sgu",))
-    report = run_checks(replace(results, study=lax))
+    report = run_checks(replace(results, study=lax), [results.curves])
     assert "Exceptions:\n\n- May learn nothing: sgu.\n" in report
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_committed_results_pass(name):
-    here, study = ROOT / "results" / name, load_study(name, ROOT / "config/studies")
-    assert run_checks(Checked.read(study, here)) == (here / "checks.md").read_text()
+def test_committed_results_pass(name, monkeypatch):
+    here = ROOT / "results" / name
+    runs = read_frame(here / "runs.csv")
+    monkeypatch.setattr(collect, "BLOCK", 20_000)  # bytes, so that most parts are one variant
+    curves = list(read_curves(here / "curves.csv", CHECKED_CURVES))
+    assert len(curves) > 1
+    study = load_study(name, ROOT / "config/studies")
+    assert run_checks(Checked(study, runs), curves) == (here / "checks.md").read_text()
 
 
 @pytest.mark.parametrize(

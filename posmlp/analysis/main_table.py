@@ -11,7 +11,7 @@ from posmlp.analysis.statistics import PRIMARY, Evidence
 from posmlp.analysis.tables import Column, Table, number, p_value, plus_minus, span
 from posmlp.study import Study, terms
 
-MOST_FIRST = 8  # rows of the first table
+MOST_FIRST = 8  # rows of the first table, unless questions name more variants
 TOP1 = "Top-1: test accuracy after the last epoch, mean ± standard deviation over n seeds"
 MIXING = "Mixing: share of the network's parameters that mix tokens"
 REMOVED = "Removed: parameters that {against} has and the variant has not"
@@ -60,11 +60,11 @@ def write_tables(evidence: Evidence, folder: str | Path) -> None:
 
 
 def first_variants(study: Study, variants: list[str]) -> list[str]:
-    """Choose the rows of the first table: the reference, what questions name, then the sheet's."""
+    """Rows of the first table: the reference, all that questions name, then the sheet's."""
     contrasts = [contrast for question in study.questions for contrast in question.contrasts]
-    asked = [name for contrast in contrasts for _, name in terms(contrast)]
-    order = dict.fromkeys([study.reference, *asked, *variants])
-    return [name for name in order if name in variants][:MOST_FIRST]
+    asked = dict.fromkeys([study.reference, *(n for c in contrasts for _, n in terms(c))])
+    order = dict.fromkeys([*asked, *variants])
+    return [name for name in order if name in variants][: max(MOST_FIRST, len(asked))]
 
 
 def _variants_table(summary: pd.DataFrame, study: Study, *, whole: bool) -> Table:

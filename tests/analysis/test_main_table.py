@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from committed import ROOT
 
-from posmlp.analysis.main_table import answers_table, tables, write_tables
+from posmlp.analysis.main_table import answers_table, first_variants, tables, write_tables
 from posmlp.analysis.predictions import Hits
 from posmlp.analysis.statistics import Evidence, summarise
 from posmlp.study import Question, Study, load_study
@@ -148,3 +148,14 @@ def test_the_widest_committed_table_fits_a_page(tmp_path, needs):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-2000:]
     assert "Overfull" not in result.stdout
+
+
+def test_the_first_table_has_every_variant_of_a_question():
+    study = load_study("fashion", ROOT / "config/studies")
+    asked = [n for q in study.questions for c in q.contrasts for n in c.split() if n not in "+-"]
+    first = first_variants(study, list(study.configs))
+    assert set(first) == set(asked)
+    assert len(first) == 9
+    assert first_variants(study, list(study.configs)[1:])[0] == "lrpe_s16"  # without its runs
+    few = replace(study, questions=())
+    assert first_variants(few, list(study.configs)) == list(study.configs)[:8]

@@ -50,7 +50,7 @@ def name_marks(
     boxes_B4 = np.hstack([centres_L2 - radii_L1, centres_L2 + radii_L1])  # marks, then names
     paths = [line.get_transform().transform_path(line.get_path()) for line in lines]
     bars = [bar for drawn in axes.containers for bar in drawn.lines[2][0].get_segments()]
-    bars = [Path(axes.transData.transform(bar)) for bar in bars if np.isfinite(bar).all()]
+    bars = [Path(axes.transData.transform(bar)) for bar in bars if len(bar)]  # of one seed: none
     for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
         note = _annotate(axes, points_L2[i], name, colour)
         size_2 = Text.get_window_extent(note, renderer).size + 2 * PADDING * point

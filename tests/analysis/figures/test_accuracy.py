@@ -44,6 +44,13 @@ def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary
         assert (line.get_markerfacecolor() == "white") == bool(row["other_settings"])
 
 
+def test_variants_of_one_seed_are_named_marks_without_bars(digits_summary):
+    single = digits_summary.assign(test_top1_half_width=np.nan)
+    axes = accuracy_vs_params(single).axes[0]
+    assert not any(len(bar_ends(container)) for container in axes.containers)
+    assert {"sgu", "s16"} <= {text.get_text() for text in axes.texts}
+
+
 def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
     caption = " ".join(params_figure.get_supxlabel().split())
     mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "test_top1_mean"]

@@ -102,8 +102,9 @@ site: env ## write the documentation as a site that needs no network: site/index
 ui: env ## open the MLflow UI on this machine (PORT=...)
 	@$(BIN)/posmlp ui $(if $(PORT),--port $(PORT)) $(ARGS)
 
-mlflow-rebuild: env ## make the MLflow store anew from results/ alone; the old one is kept aside
-	@$(BIN)/posmlp rebuild $(ARGS)
+mlflow-rebuild: env ## make a new MLflow store from results/; the old one is kept beside it
+	@[ ! -e results/mlflow.db ] || mv -v results/mlflow.db results/mlflow.db.$$(date +%Y%m%d-%H%M%S)
+	@$(BIN)/posmlp sync $(ARGS)
 
 clean: ## remove caches and logs; asks before it touches finished runs
 	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs

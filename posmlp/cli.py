@@ -236,13 +236,6 @@ def ui(arguments: Namespace) -> None:
     serve(arguments.results, arguments.port, arguments.host)
 
 
-@command("rebuild", "rebuild the MLflow store from the run folders alone", "--results")
-def rebuild(arguments: Namespace) -> None:
-    from posmlp.tracking.sync import rebuild
-
-    rebuild(arguments.results)
-
-
 @command(
     "evaluate-checkpoint",
     "test a checkpoint of the authors on ImageNet",

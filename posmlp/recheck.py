@@ -41,7 +41,7 @@ from posmlp.study import RunConfig, Study, load_study
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
 PREDICTIONS = "predictions.npz"
 RULES = ("tables", "figures", "checks", "studies_figures", "audit")
-STUDY_FILES = ("tables/*", "figures/*", "checks.md", "comparison.json", "model_card.md")
+STUDY_FILES = ("tables/*", "figures/*", "checks.md", "study.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
 PROJECT_FILES = ("audit/*.csv", "audit/*.md", "figures/*")
 TEXTS = (".csv", ".json", ".md", ".tex")

@@ -40,7 +40,7 @@ def register(
     """
     from mlflow.exceptions import MlflowException
 
-    client, choice = store.client, study.comparison.get("choice")
+    client, choice = store.client, study.facts.get("choice")
     name = store.experiment_name(study.name).replace("/", ".").replace(":", ".")
     folder = choice and study.run_folder(choice["variant"], choice["seed"])
     if reason := _reason(study, folder, run_ids):
@@ -59,7 +59,7 @@ def register(
 def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str]) -> str:
     """Why no model can be registered; empty where the chosen run's is exported."""
     if not folder:
-        return study.comparison.get("reason") or "No model is registered: there are no results yet."
+        return study.facts.get("reason") or "No model is registered: there are no results yet."
     if folder not in run_ids:
         return "No model is registered: the chosen run is not among those shown."
     if not (folder / WEIGHTS).exists():

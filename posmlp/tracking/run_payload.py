@@ -62,7 +62,7 @@ def cell_of(folder: Path) -> str:
 def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
     """Digest everything that `read_run` and the artifacts depend on, without parsing it."""
     variant = folder.parent.name
-    seeds = study.comparison.get("seeds")
+    seeds = study.facts.get("seeds")
     facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code_digest()
     digest = hashlib.sha256(f"{cell_of(folder)} {facts}".encode())
     for path in run_files(folder):

@@ -8,7 +8,7 @@ installed one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -91,12 +91,3 @@ def view_path(experiment_id: str, mode: str) -> str:
     """
     query = {"viewStateShareKey": KEY, "compareRunsMode": mode, **WORKFLOW}
     return f"#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
-
-
-def compare_path(experiment_id: str, run_ids: Sequence[str]) -> str:
-    """The page that sets runs side by side, after the server's address."""
-    runs, experiments = (
-        json.dumps(ids, separators=(",", ":")) for ids in (run_ids, [experiment_id])
-    )
-    query = {"runs": runs, "experiments": experiments, **WORKFLOW}
-    return f"#/compare-runs?{urlencode(query, quote_via=quote)}"

@@ -35,7 +35,7 @@ CLIENT_ENV = {
 }
 SQL_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 SERVER = re.compile(rf"https?://[^/?#]+.*|({'|'.join(SQL_PORTS)})(\+\w+)?://[^/?#]*/.+")
-REBUILD = "MLflow is only a view: `posmlp rebuild` makes a new store from the files"
+REBUILD = "MLflow is only a view: move this file away, and `posmlp sync` makes a new store"
 
 
 class StoreError(ValueError):

@@ -1,4 +1,4 @@
-"""The files of a study that MLflow shows: its comparison, table, and run folders."""
+"""The files of a study that MLflow shows: facts, tables and run folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from posmlp.analysis.collect import read_frame
 from posmlp.markup import escaped
 from posmlp.runs.reading import read_json
 
@@ -13,24 +14,23 @@ from posmlp.runs.reading import read_json
 class StudyFiles:
     """runs/<study>/ and <study>/ in a results folder.
 
-    `comparison` is comparison.json, which the workflow writes when all runs have finished; empty
-    where there is none. `problems` says what is wrong with it.
+    Attributes:
+        facts: content of study.json; empty until all runs have finished.
+        variants: rows of tables/variants.csv, each with `finished_at` of its last run.
+        problems: damaged files; what they hold is not shown.
     """
 
     def __init__(self, name: str, results: Path) -> None:
         self.name, self.results, self.folder = name, results, results / name
-        self.comparison: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
+        self.variants: list[dict[str, Any]] = []
         self.problems: list[str] = []
         try:
-            comparison = read_json(self.folder / "comparison.json")
-            variants = comparison.get("variants", [])
-            if not all(entry.keys() >= {"metrics", "differences"} for entry in variants):
-                again = f"make reproduce STUDY={name}"
-                raise ValueError(f"comparison.json: is of an earlier version; renew it: {again}")
-            self.comparison = comparison
+            if facts := read_json(self.folder / "study.json"):
+                self.variants = read_variants(self.folder)
+                self.facts = facts
         except ValueError as error:
             self.problems.append(f"{self.folder}: not shown: {error}")
-        self.variants = self.comparison.get("variants", [])
         self.claims: dict[str, str] = {v["variant"]: v["claim"] for v in self.variants}
 
     def variant_name(self, variant: str) -> str:
@@ -41,7 +41,7 @@ class StudyFiles:
         return f"{rows.index(variant) + 1:0{len(str(len(rows)))}} {variant}"
 
     def run_name(self, variant: str, seed: int) -> str:
-        width = len(str(max((seed, *self.comparison.get("seeds", [])))))
+        width = len(str(max((seed, *self.facts.get("seeds", [])))))
         return f"{self.variant_name(variant)} seed {seed:0{width}}"
 
     def run_folders(self) -> list[Path]:
@@ -53,14 +53,26 @@ class StudyFiles:
         return self.results / "runs" / self.name / variant / f"seed{seed}"
 
     def note(self, pages: str, longest: int) -> str:
-        """What both experiments say of the study, in Markdown: question, links, main table."""
-        title, question = (escaped(self.comparison.get(name, "")) for name in ("title", "question"))
+        """The description of both experiments in Markdown: question, links, main table."""
+        title, question = (escaped(self.facts.get(name, "")) for name in ("title", "question"))
         path = self.folder / "tables/main.md"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         table = text[text.find("\n|") + 1 :]  # without its title
         table = table or "The main table follows when all runs have finished."
         head = [f"{title or self.name}: {pages}", question]
-        note = "\n\n".join([*head, table, self.comparison.get("reason", "")])
+        note = "\n\n".join([*head, table, self.facts.get("reason", "")])
         if len(note) > longest:
             note = "\n\n".join([*head, f"The main table is long: see {path}"])
         return note[:longest]
+
+
+def read_variants(folder: Path) -> list[dict[str, Any]]:
+    """Read the table of variants and when the last run of each finished ("" without a run).
+
+    Raises:
+        ResultsError: a file is missing or damaged.
+    """
+    runs = read_frame(folder / "runs.csv", ["variant", "finished_at"])
+    last = runs.groupby("variant")["finished_at"].max().to_dict()
+    rows = read_frame(folder / "tables/variants.csv").to_dict("records")
+    return [row | {"finished_at": last.get(row["variant"], "")} for row in rows]

@@ -1,4 +1,4 @@
-"""`posmlp sync` and `posmlp rebuild`: MLflow brought to what the files of studies say.
+"""`posmlp sync`: bring MLflow up to date with the files of studies.
 
 A study has two experiments: `<study>` holds the trainings, `<study> variants` a run for every
 variant with its statistics over seeds. Both have a description, saved views and links; the chosen
@@ -7,13 +7,13 @@ variant is in the model registry.
 
 from __future__ import annotations
 
-import os
-import time
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posmlp.markup import escaped, printable
+from posmlp.metrics import EVALUATED
 from posmlp.runs.reading import milliseconds
 from posmlp.tracking import chosen_model, saved_views
 from posmlp.tracking.run_sync import MOST_RUNS, Report, sync_runs
@@ -23,8 +23,6 @@ from posmlp.tracking.store import (
     StoreUnavailable,
     masked,
     open_store,
-    resolve_uri,
-    sqlite_path,
     unavailable,
 )
 from posmlp.tracking.study_files import StudyFiles
@@ -110,9 +108,11 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
     from mlflow.entities import Metric
 
     old = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
-    for row, entry in enumerate(study.variants, start=1):
-        name, metrics = study.variant_name(entry["variant"]), variant_metrics(entry)
-        tags, wanted = variant_tags(entry, study), (metrics, name, "FINISHED")
+    for number, row in enumerate(study.variants, start=1):
+        if not row["finished_at"]:
+            continue
+        name, metrics = study.variant_name(row["variant"]), variant_metrics(row)
+        tags, wanted = variant_tags(row, study), (metrics, name, "FINISHED")
         kept = [
             run
             for run in old
@@ -121,15 +121,15 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
         ]
         if kept:
             old.remove(kept[0])
-        elif metrics and entry["finished_at"]:
-            end_ms = milliseconds(entry["finished_at"])
+        else:
+            end_ms = milliseconds(row["finished_at"])
             run_id = client.create_run(experiment_id, end_ms, tags, name).info.run_id
             values = [
-                Metric(key, value, end_ms, row if key == saved_views.INTERVAL else 0)
+                Metric(key, value, end_ms, number if key == saved_views.INTERVAL else 0)
                 for key, value in metrics.items()
             ]
             values += [  # earlier, so that the mean remains the last value
-                Metric(saved_views.INTERVAL, metrics[key], end_ms - 1, row)
+                Metric(saved_views.INTERVAL, metrics[key], end_ms - 1, number)
                 for key in ("test_top1_low", "test_top1_high")
                 if key in metrics
             ]
@@ -139,24 +139,27 @@ def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -
         client.delete_run(run.info.run_id)
 
 
-def variant_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Means under the metric's name, spread and interval beside it; numeric groups as an axis."""
-    values = {name: entry[name] for name in ("n", *COSTS)}
-    values["groups"] = int(entry["groups"]) if str(entry["groups"]).isdigit() else None
-    for name, metric in entry["metrics"].items():
-        values[name] = metric["mean"]
-        values |= {f"{name}_{statistic}": metric[statistic] for statistic in ("std", "low", "high")}
-    values[saved_views.INTERVAL] = values.get("test_top1")
-    values |= {f"{k}_difference": v["difference"] for k, v in entry["differences"].items()}
-    return {name: round(float(v), 4) for name, v in values.items() if v is not None}
+def variant_metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """Means under the metric's name, with their spread and interval; numeric groups as an axis."""
+    values = {name: row[name] for name in ("n", *COSTS)}
+    values["groups"] = int(row["groups"]) if row["groups"].isdigit() else math.nan
+    for name in EVALUATED:
+        if f"{name}_mean" in row:
+            mean, std, half = (row[f"{name}_{x}"] for x in ("mean", "std", "half_width"))
+            values |= {name: mean, f"{name}_std": std}
+            values |= {f"{name}_low": mean - half, f"{name}_high": mean + half}
+        if f"{name}_difference" in row:
+            values[f"{name}_difference"] = row[f"{name}_difference"]
+    values[saved_views.INTERVAL] = row["test_top1_mean"]
+    return {name: round(float(v), 4) for name, v in values.items() if not math.isnan(v)}
 
 
-def variant_tags(entry: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
-    note = f"{entry['n']} of {entry['num_seeds']} seeds have finished."
+def variant_tags(row: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
+    note = f"{row['n']} of {row['num_seeds']} seeds have finished."
     return {
         "study": study.name,
-        **{name: printable(str(entry[name])) for name in ("variant", "gate", "groups", "claim")},
-        "mlflow.note.content": f"{escaped(str(entry['claim']))}\n\n{note}",
+        **{name: printable(row[name]) for name in ("variant", "gate", "groups", "claim")},
+        "mlflow.note.content": f"{escaped(row['claim'])}\n\n{note}",
     }
 
 
@@ -164,18 +167,15 @@ def publish(
     client: MlflowClient, trainings: str, variants: str, study: StudyFiles, report: Report
 ) -> None:
     """Set saved views and descriptions of both experiments, where they have changed."""
-    links, run_ids = report.links, report.ids
+    links = report.links
     if study.variants:
         links["Charts"] = saved_views.view_path(variants, "CHART")
         links["Table"] = saved_views.view_path(variants, "TABLE")
     links["Curves"] = saved_views.view_path(trainings, "CHART")
-    best = [study.run_folder(entry["variant"], entry["best_seed"]) for entry in study.variants]
-    if ids := [run_ids[folder] for folder in best if folder in run_ids]:
-        links["Best seeds"] = saved_views.compare_path(trainings, ids)
     pages = " · ".join(f"[{name}]({address})" for name, address in links.items())
     note = {"mlflow.note.content": masked(study.note(pages, LONGEST_NOTE))}
-    names = sorted({folder.parent.name for folder in run_ids})
-    validation = any("val_top1" in entry["metrics"] for entry in study.variants)
+    names = sorted({folder.parent.name for folder in report.ids})
+    validation = any("val_top1_mean" in row for row in study.variants)
     for experiment_id, view in (
         (trainings, saved_views.of_trainings(names, validation=validation)),
         (variants, saved_views.of_variants(validation=validation)),
@@ -184,33 +184,3 @@ def publish(
         for key, value in (note | view).items():
             if before.get(key) != value:
                 client.set_experiment_tag(experiment_id, key, value)
-
-
-def rebuild(results: Path) -> None:
-    """Build a store from the run folders alone, beside the old one, and swap it in last.
-
-    Raises:
-        StoreError: there are no runs, or the store is on a server, where its owner deletes.
-        StoreUnavailable: it cannot be built; the old one is untouched.
-    """
-    uri = resolve_uri(results)
-    database = sqlite_path(uri)
-    if not database:
-        raise StoreError(
-            f"{masked(uri)} is not a SQLite file. To rebuild a study on a server, delete its two "
-            "experiments in the UI, remove them by `mlflow gc`, and run `posmlp sync`"
-        )
-    if not find_studies(results):
-        raise StoreError(f"{results}/runs holds no runs to rebuild the store from")
-    new = database.with_name(f"{database.name}.new")
-    new.unlink(missing_ok=True)
-    try:
-        for report in sync_once(results, uri=f"sqlite:///{new}"):
-            print("\n".join(report.lines()), flush=True)
-        if database.exists():
-            old = database.with_name(f"{database.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-            os.link(database, old)
-            print(f"The old store is kept as {old}", flush=True)
-        new.replace(database)
-    finally:
-        new.unlink(missing_ok=True)

@@ -78,8 +78,8 @@ def trained(tmp_path_factory):
     """Results of a study of four short runs, as the workflow leaves them before `sync`."""
     import torch
 
+    from posmlp.analysis.choice import write_choice
     from posmlp.analysis.collect import find_runs, runs_frame, write_frame
-    from posmlp.analysis.comparison import write_comparison
     from posmlp.analysis.main_table import write_tables
     from posmlp.analysis.statistics import Evidence
     from posmlp.runs.execute import execute
@@ -100,7 +100,7 @@ def trained(tmp_path_factory):
     runs = runs_frame(study, find_runs(study, results))
     write_frame(runs, here / "runs.csv")
     write_tables(Evidence(study, runs), here / "tables")
-    write_comparison(Evidence(study, runs), here)
+    write_choice(Evidence(study, runs), here)
     return results
 
 

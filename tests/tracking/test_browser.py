@@ -4,7 +4,6 @@ POSMLP_PICTURES=docs/images keeps screenshots for the docs.
 """
 
 import html
-import json
 import os
 import re
 import shutil
@@ -17,12 +16,13 @@ from pathlib import Path
 import pytest
 
 import posmlp
+from posmlp.analysis.collect import read_frame
 from posmlp.tracking import saved_views
 
 pytestmark = pytest.mark.xdist_group("MLflow")
 
 ROOT = Path(posmlp.__file__).parents[1]
-PAGES = {"charts": "Charts", "table": "Table", "trainings": "Curves", "compare": "Best seeds"}
+PAGES = {"charts": "Charts", "table": "Table", "trainings": "Curves"}
 
 
 def test_the_installed_mlflow_is_one_that_the_views_were_tried_with():
@@ -33,7 +33,7 @@ def test_the_installed_mlflow_is_one_that_the_views_were_tried_with():
 
 @pytest.fixture
 def pages(study_shown, unused_port, needs):
-    """Addresses that `posmlp ui` prints, by what they show, while it runs; and the comparison."""
+    """Addresses that `posmlp ui` prints, by what they show, while it runs; and the table."""
     needs(shutil.which("chromium") is not None, "chromium")
     command = [sys.executable, "-m", "posmlp", "ui", "--port", str(unused_port)]
     process = subprocess.Popen(
@@ -44,11 +44,11 @@ def pages(study_shown, unused_port, needs):
         text=True,
     )
     text = ""
-    while PAGES["compare"] not in text:
+    while PAGES["trainings"] not in text:
         text += (line := process.stdout.readline())
         assert line, text
     found = {name: re.search(rf"  {title} +(\S+)", text)[1] for name, title in PAGES.items()}
-    yield found, json.loads((study_shown / "small/comparison.json").read_text())
+    yield found, read_frame(study_shown / "small/tables/variants.csv")
     process.send_signal(signal.SIGTERM)
     assert process.communicate()[0] == "Stopped.\n"
 
@@ -72,9 +72,8 @@ def shown(address, *texts, picture):
 
 
 def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
-    addresses, comparison = pages
-    top1 = [entry["metrics"]["test_top1"] for entry in comparison["variants"]]
-    means = [f"{values['mean']:.2f}" for values in top1]
+    addresses, table = pages
+    top1, half_width = table["test_top1_mean"], table["test_top1_half_width"]
     text = shown(
         addresses["charts"],
         *("1 sgu", "2 gqpe_s4", "Means over seeds", "params vs. test_top1"),
@@ -84,19 +83,10 @@ def test_pages_show_variants_trainings_and_the_numbers_of_the_tables(pages):
     assert "2 matching runs" in re.sub(r"\s+", " ", text)
 
     names = "1 sgu", "test_top1_low", "test_top1_high", "n"
-    text = shown(addresses["table"], *names, *means, picture="table")
-    for values in top1:
-        for number in (values["low"], values["high"]):
-            assert re.search(rf"\b{number:.2f}"[:-1], text), number
+    text = shown(addresses["table"], *names, *(f"{mean:.2f}" for mean in top1), picture="table")
+    for number in (*(top1 - half_width), *(top1 + half_width)):
+        assert re.search(rf"\b{number:.2f}"[:-1], text), number
 
     names = "Group: sgu", "Group: gqpe_s4", "test_top1", "train_loss", "Trainings by variant"
     text = shown(addresses["trainings"], *names, picture="trainings")
     assert "4 matching runs" in re.sub(r"\s+", " ", text)
-
-    text = shown(
-        addresses["compare"],
-        *("Comparing 2 Runs from 1 Experiment", "1 sgu seed", "2 gqpe_s4 seed"),
-        *("Parallel Coordinates Plot", "model.gate", "test_top1"),
-        picture="compare",
-    )
-    assert "gqpe" in text

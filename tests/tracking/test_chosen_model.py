@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("MLflow")
 
 @pytest.fixture(scope="module")
 def choice(study_shown):
-    return json.loads((study_shown / "small/comparison.json").read_text())["choice"]
+    return json.loads((study_shown / "small/study.json").read_text())["choice"]
 
 
 @pytest.fixture(scope="module")

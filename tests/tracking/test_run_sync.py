@@ -24,15 +24,14 @@ def content(results):
         return {name: database.execute(f"select * from '{name}'").fetchall() for (name,) in tables}
 
 
-def write_comparison(results, claims):
-    """A comparison.json before any run has finished."""
-    numbers = dict.fromkeys(("n", "num_seeds", "params", "token_mixing_params", "macs"), 0)
-    facts = numbers | {"metrics": {}, "differences": {}, "best_seed": None, "finished_at": None}
-    facts |= {"gate": "sgu", "groups": ""}
-    variants = [{"variant": name, "claim": claim} | facts for name, claim in claims.items()]
-    (results / "digits").mkdir()
-    text = json.dumps({"variants": variants, "seeds": [0, 10]})
-    (results / "digits/comparison.json").write_text(text)
+def write_study(results, claims):
+    """study.json and the table of variants, before any run has finished."""
+    folder = results / "digits"
+    (folder / "tables").mkdir(parents=True)
+    (folder / "study.json").write_text(json.dumps({"seeds": [0, 10]}))
+    (folder / "runs.csv").write_text("variant,finished_at\n")
+    rows = [f"{variant},{claim}\n" for variant, claim in claims.items()]
+    (folder / "tables/variants.csv").write_text("variant,claim\n" + "".join(rows))
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def test_a_run_has_its_settings_tags_files_and_data(sync, new_run, results):
     (run.path / "figures").mkdir()
     (run.path / "figures/maps.png").write_bytes(b"picture")
     (run.path / "checkpoint.pt").touch()
-    write_comparison(results, {"other": "x", "gqpe-s4": "fewer <b>\x07"})
+    write_study(results, {"other": "x", "gqpe-s4": "fewer <b>\x07"})
     _, shown = sync()
     (only,) = shown.runs
     assert only.info.run_name == "2 gqpe-s4 seed 00"

@@ -105,7 +105,7 @@ def test_a_store_that_cannot_be_used_is_reported_and_not_touched(results, case):
             connection.execute(how)
             connection.commit()
     before = database.read_bytes()
-    with pytest.raises(StoreUnavailable, match=r"mlflow\.db.*posmlp rebuild"), open_store(results):
+    with pytest.raises(StoreUnavailable, match=r"mlflow\.db.*posmlp sync"), open_store(results):
         pass
     assert database.read_bytes() == before
     assert [path.name for path in results.iterdir()] == ["mlflow.db"]
@@ -140,5 +140,5 @@ def test_a_moved_store_is_refused_because_its_files_are_elsewhere(sync, new_run,
     sync()
     moved = results.with_name("moved")
     shutil.copytree(results, moved)
-    with pytest.raises(StoreUnavailable, match=f"its files are in {results}.*posmlp rebuild"):
+    with pytest.raises(StoreUnavailable, match=f"its files are in {results}.*posmlp sync"):
         sync_once(moved)

@@ -1,4 +1,4 @@
-"""`posmlp sync` and `posmlp rebuild`: what they say, and whole studies as MLflow shows them."""
+"""`posmlp sync`: what it says, and whole studies as MLflow shows them."""
 
 import json
 import re
@@ -7,10 +7,10 @@ import shutil
 import pytest
 from samples import RunFolder, Shown, files_under
 
+from posmlp.analysis.collect import read_frame, write_frame
 from posmlp.cli import main
 from posmlp.markup import escaped
-from posmlp.tracking.store import StoreError, StoreUnavailable, sqlite_path
-from posmlp.tracking.sync import rebuild, rounds, sync_once
+from posmlp.tracking.sync import rounds, sync_once
 from posmlp.user_errors import FAILED
 
 pytestmark = pytest.mark.xdist_group("MLflow")
@@ -43,7 +43,6 @@ def test_sync_of_named_studies_leaves_others_alone(results, new_run, capsys):
 def test_nothing_is_made_of_a_folder_without_runs(tmp_path, capsys):
     assert main(["sync", "--results", str(tmp_path)]) == 0
     assert "holds no runs" in capsys.readouterr().out
-    assert main(["rebuild", "--results", str(tmp_path)]) == FAILED
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,28 +58,6 @@ def test_repeated_sync_waits_for_a_store_and_says_each_thing_once(
     away, shown = capsys.readouterr().out.splitlines()
     assert away.startswith("MLflow does not answer, trying again: http://127.0.0.1:9")
     assert shown.startswith("digits: 1 runs, 1 finished.")
-
-
-def test_a_rebuild_that_fails_leaves_the_old_store(results, new_run, monkeypatch):
-    new_run().finish()
-    before = (results / "mlflow.db").read_bytes()
-
-    def full(results, uri):
-        sqlite_path(uri).touch()
-        raise StoreUnavailable("disk is full")
-
-    monkeypatch.setattr("posmlp.tracking.sync.sync_once", full)
-    with pytest.raises(StoreUnavailable, match="full"):
-        rebuild(results)
-    assert (results / "mlflow.db").read_bytes() == before
-    assert not list(results.glob("mlflow.db?*"))
-
-
-def test_a_server_is_not_rebuilt(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@host:5000")
-    with pytest.raises(StoreError, match=r"delete its two experiments") as error:
-        rebuild(tmp_path)
-    assert "secret" not in str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -131,18 +108,16 @@ def test_descriptions_have_the_table_and_show_texts_of_the_study_as_written(trai
     assert "Does \\*it\\* show?" in note
     assert "| gqpe_s4" in note
     assert "<i>" not in note
-    for page in ("compareRunsMode=CHART", "compareRunsMode=TABLE", "#/compare-runs?runs="):
+    for page in ("compareRunsMode=CHART", "compareRunsMode=TABLE"):
         assert page in note
 
 
 def test_a_variant_that_changes_is_replaced(study_results):
     sync_once(study_results)
-    path = study_results / "small/comparison.json"
-    comparison = json.loads(path.read_text())
-    comparison["variants"][0]["metrics"]["test_top1"]["mean"] = 12.5
-    table = study_results / "small/tables/main.md"
+    path, table = (study_results / f"small/tables/{name}" for name in ("variants.csv", "main.md"))
+    variants = read_frame(path)
+    write_frame(variants.assign(test_top1_mean=[12.5, *variants["test_top1_mean"][1:]]), path)
     table.write_text("# T\n\n| a |\n" + "| b |\n" * 5000)
-    path.write_text(json.dumps(comparison))
     before = {run.info.run_id for run in Shown(study_results, "small variants").runs}
     sync_once(study_results)
     after = Shown(study_results, "small variants").runs
@@ -162,12 +137,14 @@ def test_a_study_without_results_or_with_damaged_ones_is_shown(study_results):
     note = experiment_tags(Shown(study_results, "small"))["mlflow.note.content"]
     assert "The main table follows" in note
     folder.mkdir()
-    damaged, old = '{"variants": [', '{"variants": [{}]}'
-    for text, problem in ((damaged, "is damaged"), (old, "is of an earlier version")):
-        (folder / "comparison.json").write_text(text)
-        (report,) = sync_once(study_results)
-        assert f"comparison.json: {problem}" in report.problems[0]
-        assert report.counts()["runs"] == 4
+    (folder / "study.json").write_text('{"seeds": [')
+    (report,) = sync_once(study_results)
+    assert "study.json: is damaged" in report.problems[0]
+    assert report.counts()["runs"] == 4
+    (folder / "study.json").write_text('{"seeds": [0, 1]}')
+    (report,) = sync_once(study_results)
+    assert "runs.csv: no such file" in report.problems[0]
+    assert report.counts()["runs"] == 4
 
 
 def everything(results):
@@ -201,7 +178,7 @@ def everything(results):
     return shown | {"registry": registry}
 
 
-def test_a_store_that_grew_and_one_rebuilt_from_the_files_are_equal(study_results, capsys):
+def test_a_store_that_grew_and_a_new_one_are_equal(study_results, tmp_path):
     """Runs are seen killed, going on and finished, a folder of another study is damaged."""
     RunFolder(study_results, "digits", "sgu", 0).finish()
     broken = RunFolder(study_results, "digits", "sgu", 1).finish()
@@ -216,19 +193,12 @@ def test_a_store_that_grew_and_one_rebuilt_from_the_files_are_equal(study_result
     sync_once(study_results)
     grown = everything(study_results)
     assert len(grown["registry"]) == 1
-    capsys.readouterr()
-    assert main(["rebuild", "--results", str(study_results)]) == 0
-    said = capsys.readouterr().out
-    assert f"{broken.path}: not synced: config.yaml" in said
-    (old,) = study_results.glob("mlflow.db.*")
-    assert f"The old store is kept as {old}" in said
-    # By another name: this process has the old file open.
-    moved = study_results / "rebuilt"
-    moved.mkdir()
-    shutil.copy(study_results / "mlflow.db", moved / "mlflow.db")
-    rebuilt = everything(moved)
+    another = tmp_path / "another/results"
+    stored = shutil.ignore_patterns("mlartifacts", "mlflow.db")
+    shutil.copytree(study_results, another, ignore=stored)
+    sync_once(another)
+    new = everything(another)
     del grown["sgu seed 1", "digits"]  # from before its folder was damaged
-    assert rebuilt.keys() == grown.keys()
+    assert new.keys() == grown.keys()
     for name in grown:
-        assert rebuilt[name] == grown[name], name
-    assert old.exists()
+        assert new[name] == grown[name], name

@@ -25,8 +25,7 @@ rule collect:
         "../scripts/collect.py"
 
 
-# The study's comparisons as tables, in sentences, and in numbers for MLflow; and the variant chosen by
-# validation images.
+# The comparisons as tables and in sentences; the run chosen on validation images, with its card.
 rule tables:
     input:
         runs=rules.collect.output.runs,
@@ -35,7 +34,7 @@ rule tables:
         expand(f"{HERE}/tables/{{name}}.{{kind}}", name=TABLES, kind=["csv", "md", "tex"]),
         # a results section that can be pasted into a paper
         expand(f"{HERE}/results.{{kind}}", kind=["md", "tex"]),
-        comparison=f"{HERE}/comparison.json",
+        study=f"{HERE}/study.json",
         card=f"{HERE}/model_card.md",
     log:
         f"{LOGS}/tables.log",
@@ -53,14 +52,15 @@ rule tables:
 # All studies beside each other; drawn again when one of them changes.
 rule studies_figures:
     input:
-        comparison=rules.tables.output.comparison,
+        study=rules.tables.output.study,
+        table=f"{HERE}/tables/main.csv",
     output:
         figure_files("studies", f"{RESULTS}/figures"),
     log:
         f"{RESULTS}/logs/studies_figures.log",
     localrule: True
     params:
-        others=digests("comparison.json", but=STUDY.name),
+        others=digests("study.json", "tables/main.csv", but=STUDY.name),
         code=analysis_code_digest(),
     message:
         "Drawing all studies beside each other"

@@ -97,5 +97,5 @@ def digests(*names, but=""):
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         for path in paths
-        if path.parent.name != but
+        if path.relative_to(RESULTS).parts[0] != but
     }

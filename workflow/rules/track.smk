@@ -6,8 +6,8 @@ rule sync:
     input:
         here=f"{MARKS}.collected",
         runs=f"{HERE}/runs.csv",
-        tables=f"{HERE}/tables/main.md",
-        comparison=f"{HERE}/comparison.json",
+        tables=f"{HERE}/tables/variants.csv",
+        study=f"{HERE}/study.json",
         networks=f"{HERE}/granularity.csv",  # written after the figures in the run folders
     output:
         report=f"{HERE}/tracked.json",

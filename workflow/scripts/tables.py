@@ -1,9 +1,9 @@
-"""Write tables, results section, comparison.json, and the card of the variant that is chosen."""
+"""Write tables, the results section, study.json and the card of the chosen run."""
 
 from pathlib import Path
 
 from posmlp.analysis import results_section
-from posmlp.analysis.comparison import write_comparison
+from posmlp.analysis.choice import write_choice
 from posmlp.analysis.main_table import write_tables
 from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
@@ -14,4 +14,4 @@ with job_log(snakemake.log[0]):
     evidence = Evidence.read(load_study(snakemake.params.study), folder)
     write_tables(evidence, folder / "tables")
     results_section.write(evidence, folder)
-    write_comparison(evidence, folder)
+    write_choice(evidence, folder)

@@ -40,7 +40,7 @@ class Entry:
     Attributes:
         category, title: where the report files it.
         source: what the function's parameters may name:
-            studies: comparisons (the content of every study's comparison.json).
+            studies: studies (of each the content of study.json and of tables/main.csv).
             study: summary, curves and granularities (see posmlp.analysis), margin (points of
                 top-1, or None), settings (of every variant, by dotted key).
             network: run (a LearnedRun). Drawn for each variant, as PNG, into a folder of the

@@ -27,6 +27,12 @@ ROW = 1.15 * LINE
 PAD = 6  # points between the axes and what stands beside them
 BAND_COLOUR = "#e9e9e9"
 BESIDE = 0.24  # rows between the interval over seeds and that over seeds and images
+OUTCOME = {
+    "test_top1_difference": "difference",
+    "test_top1_difference_half_width": "half_width",
+    "test_top1_crossed_low": "crossed_low",
+    "test_top1_crossed_high": "crossed_high",
+}
 FAR = 3  # times the spread of the middle half beyond it: beyond the axis
 
 
@@ -37,47 +43,35 @@ def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
     Args:
         margin: of non-inferiority in points, drawn as a band; None: no band.
     """
-    columns = {
-        "test_top1_difference": "difference",
-        "test_top1_difference_half_width": "half_width",
-        "test_top1_crossed_low": "crossed_low",
-        "test_top1_crossed_high": "crossed_high",
-    }
-    rows = summary.rename(columns=columns)
-    rows = rows[rows["difference"].notna()]
+    rows = _compared(summary)
     shown = rows[:MOST_ROWS].assign(margin=margin, title="")
     num_others = len(rows) - len(shown)
     return _draw(shown, f" Not shown: {num_others} more (see the table)." if num_others else "")
 
 
 @figure_style()
-def all_studies(comparisons: Sequence[dict[str, Any]]) -> Figure:
-    """Draw the first tables of all studies that ask questions; of all studies where none does.
+def all_studies(studies: Sequence[tuple[dict[str, Any], pd.DataFrame]]) -> Figure:
+    """Draw the main tables of all studies that ask questions; of all studies where none does.
 
     Args:
-        comparisons: the content of comparison.json of every study.
+        studies: of each the content of study.json and of tables/main.csv.
     """
-    asking = [c for c in comparisons if c["answers"]] or list(comparisons)
-    rows = pd.DataFrame([row for comparison in asking for row in _rows(comparison)])
-    if rows.empty:
-        return nothing_to_show("No study has results yet.")
-    others = [c["study"] for c in comparisons if c not in asking]
-    left_out = f" Not shown, as they ask no question: {', '.join(others)}." if others else ""
-    return _draw(rows[:MOST_ROWS], left_out)
-
-
-def _rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a study's first table that are compared with another."""
-    first = [v for v in comparison["variants"] if v["variant"] in comparison["first"]]
-    shared = {name: comparison[name] for name in ("study", "reference", "margin")}
-    return [
-        shared
-        | {name: np.nan if v is None else v for name, v in variant.items()}
-        | {k: np.nan if x is None else x for k, x in variant["differences"]["test_top1"].items()}
-        | {"title": comparison["study"]}
-        for variant in first
-        if variant["differences"] and variant["differences"]["test_top1"]["difference"] is not None
+    asking = [study for study in studies if study[0]["questions"]] or studies
+    blocks = [
+        _compared(table).assign(margin=facts["margin"], title=facts["study"])
+        for facts, table in asking
     ]
+    if not any(map(len, blocks)):
+        return nothing_to_show("No study has results yet.")
+    others = [facts["study"] for facts, _ in studies if facts not in [f for f, _ in asking]]
+    left_out = f" Not shown, as they ask no question: {', '.join(others)}." if others else ""
+    return _draw(pd.concat(blocks)[:MOST_ROWS], left_out)
+
+
+def _compared(summary: pd.DataFrame) -> pd.DataFrame:
+    """The variants that are compared with another, with the columns of OUTCOME renamed."""
+    rows = summary.rename(columns=OUTCOME)
+    return rows[rows["difference"].notna()]
 
 
 def _draw(rows: pd.DataFrame, left_out: str) -> Figure:

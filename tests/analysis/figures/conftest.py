@@ -53,25 +53,9 @@ def settings_of(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
-def comparison_of(summary: pd.DataFrame, study: str) -> dict[str, Any]:
-    """What figures of all studies read of a comparison.json."""
-    columns = ["variant", "gate", "other_settings", "against", "n", "removed_fraction"]
-    names = ("difference", "crossed_low", "crossed_high")
-    variants = [
-        row[columns].to_dict()
-        | {
-            "differences": {
-                "test_top1": {name: row[f"test_top1_{name}"] for name in names}
-                | {"half_width": row["test_top1_difference_half_width"]}
-            }
-            if row["against"]
-            else {}
-        }
-        for _, row in summary.iterrows()
-    ]
-    first = summary["variant"].tolist()[:8]
-    shared = {"study": study, "reference": summary["reference"].iloc[0], "margin": 0.5}
-    return shared | {"variants": variants, "first": first, "answers": [{"contrast": "a - b"}]}
+def facts_of(study: str) -> dict[str, Any]:
+    """What figures of all studies read of a study.json."""
+    return {"study": study, "margin": 0.5, "questions": ["Is it better?"]}
 
 
 def long_named(summary: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +104,7 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
             "curves": curves_of(summary),
             "granularities": granularities_of(summary),
             "settings": settings_of(summary),
-            "comparisons": [comparison_of(summary, name) for name in ("one", "other")],
+            "studies": [(facts_of(name), summary) for name in ("one", "other")],
         }
         for shape, summary in shapes.items()
     }

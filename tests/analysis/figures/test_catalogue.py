@@ -13,7 +13,7 @@ from posmlp.analysis.learned import load_learned
 
 ROOT = Path(__file__).parents[3]
 OFFERED = {
-    "studies": {"comparisons"},
+    "studies": {"studies"},
     "study": {"summary", "curves", "granularities", "margin", "settings"},
     "network": {"run"},
 }

@@ -1,5 +1,5 @@
-"""MLflow as a view of run folders: the files are the record, and nothing here is ever an input.
+"""MLflow as a view of run folders. The files are the record; nothing is ever read back from MLflow.
 
-`sync` is the one mechanism: it makes MLflow say what the files of a study say.
+`sync` is the only mechanism: it brings MLflow up to date with the files of a study.
 Importing this package does not import mlflow.
 """

@@ -1,7 +1,7 @@
 """The network of a study's chosen run: an MLflow model, registered under the alias `best`.
 
-The model is a graph (torch.export, "pt2"): loading it runs no code of ours and no pickle. Its input
-is pixels as they are in a file, 0 to 255, so whoever serves it needs nothing but the images.
+The model is a graph (torch.export, "pt2"): loading it runs neither our code nor a pickle. It takes
+raw pixels, 0 to 255, so a server needs nothing but the images.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALIAS = "best"
-LONGEST_CARD = 5000  # characters that MLflow takes
-FOLDER = "model"  # in the run's
+LONGEST_CARD = 5000  # characters, MLflow's limit
+FOLDER = "model"  # in the run folder
 WEIGHTS = "model.safetensors"
-EXAMPLE_IMAGES = 2  # one would fix the batch at one image
-PACKAGES = ("torch", "numpy", "mlflow")  # that load the model
+EXAMPLE_IMAGES = 2  # with one, torch.export fixes the batch size at one
+PACKAGES = ("torch", "numpy", "mlflow")  # needed to load the model
 
 
 def register(
@@ -36,7 +36,7 @@ def register(
     """Point the alias `best` of the study's registered model to the chosen run's network.
 
     Returns:
-        What the registry holds now, or why it holds nothing, in words.
+        A sentence: what is registered now, or why nothing is.
     """
     from mlflow.exceptions import MlflowException
 
@@ -44,7 +44,7 @@ def register(
     name = store.experiment_name(study.name).replace("/", ".").replace(":", ".")
     folder = choice and study.run_folder(choice["variant"], choice["seed"])
     if reason := _reason(study, folder, run_ids):
-        with suppress(MlflowException):  # there was none
+        with suppress(MlflowException):  # no such alias
             client.delete_registered_model_alias(name, ALIAS)
         return reason
     card = (study.folder / "model_card.md").read_text(encoding="utf-8")[:LONGEST_CARD]
@@ -57,11 +57,11 @@ def register(
 
 
 def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str]) -> str:
-    """Why no model can be registered; empty where the chosen run's is exported."""
+    """Export the chosen run; return why no model can be registered, "" where it can."""
     if not folder:
         return study.facts.get("reason") or "No model is registered: there are no results yet."
     if folder not in run_ids:
-        return "No model is registered: the chosen run is not among those shown."
+        return "No model is registered: the chosen run was not synced."
     if not (folder / WEIGHTS).exists():
         return "No model is registered: the chosen run has no weights in its folder."
     try:
@@ -74,17 +74,17 @@ def _reason(study: StudyFiles, folder: Path | None, run_ids: Mapping[Path, str])
 def _sent_model(
     client: MlflowClient, experiment_id: str, run_id: str, folder: Path, choice: Mapping[str, Any]
 ) -> str:
-    """The location of the run's MLflow model, sent unless it is there already."""
+    """Upload the run's MLflow model unless MLflow has it; return its location."""
     from mlflow.entities import LoggedModelOutput
 
     digest = weights_digest(folder)
     for model in client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'"):
-        if model.status != "READY":  # sent in part
+        if model.status != "READY":  # uploaded in part
             client.delete_logged_model(model.model_id)
         elif model.tags.get("weights") == digest:
             return model.artifact_location
     tags = {"weights": digest, "variant": choice["variant"]}
-    name = "{variant}-seed{seed}".format(**choice).replace(".", "-")  # MLflow takes no dots
+    name = "{variant}-seed{seed}".format(**choice).replace(".", "-")  # MLflow refuses dots
     model = client.create_logged_model(experiment_id, name, run_id, tags, model_type="classifier")
     client.log_model_artifacts(model.model_id, str(folder / FOLDER))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -94,9 +94,9 @@ def _sent_model(
 
 
 def _log_accuracies(client: MlflowClient, run_id: str, model_id: str) -> None:
-    """Give a model the last accuracies of its run, each with the data set that it was measured on.
+    """Link the run's final accuracies to its model, each with the data set it was measured on.
 
-    They are points that the run has, so that it gets no others.
+    These points exist in the run already, so its curves do not change.
     """
     for used in client.get_run(run_id).inputs.dataset_inputs:
         data = used.dataset.name, used.dataset.digest
@@ -110,14 +110,14 @@ def _log_accuracies(client: MlflowClient, run_id: str, model_id: str) -> None:
 def _version(
     client: MlflowClient, name: str, source: str, run_id: str, choice: Mapping[str, Any], card: str
 ) -> str:
-    """The number of a model's registered version, which gets the card.
+    """Register a version with the card as its description, or find it; return its number.
 
-    Its source is a location and not models:/<id>, which MLflow would look up in the store of the
-    environment instead of the client's.
+    The source is a location, not models:/<id>: MLflow would look that up in the store of the
+    environment, not the client's.
     """
     from mlflow.exceptions import MlflowException
 
-    with suppress(MlflowException):  # it is there
+    with suppress(MlflowException):  # exists already
         client.create_registered_model(name)
     for version in client.search_model_versions(f"name = '{name}'"):
         if version.source == source:
@@ -135,7 +135,7 @@ def weights_digest(run_folder: Path) -> str:
 
 
 def ensure_model(run_folder: Path) -> Path:
-    """Export a run's network to `model/` in its folder, unless it is there already."""
+    """Export a run's network to `model/` in its folder, unless that is up to date."""
     folder, digest = run_folder / FOLDER, weights_digest(run_folder)
     mark = folder / "weights.sha256"  # written last
     if not mark.exists() or mark.read_text() != digest:
@@ -163,7 +163,7 @@ def _export(run_folder: Path, folder: Path) -> None:
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, arguments["num_classes"]))]),
     )
     with warnings.catch_warnings(), torch.inference_mode(False):
-        warnings.simplefilter("ignore")  # of MLflow and torch about each other
+        warnings.simplefilter("ignore")  # MLflow and torch warn about each other
         logging.getLogger("torch.export").setLevel(logging.ERROR)
         mlflow.pytorch.save_model(
             run.classifier,

@@ -1,7 +1,4 @@
-"""What MLflow is told of a run, read from its folder: status, params, tags, metrics.
-
-mlflow is not imported here.
-"""
+"""RunPayload: what MLflow shows of a run, read from its folder. Does not import mlflow."""
 
 from __future__ import annotations
 
@@ -23,44 +20,44 @@ from posmlp.study.run_config import dotted, recorded_values
 from posmlp.tracking.store import masked
 from posmlp.tracking.study_files import StudyFiles
 
-# test_top1 and the like are series by epoch, whose last point is the final value. These are not;
-# the last point of the speed's series is its median over epochs, as in the tables.
+# Metrics logged once, when a run has finished. Others are series by epoch, whose last point is the
+# final value; images_per_s is both: its last point is the median over epochs, as in the tables.
 FINAL = (*(name for name in RUN_COLUMNS if name not in EPOCH_COLUMNS), "images_per_s")
 OF_AN_EPOCH = tuple(name for name in EPOCH_COLUMNS if name not in ("epoch", "time"))
 FACTS = ("code_version", "git_commit", "git_dirty", "device", "slurm_job_id")
-DIGEST_TAG = "posmlp.digest"  # of the files that MLflow was brought up to date with
-LINES_TAG = "posmlp.lines"  # number of those that it has
+DIGEST_TAG = "posmlp.digest"  # of the files at the last sync
+LINES_TAG = "posmlp.lines"  # number of Lines sent so far
 FILES = ("config.yaml", "history.csv", "metrics.json", "provenance.json", "error.json")
 FILES += ("requirements.txt", "figures/*.png")
 LONGEST_TAG = 8000
-COMMAND = "posmlp train {study} {variant}/seed{seed}"  # repeats the run
-# Epoch, time in milliseconds, and metrics, of a row of history.csv or of the finished run.
+COMMAND = "posmlp train {study} {variant}/seed{seed}"
+# Epoch, time in milliseconds and metrics: a row of history.csv, or the finished run.
 Line = tuple[int, int, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class RunPayload:
-    """Everything that MLflow shows of a run, but its files."""
+    """Everything that MLflow shows of a run except its files."""
 
     identity: str  # study/variant/seed0/key
     name: str
-    status: str  # MLflow's
+    status: str  # RUNNING, FINISHED, FAILED or KILLED
     start_ms: int | None
-    end_ms: int | None  # None while it is RUNNING
+    end_ms: int | None  # None while RUNNING
     params: dict[str, str]
     tags: dict[str, str]
-    lines: list[Line]  # one an epoch, and one of the finished run
-    datasets: list[tuple[str, str, int]]  # split, digest, images, once the run has finished
+    lines: list[Line]  # one per epoch, and one for the finished run
+    datasets: list[tuple[str, str, int]]  # split, digest, number of images; of finished runs
     data: dict[str, Any]
 
 
 def cell_of(folder: Path) -> str:
-    """What all trainings of a folder have in common: "study/variant/seed0/"."""
+    """The part of the identity that all trainings in a folder share: "study/variant/seed0/"."""
     return "/".join(folder.absolute().parts[-3:]) + "/"
 
 
 def files_digest(folder: Path, study: StudyFiles, *, alive: bool) -> str:
-    """Digest everything that `read_run` and the artifacts depend on, without parsing it."""
+    """Digest everything that read_run and the artifacts depend on, without parsing it."""
     variant = folder.parent.name
     seeds = study.facts.get("seeds")
     facts = study.variant_name(variant), study.claims.get(variant), seeds, alive, _code_digest()
@@ -77,7 +74,10 @@ def run_files(folder: Path) -> list[Path]:
 
 
 def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
-    """Read a run folder, in which a process trains now if it is `alive`.
+    """Read a run folder.
+
+    Args:
+        alive: whether a process is training in it now.
 
     Raises:
         ValueError: a file is damaged; the message names it.
@@ -117,24 +117,24 @@ def read_run(folder: Path, study: StudyFiles, *, alive: bool) -> RunPayload:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved settings and the key of a run, which must be of this folder."""
+    """Read the resolved settings and the key, and check that they belong to this folder."""
     try:
         config = recorded_values(folder / "config.yaml")
     except ValueError as error:
         raise ValueError(str(error).replace(f"{folder}/", "")) from None
     cell = "{study}/{variant}/seed{seed}/".format(**config)
     if cell != cell_of(folder):
-        raise ValueError(f"config.yaml: is of another folder, {cell}")
+        raise ValueError(f"config.yaml: belongs to another folder, {cell}")
     return config
 
 
 def read_finished(folder: Path, key: str, num_epochs: int) -> dict[str, Any]:
-    """The metrics of a finished run, of this training and history; empty while unfinished."""
+    """Read metrics.json and check that it fits config.yaml and history.csv; empty if unfinished."""
     if not os.path.lexists(folder / "metrics.json"):
         return {}
     metrics = read_metrics(folder / "metrics.json")
     if metrics["key"] != key:
-        raise ValueError(f"metrics.json: its key is {metrics['key']}, that of config.yaml {key}")
+        raise ValueError(f"metrics.json: key {metrics['key']} differs from {key} in config.yaml")
     if metrics["epochs"] != num_epochs:
         raise ValueError(f"history.csv: has {num_epochs} of {metrics['epochs']} epochs")
     return metrics
@@ -153,9 +153,9 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def run_params(config: Mapping[str, Any]) -> dict[str, str]:
-    """Every setting under its dotted name; what is not a string is written as JSON.
+    """Every setting under its dotted name; values that are not strings as JSON.
 
-    Names and the key are tags: MLflow's pages draw the first params that differ.
+    Names and the key become tags instead: MLflow's pages draw the first params that differ.
     """
     names = ("study", "variant", "key")
     return {name: _text(value) for name, value in dotted("", config) if name not in names}
@@ -168,7 +168,7 @@ def run_tags(
     claim: str | None,
     error: str | None,
 ) -> dict[str, str]:
-    """What runs are filtered and grouped by, and their note; an unknown fact has no tag."""
+    """Tags to filter and group runs by, and the note; unknown facts have no tag."""
     model = config["model"]
     tags = {
         "posmlp.run": identity,
@@ -195,7 +195,7 @@ def run_tags(
 
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 1 and 1.0 are one setting with one key, and a param never changes
+        value = int(value)  # 1 and 1.0 have one key, and MLflow refuses to change a param
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""Bring the MLflow runs of a study's experiment to what its run folders say."""
+"""Bring the runs of a study's MLflow experiment up to date with its run folders."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-MOST_RUNS = 50_000  # that MLflow lists
-PASSING = {DIGEST_TAG, "error", "claim"}  # tags that a run may lose
+MOST_RUNS = 50_000  # MLflow's limit of one search
+TRANSIENT = {DIGEST_TAG, "error", "claim"}  # tags that may disappear from a run
 SPLITS = {"train": "training", "val": "validation", "test": "testing"}  # MLflow's contexts
 
 
 @dataclass
 class Report:
-    """What a sync of a study found and did."""
+    """The outcome of syncing a study."""
 
     study: str
-    problems: list[str]  # of the study's own files
-    ids: dict[Path, str] = field(default_factory=dict)  # MLflow's run of each folder shown
-    statuses: list[str] = field(default_factory=list)  # of these, in MLflow's words
+    problems: list[str]  # with the study's tables
+    ids: dict[Path, str] = field(default_factory=dict)  # run id by folder
+    statuses: list[str] = field(default_factory=list)  # in the order of ids
     num_sent: int = 0  # runs that were new or had changed
-    damaged: dict[Path, str] = field(default_factory=dict)  # why a folder is not shown as it is
-    registry: str = ""  # what the model registry holds, in words
-    links: dict[str, str] = field(default_factory=dict)  # pages by title, after server's address
+    damaged: dict[Path, str] = field(default_factory=dict)  # why a folder was not synced
+    registry: str = ""  # a sentence on the registered model
+    links: dict[str, str] = field(default_factory=dict)  # title: page, relative to the server
 
     def counts(self) -> dict[str, int]:
         return {
@@ -56,7 +56,7 @@ class Report:
 
 
 def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Report) -> None:
-    """Send every folder that has changed; one that cannot be shown does not stop the others."""
+    """Send every folder that has changed; a damaged one does not stop the others."""
     identities, client, folders = set(), store.client, study.run_folders()
     listed = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
     by_digest = {run.data.tags.get(DIGEST_TAG): run for run in listed}
@@ -67,7 +67,7 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
             if run := by_digest.get(digest):
                 run_id, status = run.info.run_id, run.info.status
                 identity = run.data.tags["posmlp.run"]
-                if run.data.tags.get("current") != "true":  # the folder returned to it
+                if run.data.tags.get("current") != "true":  # the folder has gone back to it
                     client.set_tag(run_id, "current", "true")
             else:
                 payload = run_payload.read_run(folder, study, alive=folder in alive)
@@ -78,10 +78,12 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
                     for path in run_payload.run_files(folder):
                         inside = path.relative_to(folder).parent.as_posix()
                         client.log_artifact(run_id, str(path), None if inside == "." else inside)
-                client.set_tag(run_id, DIGEST_TAG, digest)  # last: what was cut is sent again
+                client.set_tag(
+                    run_id, DIGEST_TAG, digest
+                )  # last, so that an interrupted sync is repeated
                 report.num_sent += 1
         except Exception as error:
-            store.check()  # raises if it is the store
+            store.check()  # raises if the store is at fault
             report.damaged[folder] = brief(error)
         else:
             report.ids[folder] = run_id
@@ -93,10 +95,10 @@ def sync_runs(store: Store, experiment_id: str, study: StudyFiles, report: Repor
 def find_run(
     client: MlflowClient, experiment_id: str, payload: RunPayload, listed: Iterable[Run]
 ) -> Run:
-    """The run of this very training, or a new one.
+    """Find the MLflow run of this training, or create it.
 
-    A training that resumes keeps its first start and so its run. One that starts again gets a run
-    of its own: MLflow cannot forget a point.
+    A training that resumes keeps its first start time, and so its run. One that starts over gets a
+    new run, because MLflow cannot delete points.
     """
     for run in listed:
         found = run.data.tags.get("posmlp.run"), run.info.start_time
@@ -107,11 +109,11 @@ def find_run(
 
 
 def send(client: MlflowClient, run: Run, payload: RunPayload) -> None:
-    """Add what MLflow lacks, and remove tags that no longer hold, the digest above all."""
+    """Send what MLflow lacks, and remove tags that no longer apply, the digest first of all."""
     from mlflow.entities import Metric, Param, RunTag
 
     run_id = run.info.run_id
-    for stale in (set(run.data.tags) & PASSING) - set(payload.tags):
+    for stale in (set(run.data.tags) & TRANSIENT) - set(payload.tags):
         client.delete_tag(run_id, stale)
     client.log_batch(
         run_id,
@@ -125,9 +127,9 @@ def send(client: MlflowClient, run: Run, payload: RunPayload) -> None:
         for epoch, time_ms, values in payload.lines[int(run.data.tags.get(LINES_TAG, 0)) :]
         for name, value in values.items()
     ]
-    # MLflow's pages draw the metric that they meet first, and not every epoch is evaluated.
+    # MLflow's pages draw the first metric they find, and not every epoch is evaluated.
     metrics.sort(key=lambda metric: metric.key != "test_top1")
-    # In batches of MLflow's limits; a point that it has already is stored once.
+    # The client splits batches at MLflow's limits; points sent twice are stored once.
     client.log_batch(run_id, metrics=metrics)
     client.set_tag(run_id, LINES_TAG, len(payload.lines))
     send_datasets(client, run_id, payload)
@@ -154,9 +156,9 @@ def send_datasets(client: MlflowClient, run_id: str, payload: RunPayload) -> Non
 def _retire(
     client: MlflowClient, listed: Iterable[Run], report: Report, identities: Set[str]
 ) -> None:
-    """Mark runs whose folder is gone or holds another training, and delete doubles of one.
+    """Mark runs whose folder is gone or holds another training, and delete duplicates.
 
-    A double comes from two machines that sync at once, or a training that began anew.
+    Duplicates come from two machines that sync at once, or from a training that started over.
     """
     shown = set(report.ids.values())
     damaged = {cell_of(folder) for folder in report.damaged}

@@ -1,8 +1,7 @@
-"""The saved view of each of a study's two experiments, and addresses of pages of MLflow's UI.
+"""Saved views for a study's two experiments, and the addresses of their pages in MLflow's UI.
 
-MLflow keeps a saved view as JSON in an experiment tag and lists it under "Views". The format is not
-documented; TRIED are the versions that it was tried with, and a test compares them with the
-installed one.
+MLflow keeps a saved view as JSON in an experiment tag and lists it under "Views". The format is
+undocumented: TRIED lists the versions tested, and a test compares them with the installed one.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 TRIED = ("3.17.2",)
-KEY = "study"  # addresses the view of an experiment
+KEY = "study"  # the view's name in addresses
 SECTION = "charts"
 MOST_TRACES = 100
 WORKFLOW = {"workflowType": "machine_learning"}  # MLflow opens on GenAI otherwise
-# MLflow draws no error bars: the points low, high and mean of this metric make a vertical line,
-# with the variant's row of the sheet as their step.
+# MLflow draws no error bars. The points low, high and mean of this metric form a vertical line at
+# the variant's row of the sheet.
 INTERVAL = "test_top1_interval"
 OF_A_VARIANT = (
     *("test_top1", "test_top1_std", "test_top1_low", "test_top1_high", "n"),
@@ -26,11 +25,11 @@ OF_A_VARIANT = (
 )
 OF_A_TRAINING = ("test_top1", "val_top1", "train_loss", "params", "images_per_s")
 LINE = {"type": "LINE", "xAxisKey": "step", "lineSmoothness": 0}
-AVERAGE = 245  # pixels of a group's average, which MLflow writes with all its digits
+AVERAGE = 245  # pixels of a column of averages, which MLflow does not round
 
 
 def of_variants(*, validation: bool) -> dict[str, str]:
-    """The view of the variants' experiment as its tag: a point, interval, bar and row for each."""
+    """The tag that holds the view of the variants' experiment: charts of means over seeds."""
     x, y = ({"key": key, "type": "METRIC"} for key in ("params", "test_top1"))
     charts = [
         LINE | {"metricKey": INTERVAL, "displayPoints": True},
@@ -41,7 +40,7 @@ def of_variants(*, validation: bool) -> dict[str, str]:
 
 
 def of_trainings(variants: Iterable[str], *, validation: bool) -> dict[str, str]:
-    """The view of the trainings' experiment as its tag: curves, grouped by variant."""
+    """The tag that holds the view of the trainings' experiment: curves, grouped by variant."""
     group = {
         "groupBy": {
             "aggregateFunction": "average",
@@ -65,8 +64,10 @@ def _tag(
     widths = {f"metrics.`{name}`": AVERAGE if group else 40 + 8 * len(name) for name in names}
     widths |= {"tags.`claim`": 300}
     in_section = {"metricSectionId": SECTION, "runsCountToCompare": MOST_TRACES}
-    state = {  # what it does not name is as MLflow has it for a new browser
-        "searchFilter": "tags.current != 'false'" if group else "",  # not those trained anew since
+    state = {  # other settings keep MLflow's defaults
+        "searchFilter": "tags.current != 'false'"
+        if group
+        else "",  # hides runs that were trained again since
         "orderByKey": "tags.`mlflow.runName`",
         "orderByAsc": True,
         "selectedColumns": list(widths),
@@ -84,7 +85,7 @@ def _tag(
 
 
 def view_path(experiment_id: str, mode: str) -> str:
-    """The page of an experiment with its saved view, after the server's address.
+    """The address of an experiment's saved view, relative to the server.
 
     Args:
         mode: CHART or TABLE; a view has both.

@@ -1,4 +1,4 @@
-"""MLflow's store: its address, and opening it. Nothing here imports mlflow before it is needed."""
+"""The address of MLflow's store, and opening it. Imports mlflow only when a store is opened."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LONGEST_REASON = 800  # characters; that a connection was refused stands at the end of 400
+LONGEST_REASON = 800  # characters; "connection refused" comes after 400
 TIMEOUT_S = 5
-# Bounded waits (MLflow's default is 7 retries, minutes a call), no telemetry, no chatter.
+# Bounded waits (by default MLflow retries 7 times, for minutes), no telemetry, no chatter.
 CLIENT_ENV = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
@@ -42,23 +42,23 @@ class StoreError(ValueError):
     """The tracking address cannot be used as it is written."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818 (it says a state)
-    """The store cannot be reached or read now; runs are recorded in their folders all the same."""
+class StoreUnavailable(StoreError):  # noqa: N818 (a state, not a fault)
+    """The store cannot be reached or read now. Runs are recorded in their folders all the same."""
 
 
 def masked(text: object) -> str:
-    """`text` without the user names, passwords and tokens of any address in it."""
+    """Hide user names, passwords and tokens of addresses in a text."""
     hidden = re.sub(r"://\S*@", "://***@", str(text))
     return re.sub(r"(?i)\b(password|passwd|pwd|token|secret)=[^&\s'\"]+", r"\1=***", hidden)
 
 
 def brief(error: object) -> str:
-    """What an error says, masked and in one line: servers answer with whole pages."""
+    """The first line of an error, masked and cut: servers answer with whole pages."""
     return masked(error).partition("\n")[0][:LONGEST_REASON]
 
 
 def unavailable(uri: str, error: Exception) -> StoreUnavailable:
-    """Describe an error of MLflow or its drivers that means trouble with the store."""
+    """Describe an error of MLflow or its drivers."""
     return StoreUnavailable(brief(f"{uri}: {type(error).__name__}: {error}"))
 
 
@@ -66,7 +66,7 @@ def resolve_uri(results: Path, uri: str | None = None) -> str:
     """The tracking address: `uri`, else MLFLOW_TRACKING_URI, else SQLite in `results`."""
     default = f"sqlite:///{results.absolute() / 'mlflow.db'}"
     address = (uri or os.environ.get("MLFLOW_TRACKING_URI", "")).strip() or default
-    # MLflow reads % ? # as an escape or a query, and so opens another file.
+    # MLflow reads % ? # as an escape or a query and would open another file.
     if SERVER.fullmatch(address) or re.fullmatch(r"sqlite:////[^%?#]*[^%?#/]", address):
         return address
     raise StoreError(
@@ -78,13 +78,13 @@ def resolve_uri(results: Path, uri: str | None = None) -> str:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The database file of a SQLite address; None for any other store."""
+    """The file of a SQLite address; None for other stores."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open store, which shows the runs of a results folder."""
+    """An open store for the runs of a results folder."""
 
     uri: str = field(repr=False)  # may hold a password
     results: Path
@@ -94,20 +94,20 @@ class Store:
         """Raise StoreUnavailable unless the store answers."""
         try:
             self.client.search_experiments(max_results=1)
-        except Exception as error:  # MLflow's and its database drivers' are of many kinds
+        except Exception as error:  # MLflow and database drivers raise many kinds
             raise unavailable(self.uri, error) from None
 
     def experiment_id(self, name: str) -> str:
-        """The id of an experiment, restored or created where needed.
+        """The id of an experiment, which is created or restored where needed.
 
         Raises:
-            StoreUnavailable: it is of a store that was moved, and would write to the old location.
+            StoreUnavailable: the store was moved, and artifacts would go to the old location.
         """
         database = sqlite_path(self.uri)
         root = database.parent if database else self.results.absolute()
         artifacts, name = root / "mlartifacts" / name, self.experiment_name(name)
         found = self.client.get_experiment_by_name(name)
-        if not found:  # a tracking server chooses for itself where artifacts are
+        if not found:  # a tracking server chooses where artifacts are
             location = None if self.uri.startswith("http") else str(artifacts)
             return self.client.create_experiment(name, location)
         old = Path(found.artifact_location)
@@ -118,19 +118,19 @@ class Store:
         return found.experiment_id
 
     def experiment_name(self, name: str) -> str:
-        """The name itself; on a server, which several people share, after that of the user."""
+        """The name as it is; on a server, which several people share, <user>/<name>."""
         return name if sqlite_path(self.uri) else f"{getpass.getuser()}/{name}"
 
 
 @contextmanager
 def open_store(results: Path, uri: str | None = None) -> Iterator[Store]:
-    """Open the store, made where needed, for one process of this machine at a time.
+    """Open the store, creating it where needed; one process of this machine at a time.
 
-    Processes that open a new store at once ruin it, and two syncs of a folder would double runs.
+    Two processes that create a store at once ruin it, and two syncs would duplicate runs.
 
     Raises:
         StoreError: the address is wrong.
-        StoreUnavailable: it is right, but nothing answers.
+        StoreUnavailable: the address is right, but no usable store is there.
     """
     uri = resolve_uri(results, uri)
     database = sqlite_path(uri)

@@ -17,7 +17,7 @@ class StudyFiles:
     Attributes:
         facts: content of study.json; empty until all runs have finished.
         variants: rows of tables/variants.csv, each with `finished_at` of its last run.
-        problems: damaged files; what they hold is not shown.
+        problems: files that are damaged and not shown.
     """
 
     def __init__(self, name: str, results: Path) -> None:

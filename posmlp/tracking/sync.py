@@ -37,14 +37,14 @@ COSTS = ("params", "token_mixing_params", "macs")
 def rounds(
     results: Path, names: Sequence[str] = (), *, patient: bool = False
 ) -> Iterator[list[Report]]:
-    """Sync studies, printing what is new, each time that the next reports are asked for.
+    """Sync studies once per iteration, printing what has changed since the last.
 
     Args:
-        names: of studies; default: all that have runs in `results`.
-        patient: a store that does not answer gives no reports, and no error.
+        names: studies to sync; default: all with runs in `results`.
+        patient: yield no reports while the store does not answer, instead of raising.
 
     Raises:
-        StoreError: no usable address, or no runs of a study that is named.
+        StoreError: the address is unusable, or a named study has no runs.
         StoreUnavailable: the store does not answer.
     """
     said: list[str] = []
@@ -66,16 +66,16 @@ def rounds(
 
 
 def sync_once(results: Path, names: Sequence[str] = (), uri: str | None = None) -> list[Report]:
-    """Sync each study once; `names` may be paths of study files. Errors are those of `rounds`."""
+    """Sync each study once; `names` may be paths of study files. Raises what `rounds` does."""
     studies = find_studies(results, names)
     if not studies:
-        return []  # and no store is created
+        return []  # without creating a store
     with open_store(results, uri) as store:
         return [sync_study(study, store) for study in studies]
 
 
 def find_studies(results: Path, names: Sequence[str] = ()) -> list[str]:
-    """Names of the studies that have a folder under runs/, or of those that are named."""
+    """The studies with a folder under runs/, or those among them that are named."""
     found = sorted(p.name for p in results.glob("runs/*") if p.is_dir() and p.name[0] != ".")
     chosen = [Path(name).stem if name.endswith(".yaml") else name for name in names]
     for name in chosen:
@@ -86,7 +86,7 @@ def find_studies(results: Path, names: Sequence[str] = ()) -> list[str]:
 
 
 def sync_study(name: str, store: Store) -> Report:
-    """Make MLflow say what the files of a study say; what it has already is not sent again."""
+    """Bring both experiments of a study and the model registry up to date with its files."""
     from mlflow.exceptions import MlflowException
 
     study = StudyFiles(name, store.results)
@@ -104,7 +104,7 @@ def sync_study(name: str, store: Store) -> Report:
 
 
 def sync_variants(client: MlflowClient, experiment_id: str, study: StudyFiles) -> None:
-    """A run for every variant with its statistics; one that has changed is replaced."""
+    """Give every variant a run with its statistics, replacing those that have changed."""
     from mlflow.entities import Metric
 
     old = list(client.search_runs([experiment_id], max_results=MOST_RUNS))
@@ -166,7 +166,7 @@ def variant_tags(row: Mapping[str, Any], study: StudyFiles) -> dict[str, str]:
 def publish(
     client: MlflowClient, trainings: str, variants: str, study: StudyFiles, report: Report
 ) -> None:
-    """Set saved views and descriptions of both experiments, where they have changed."""
+    """Update the saved views and descriptions of both experiments."""
     links = report.links
     if study.variants:
         links["Charts"] = saved_views.view_path(variants, "CHART")

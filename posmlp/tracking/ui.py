@@ -1,4 +1,4 @@
-"""`posmlp ui`: MLflow's own server on this machine, light, kept in sync, and stopped cleanly."""
+"""`posmlp ui`: run MLflow's server on this machine, keep its store in sync, stop it cleanly."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from posmlp.tracking.sync import rounds
 HOST = "127.0.0.1"
 START_S, ANSWER_S, STOP_S = 120, 10, 10
 SYNC_S = 30  # between syncs
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
-PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even where no store does
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # bypasses any proxy
+PROBE = "/api/2.0/mlflow/experiments/search"  # /health answers even without a store
 SERVER_ENV = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else 15 processes and 2 GB
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 15 processes and 2 GB
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",  # the default pool locks itself out when busy
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",  # the default deadlocks under load
 }
-# Of each kind of store, workers and the connections that one may open beside its pool: SQLite has
-# one writer anyway; all of PostgreSQL's must stay below its max_connections, 100.
+# Workers, and connections that each may open beyond its pool. SQLite has a single writer;
+# PostgreSQL's connections must stay below its max_connections, 100.
 SQLITE, DATABASE = (1, 80), (2, 25)
 
 
 def serve(results: Path, port: int, host: str | None = None) -> None:
-    """Show the store of `results`, kept in sync with the run folders, until interrupted.
+    """Serve the store of `results`, in sync with the run folders, until interrupted.
 
     Args:
-        host: name or address of this machine by which others reach it; None: this machine alone.
+        host: name or address under which other machines reach this one; None: local access only.
 
     Raises:
         StoreError: the port or the host cannot be used, or the server does not start.
@@ -63,7 +63,7 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
     print(f"Starting MLflow on {masked(uri)} ...", flush=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with open_store(results):  # made before the server looks for it
+    with open_store(results):  # created before the server opens it
         pass
     root, artifacts = f"http://{address}:{port}", results.absolute() / "mlartifacts"
     with tempfile.TemporaryFile("w+") as output:
@@ -80,7 +80,7 @@ def serve(results: Path, port: int, host: str | None = None) -> None:
 
 
 def sync_beside(server: subprocess.Popen[str], results: Path, root: str) -> None:
-    """Sync every SYNC_S until the server ends; print addresses of pages when they first appear."""
+    """Sync every SYNC_S seconds until the server ends; print each new page's address."""
     announced: set[str] = set()
     for reports in rounds(results, patient=True):
         for report in reports:
@@ -96,9 +96,9 @@ def sync_beside(server: subprocess.Popen[str], results: Path, root: str) -> None
 def start_server(
     uri: str, artifacts: Path, host: str, port: int, output: IO[str]
 ) -> subprocess.Popen[str]:
-    """MLflow's server, with its workers in a session of their own, so that they end together.
+    """Start MLflow's server in a session of its own, so that its workers end with it.
 
-    Only requests to this very host, and to loopback, are answered (no DNS rebinding).
+    It answers only requests addressed to `host` or loopback (no DNS rebinding).
     """
     workers, overflow = SQLITE if sqlite_path(uri) else DATABASE
     names = dict.fromkeys((host, HOST, "localhost"))
@@ -142,7 +142,7 @@ def _tail(output: IO[str], num_lines: int = 15) -> str:
 
 
 def stop_server(server: subprocess.Popen[str]) -> None:
-    """Stop the server and its workers; those that hang after STOP_S are killed."""
+    """Stop the server and its workers; kill those still running after STOP_S seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(server.pid, number)

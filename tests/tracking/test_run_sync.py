@@ -258,10 +258,10 @@ def move(run):
 
 CASES = {
     empty_metrics: "metrics.json: is damaged",
-    begin_another_training: "metrics.json: its key is 00000000000000bb",
+    begin_another_training: "metrics.json: key 00000000000000bb differs",
     remove_an_epoch: "history.csv: has 2 of 3 epochs",
     empty_config: "config.yaml: should hold",
-    move: "config.yaml: is of another folder, digits/damaged4/seed0/",
+    move: "config.yaml: belongs to another folder, digits/damaged4/seed0/",
 }
 
 

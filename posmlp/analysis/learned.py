@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import timm
 import torch
-from torch import Tensor
 
 from posmlp.analysis.figures.catalogue import draw_network, figures_from
 from posmlp.analysis.granularity import granularities
@@ -76,21 +75,14 @@ def token_mixers(model: torch.nn.Module) -> dict[str, TokenMixing]:
 
 
 def window_map(layer: TokenMixing) -> np.ndarray:
-    """A layer's map (groups, h, w, h, w): the query's row and column, then the key's."""
-    return by_window(layer, layer.token_map())
+    """A layer's map (groups, h, w, h, w): the query's row and column, then the key's.
 
-
-def by_window(layer: TokenMixing, map_SNN: Tensor) -> np.ndarray:
-    """A map (groups, h, w, h, w) on the CPU; of one map per window the first."""
+    Where each window has its own map, that of the first.
+    """
+    map_SNN = layer.token_map()
     if map_SNN.ndim == 4:
         map_SNN = map_SNN[0]
     return map_SNN.reshape(-1, *layer.window, *layer.window).float().numpy()
-
-
-def window_bias(layer: TokenMixing) -> np.ndarray | None:
-    """A layer's bias (h, w), one number a token; None where it has none."""
-    bias = layer.bias if layer.bias is not None else layer.position_bias
-    return None if bias is None else bias.reshape(layer.window).float().numpy()
 
 
 def read_trajectory(path: Path) -> dict[str, np.ndarray]:

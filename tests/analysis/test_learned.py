@@ -4,7 +4,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from posmlp.analysis.learned import load_learned, read_trajectory, window_bias, window_map
+from posmlp.analysis.learned import load_learned, read_trajectory, window_map
 from posmlp.layers import TokenMixing
 
 
@@ -35,8 +35,6 @@ def test_layers_are_those_of_the_finished_network(run_folder):
         assert found.shape == (4, 8, 8, 8, 8)
         np.testing.assert_array_equal(found.reshape(4, 64, 64), mixer.token_map().detach())
         np.testing.assert_allclose(found.sum(axis=(3, 4)), 1, atol=1e-5)
-        bias = mixer.position_bias.detach().reshape(8, 8)
-        np.testing.assert_array_equal(window_bias(run.layers[name]), bias)
 
 
 def test_the_start_is_the_same_every_time_and_draws_nothing_from_others(run_folder):

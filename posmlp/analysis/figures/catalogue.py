@@ -77,8 +77,6 @@ FIGURES = (
     ),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
     Entry("learned_maps", "Learned maps", "by layer and group", "maps", "network"),
-    Entry("token_maps", "Matrix and position", "maps and their sum", "maps", "network"),
-    Entry("position_bias", "Position bias", "of every token", "maps", "network"),
     Entry("trajectories", "Centres and widths", "by epoch", "quadratic_forms", "network"),
 )
 

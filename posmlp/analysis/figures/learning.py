@@ -9,8 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from posmlp.analysis.contrasts import compare
 from posmlp.analysis.figures.content import Settings, units
-from posmlp.analysis.figures.grid import evenly_spaced
-from posmlp.analysis.figures.marks import add_caption, legend_columns
+from posmlp.analysis.figures.marks import add_caption, evenly_spaced, legend_columns
 from posmlp.analysis.figures.style import GREY, TWO_COLUMNS, figure_style, gate_look
 from posmlp.analysis.statistics import CONFIDENCE
 from posmlp.analysis.tables import shorten

@@ -129,6 +129,11 @@ def add_caption(figure: Figure, text: str) -> None:
     figure.supxlabel("\n".join(textwrap.wrap(text, width)), color=GREY)
 
 
+def evenly_spaced(length: int, most: int) -> list[int]:
+    """At most `most` positions below length, from first to last."""
+    return np.linspace(0, length - 1, min(most, length)).round().astype(int).tolist()
+
+
 def nothing_to_show(why: str) -> Figure:
     """An empty figure that says why: a study may lack what a figure is about."""
     figure = Figure(figsize=(ONE_COLUMN, 0.7))

@@ -13,9 +13,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from posmlp.analysis.figures.grid import COLUMNS_OF_NARROW, MAX_COLUMNS, evenly_spaced
-from posmlp.analysis.figures.marks import add_caption, format_positive_axis
-from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style
+from posmlp.analysis.figures.marks import add_caption, evenly_spaced, format_positive_axis
+from posmlp.analysis.figures.style import MAX_LAYERS, figure_style, width_of_layers
 from posmlp.analysis.learned import LearnedRun
 from posmlp.layers.position import Quadratic
 
@@ -39,9 +38,8 @@ def trajectories(run: LearnedRun) -> Figure | None:
     found = read_trajectories(run)
     if not found:
         return None
-    numbers = [list(found)[i] for i in evenly_spaced(len(found), MAX_COLUMNS)]
-    width = TWO_COLUMNS if len(numbers) > COLUMNS_OF_NARROW else ONE_COLUMN
-    figure = Figure(figsize=(width, 4.2), layout="constrained")
+    numbers = [list(found)[i] for i in evenly_spaced(len(found), MAX_LAYERS)]
+    figure = Figure(figsize=(width_of_layers(len(numbers)), 4.2), layout="constrained")
     grid = figure.subplots(2, len(numbers), squeeze=False, sharey="row")
     for number, (centre, spread) in zip(numbers, grid.T, strict=True):
         draw_centres(centre, found[number])

@@ -14,6 +14,7 @@ ONE_COLUMN, TWO_COLUMNS = 3.33, 7.0  # inches: widths of a printed page's column
 FONT_SIZE = 8  # points
 CHARACTERS = 15  # in an inch of text of FONT_SIZE, at least
 LINE = 0.14  # inches of a line of text
+MAX_LAYERS = 7  # side by side
 GREY = "#555555"  # of captions and keys
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
@@ -70,6 +71,11 @@ GATE_LOOKS = {
 }
 DASHES = ("-", "--", ":", "-.")  # of lines of one unit
 OTHER_LOOK = GateLook("#999999", "X", 1.2)
+
+
+def width_of_layers(num_layers: int) -> float:
+    """Width of a figure with so many layers side by side."""
+    return ONE_COLUMN if num_layers <= 3 else TWO_COLUMNS
 
 
 def gate_look(gate: str) -> GateLook:

@@ -63,8 +63,8 @@ def learned(study, finished):
 @pytest.mark.parametrize(
     ("variant", "drawn"),
     [
-        ("sgu", {"learned_maps", "position_bias"}),
-        ("gqpe_s4", {"learned_maps", "position_bias", "trajectories"}),
+        ("sgu", {"learned_maps"}),
+        ("gqpe_s4", {"learned_maps", "trajectories"}),
     ],
 )
 def test_a_network_is_drawn_as_far_as_it_has_something_to_show(variant, drawn, learned, tmp_path):

@@ -1,19 +1,19 @@
-"""What a network costs by every convention in which costs were published; no memory, no data."""
+"""Costs of a network in each convention that published costs use; needs no memory or data."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import TokenMixing
 from posmlp.layers.position import Quadratic, num_tokens
 from posmlp.training.cost import multiply_accumulates, num_parameters
 
-# What fvcore counts for a value that is normalised, in evaluation with weight and bias.
-NORM_OPERATIONS = {nn.LayerNorm: 5, nn.BatchNorm2d: 2}
 IMAGE = (3, 224, 224)
 
 
@@ -21,8 +21,8 @@ def costs(network: str, arguments: Mapping[str, Any]) -> dict[str, int]:
     """Count params, macs and fvcore of a timm model for one image of 224 x 224 pixels.
 
     macs: multiply-accumulates of matrix products and convolutions, as our runs record them.
-    fvcore: fvcore's total of the same network built as released: it counts normalisation too, and
-    the released maps come from an einsum over all pairs of tokens (posmlp2D.py:94).
+    fvcore: fvcore's total for the released network, which adds normalisation and the einsum over
+    all pairs of tokens that builds the released maps (posmlp2D.py:94).
     """
     with torch.device("meta"):
         model = timm.create_model(network, **arguments)
@@ -32,20 +32,17 @@ def costs(network: str, arguments: Mapping[str, Any]) -> dict[str, int]:
 
 
 def norm_operations(model: nn.Module) -> int:
-    """Count what fvcore does for the normalisations of one image."""
-    counted = []
+    """Count normalisation as fvcore does in evaluation: 5 a value in LayerNorm, 2 in BatchNorm."""
 
-    def count(norm: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
-        kind = next(kind for kind in NORM_OPERATIONS if isinstance(norm, kind))
-        counted.append(inputs[0].numel() * NORM_OPERATIONS[kind])
+    def per_value(num: int) -> Callable[..., int]:
+        return lambda shape, *_, **__: num * math.prod(shape)
 
-    norms = [m for m in model.modules() if isinstance(m, tuple(NORM_OPERATIONS))]
-    hooks = [norm.register_forward_hook(count) for norm in norms]
-    with torch.no_grad():
+    aten = torch.ops.aten
+    norms = {aten.native_layer_norm: per_value(5), aten.native_batch_norm: per_value(2)}
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=norms) as counter:
         model.eval()(torch.zeros(1, *IMAGE, device="meta"))
-    for hook in hooks:
-        hook.remove()
-    return sum(counted)
+    counts = counter.get_flop_counts()["Global"]
+    return sum(counts.get(norm, 0) for norm in norms)
 
 
 def released_map_macs(model: nn.Module) -> int:

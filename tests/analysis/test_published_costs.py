@@ -16,7 +16,6 @@ def test_fvcore_total_of_a_network_that_can_be_counted_by_hand():
         model = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.LayerNorm(224))
     num_values = 3 * 224 * 224
     assert norm_operations(model) == 2 * num_values + 5 * num_values
-    assert not any(norm._forward_hooks for norm in model)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checked that are sound pass every check; spoilt in one way they fail the one about it."""
+"""Sound results pass every check; results spoilt in one way fail the check about it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from timm.scheduler import create_scheduler_v2
 
 from posmlp.analysis import checks, collect
 from posmlp.analysis.checks import CHECKED_CURVES, Check, Checked, run_checks
@@ -21,7 +20,7 @@ from posmlp.analysis.collect import (
     write_curves,
 )
 from posmlp.analysis.predictions import Hits
-from posmlp.study import Recipe, Study, load_study
+from posmlp.study import Study, load_study
 from posmlp.training.cost import token_mixing_parameters
 
 ROOT = Path(__file__).parents[2]
@@ -80,8 +79,8 @@ def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
     with pytest.raises(ResultsError) as error:
         run_checks(spoilt, [spoilt.curves])
     text = str(error.value)
-    assert text.startswith("study three is not finished: 3 of 10 checks of its results failed.\n")
-    assert f"  Not true: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
+    assert text.startswith("study three is not finished: 3 of 8 checks of its results failed.\n")
+    assert f"  Failed: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
     assert "    version ffff: sgu seed 2\n    To do: train these runs again" in text
 
 
@@ -140,7 +139,7 @@ def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems,
     check = checks.better_than_guessing
     lucky = spoil(results, 0, test_top1=13.9)  # ten classes, 500 images: 10 + 3 * 1.34
     assert problems(check, lucky) == [
-        "sgu seed 0: top-1 13.90 %; guessing reaches 10 %, by luck 14.02 %"
+        "sgu seed 0: top-1 13.90 %; guessing gives 10 % and may reach 14.02 % by luck"
     ]
     assert problems(check, spoil(results, 0, test_top1=14.1)) == []
     for allowed in (("sgu",), tuple(study.configs)):
@@ -150,7 +149,7 @@ def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems,
 
 def test_predictions_must_have_the_accuracy_of_their_run(results, problems):
     check = checks.predictions_are_those_of_the_result
-    for hits, found in ((97, []), (96, ["97.0000 %, its predictions have 96.0000 %"])):
+    for hits, found in ((97, []), (96, ["97.0000 %, by its predictions 96.0000 %"])):
         kept = {("sgu", 0): Hits("same images", np.arange(100) < hits)}
         lines = problems(check, replace(results, predictions=kept))
         assert [line.partition("top-1 is ")[2] for line in lines] == found
@@ -160,18 +159,10 @@ def test_parameters_that_differ_from_the_formula_are_named(results, problems):
     spoilt = spoil(results, slice(3, 4), token_mixing_params_per_layer="[88, 88, 89]")
     spoilt = spoil(spoilt, 8, token_mixing_params=265)
     assert problems(checks.params_follow_the_formula, spoilt) == [
-        "gqpe_s4 seed 0, gqpe_s4 seed 1: [88, 88, 89], in all 264; by formula [88, 88, 88], "
-        "in all 264",
-        "gqpe_s4_nosoftmax seed 2: [88, 88, 88], in all 265; by formula [88, 88, 88], in all 264",
+        "gqpe_s4 seed 0, gqpe_s4 seed 1: [88, 88, 89], total 264; closed form [88, 88, 88], "
+        "total 264",
+        "gqpe_s4_nosoftmax seed 2: [88, 88, 88], total 265; closed form [88, 88, 88], total 264",
     ]
-
-
-@pytest.mark.parametrize("cost", checks.COSTS[1:3])
-def test_costs_that_depend_on_the_seed_are_named(results, problems, cost):
-    was = results.runs.loc[1, cost]
-    now = "[1]" if isinstance(was, str) else 1
-    found = problems(checks.costs_do_not_depend_on_the_seed, spoil(results, 1, **{cost: now}))
-    assert found == [f"sgu: {cost} is {was} or {now}"]
 
 
 def test_formulas_and_layers_agree():
@@ -222,49 +213,6 @@ def test_the_last_epoch_must_be_the_result(results, problems, column):
     assert problems(checks.last_epoch_is_the_result, spoilt) == [
         f"sgu seed 0: {column} is {was:.9g}, its curve ends at 96.5"
     ]
-
-
-def test_the_rate_must_follow_the_recipe(results, problems):
-    assert problems(checks.rate_follows_the_schedule, spoil_curve(results, 3, "lr", 6e-4)) == [
-        "sgu seed 1: in epoch 1 lr is 0.0006; the recipe has 0 to 0.0005"
-    ]
-
-
-@pytest.mark.parametrize("warmup_epochs", [0, 3])
-@pytest.mark.parametrize("cooldown_epochs", [0, 2])
-def test_bounds_hold_the_rates_of_timms_scheduler(warmup_epochs, cooldown_epochs):
-    """Step by step as the engine sets them; an epoch's row has the rate of its last step."""
-    recipe = Recipe(
-        epochs=8,
-        cooldown_epochs=cooldown_epochs,
-        warmup_epochs=warmup_epochs,
-        batch_size=32,
-        lr=1e-2,
-        warmup_lr=1e-5,
-        min_lr=1e-4,
-        weight_decay=0.05,
-    )
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], recipe.lr)
-    scheduler, num_epochs = create_scheduler_v2(
-        optimizer,
-        "cosine",
-        num_epochs=recipe.epochs,
-        warmup_epochs=recipe.warmup_epochs,
-        warmup_lr=recipe.warmup_lr,
-        min_lr=recipe.min_lr,
-        cooldown_epochs=recipe.cooldown_epochs,
-        step_on_epochs=False,
-        updates_per_epoch=10,
-    )
-    rates = []
-    for step in range(10 * num_epochs):
-        scheduler.step_update(step)
-        rates.append(optimizer.param_groups[0]["lr"])
-    last_E = np.array(rates[9::10])
-    low_E, high_E = checks.rate_bounds(recipe, np.arange(float(num_epochs)))
-    assert (low_E <= last_E + 1e-12).all()
-    assert (last_E <= high_E + 1e-12).all()
-    assert (high_E - low_E).max() < 0.4 * recipe.lr  # so that the bounds say something
 
 
 def test_the_loss_must_fall_unless_the_variant_may_learn_nothing(results, problems, study):

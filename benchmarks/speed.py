@@ -1,14 +1,14 @@
-"""Compare the speed of training and testing with the released formulation and with timm's models.
+"""Compare training and testing speed with the released formulation and with timm's models.
 
     python benchmarks/speed.py                  # some minutes: small batches, few repetitions
     python benchmarks/speed.py --full           # larger batches, more repetitions
-    python benchmarks/speed.py --only growth    # rows whose name contains a word
-    python benchmarks/speed.py --minutes 3      # starts no row later than that
-    python benchmarks/speed.py --rehearse       # what a GPU would do, on the CPU; keeps nothing
+    python benchmarks/speed.py --only testing   # rows whose name contains a word
+    python benchmarks/speed.py --minutes 3      # no new row after three minutes
+    python benchmarks/speed.py --rehearse       # a GPU's rows on the CPU, small; writes no file
 
-Measures the GPU where there is one, else the CPU; on a busy machine, --threads 1 counts CPU
-seconds. Prints each row when it is measured, and writes it to results/bench/<hardware>.json, from
-which `posmlp docs` makes the tables of docs/performance.md.
+Measures the GPU if there is one, else the CPU; with --threads 1 in CPU seconds, for a busy machine.
+Prints each row once measured and writes it to results/bench/<hardware>.json, the source of the
+tables in docs/performance.md (`posmlp docs`).
 """
 
 import argparse
@@ -26,8 +26,6 @@ import timm
 import torch
 from formulation import ReleasedUnit, as_released
 from measure import (
-    by_map,
-    compare,
     copy_bandwidth,
     hardware,
     matmul_rate,
@@ -45,18 +43,17 @@ from posmlp.doctor.speed import (
     SMALLEST,
     SWIN,
     TINY,
-    Work,
+    convolution_and_map,
     decoding_rate,
-    gain_of_convolution,
-    peak_memory,
     side_by_side,
     training_step,
 )
-from posmlp.layers import GatingUnit, TokenMixing
+from posmlp.doctor.timing import Work, compare, peak_memory
+from posmlp.layers import GatingUnit
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 SMALL, CIFAR = "gmlp_posgu_s16_224", "gmlp_posgu_xxs4_32"
-# Speed-up to reach on a CPU in float32 and bf16, and on a GPU in bf16; None: no target.
+# Target speed-ups on a CPU in float32 and bf16, and on a GPU in bf16; None: no target.
 TARGETS = {
     "token mixing and gate, forward and backward": (1.7, 2.0, 3.0),
     "training step, PosMLP-T": (1.35, 1.4, 2.0),
@@ -69,17 +66,15 @@ TARGETS = {
 MIXING, STEP, GMLP, SMALL_STEP, TESTING, PER_FLOP, MEMORY = TARGETS
 GRAPHS = "training step, smallest model, CUDA graphs against none"
 COMPILED = "training step, PosMLP-T, compiled against not compiled"
-# Small networks in place of those that are measured, to rehearse on a CPU.
+# Small networks that stand in for the measured ones in a rehearsal on a CPU.
 REHEARSED = {TINY: "posmlp_xs_32", SWIN: "posmlp_xs_32"}
 REHEARSED |= dict.fromkeys((SMALL, "gmlp_s16_224"), CIFAR)
 AT_ONCE = (1, 2, 4, 8)  # runs that share a GPU
-SIDES = (7, 14, 28, 40, 56, 80, 112)  # of square windows, in tokens
-AROUND_CROSSOVER = (14, 28, 32, 56)
-LARGEST_MAP = 6400  # tokens of a window whose map still fits into memory
+SIDES = (14, 28, 32, 40, 56, 80)  # of square windows, in tokens
 
 
 class Bench:
-    """Pairs of pieces of work on one device in one precision."""
+    """Pairs of work to compare, on one device in one precision."""
 
     def __init__(self, device: str, dtype: torch.dtype, num_images: int, rehearse: bool) -> None:
         self.device, self.dtype, self.rehearse = device, dtype, rehearse
@@ -139,7 +134,7 @@ class Bench:
         return work
 
     def mixing(self) -> tuple[Work, Work]:
-        """One gating unit in both formulations, each in the layout it works in."""
+        """One gating unit in both formulations, each in its own layout."""
         C, N, groups = 768, 196, 32
         unit = GatingUnit(2 * C, (14, 14), "gqpe", groups)
         halves = [self.random(C, self.batch, N) for _ in range(2)]
@@ -147,7 +142,7 @@ class Bench:
         return self.passes(unit, halves), self.passes(ReleasedUnit(unit), [tokens])
 
     def pair(self, name: str) -> tuple[Work, Work]:
-        """Ours and what it is compared with."""
+        """Our work and its reference."""
         images = torch.randn(64, 3, 8, 8, device=self.device)
         cifar = partial(self.step, CIFAR, images=torch.randn(50, 3, 32, 32, device=self.device))
         pairs: dict[str, Callable[[], tuple[Work, Work]]] = {
@@ -166,7 +161,7 @@ class Bench:
         return pairs[name]()
 
     def measure(self, name: str, repetitions: int) -> dict:
-        """The ratio of a row, and the fraction of the device's product rate that ours reaches."""
+        """The speed-up of a row, and our fraction of the device's matrix-product rate."""
         if name == MEMORY:
             ours_b, other_b = (peak_memory(work) for work in self.mixing())
             return once(other_b / ours_b) | dict(ours_b=ours_b, other_b=other_b)
@@ -181,22 +176,14 @@ class Bench:
         rate = matmul_rate(self.dtype, self.device)
         return result | {"share": operations(ours) / rate / result["ours_s"]}
 
-    def measure_growth(self, side: int, gate: str, repetitions: int) -> dict:
-        """Mixing on a square window as it is chosen, against its map where that fits."""
-        ours = self.passes(TokenMixing((side, side), gate, groups=2), [self.random(48, 2, side**2)])
-        if side**2 > LARGEST_MAP:
-            seconds(ours)
-            return dict(ours_s=sorted(seconds(ours) for _ in range(3))[1])
-
-        def dense() -> None:
-            with by_map():
-                ours()
-
-        return asdict(compare(ours, dense, 5 * repetitions if side < 60 else 3, seconds))
+    def measure_convolution(self, side: int, gate: str, repetitions: int) -> dict:
+        """Mixing by a convolution against the map."""
+        pair = convolution_and_map(side, torch.device(self.device), gate)
+        return asdict(compare(*pair, repetitions, seconds))
 
 
 class Planned(NamedTuple):
-    """A row that can be measured."""
+    """A row and how to measure it."""
 
     name: str
     dtype: str
@@ -205,7 +192,7 @@ class Planned(NamedTuple):
 
 
 def plan(arguments: argparse.Namespace, device: str) -> Iterator[Planned]:
-    """Rows in order: what compiles takes longest and comes last."""
+    """Rows in order; compiling takes longest and comes last."""
     repetitions = 9 if arguments.full else 2 if arguments.rehearse else 5
     batches = {"cpu": (4, 16), "cuda": (64, 256)}[device]
     num_images = 1 if arguments.rehearse else batches[arguments.full]
@@ -220,21 +207,17 @@ def plan(arguments: argparse.Namespace, device: str) -> Iterator[Planned]:
                 )
     dtype = "bf16" if as_gpu else "float32"
     bench = Bench(device, DTYPES[dtype], num_images, arguments.rehearse)
-    for side in AROUND_CROSSOVER:
-        name = f"convolution against map, {side**2:,} tokens"
-        measure = partial(gain_of_convolution, side, torch.device(device))
-        yield Planned(name, dtype, None, lambda measure=measure: once(measure()))
-    for side, gate in itertools.product(
-        SIDES[:3] if arguments.rehearse else SIDES, ("lrpe", "gqpe")
-    ):
-        name = f"growth: {gate}, {side**2:,} tokens, forward and backward"
-        yield Planned(name, dtype, None, partial(bench.measure_growth, side, gate, repetitions))
+    sides = SIDES[:2] if arguments.rehearse else SIDES
+    for side, gate in itertools.product(sides, ("lrpe", "gqpe")):
+        name = f"convolution against map, {gate}, {side**2:,} tokens"
+        measure = partial(bench.measure_convolution, side, gate, repetitions)
+        yield Planned(name, dtype, None, measure)
     if as_gpu:
         yield from plan_of_gpu(bench)
 
 
 def plan_of_gpu(bench: Bench) -> Iterator[Planned]:
-    """Rows of GPUs alone: on CPUs compiling takes minutes, and a run has its own cores."""
+    """Rows for GPUs only: on CPUs, compiling takes minutes and runs do not share cores."""
     counts = AT_ONCE[: 2 if bench.rehearse else None]
     speeds = cache(partial(side_by_side, torch.device(bench.device), counts))
     for count in counts[1:]:
@@ -245,26 +228,23 @@ def plan_of_gpu(bench: Bench) -> Iterator[Planned]:
 
 
 def row(planned: Planned, device: str) -> dict:
-    """Measure a row, as it is stored; `met` is null without a target."""
+    """Measure a row, as stored; `met` is null without a target."""
     found, target = planned.measure(), planned.target
-    ratio = found.get("ratio")
-    met = None if ratio is None or target is None else ratio >= target
+    met = None if target is None else found["ratio"] >= target
     place = dict(name=planned.name, device={"cpu": "CPU", "cuda": "GPU"}[device])
-    return rounded(place | dict(dtype=planned.dtype, target=target, met=met, ratio=ratio) | found)
+    return rounded(place | dict(dtype=planned.dtype, target=target, met=met) | found)
 
 
 def line(values: dict) -> str:
-    head = f"{values['name']:<60} {values['device']} {values['dtype']:<8}"
-    if values["ratio"] is None:
-        return f"{head} {values['ours_s']:.3f} s"
-    found = f"{head} {values['ratio']:6.2f}x ({values['low']:.2f} to {values['high']:.2f})"
+    found = f"{values['name']:<60} {values['device']} {values['dtype']:<8}"
+    found += f" {values['ratio']:6.2f}x ({values['low']:.2f} to {values['high']:.2f})"
     if values["target"] is None:
         return found
     return f"{found}, target {values['target']:.2f}{'' if values['met'] else ' MISSED'}"
 
 
 def limits(full: bool, device: str) -> dict:
-    """The machine and what it could reach at most."""
+    """The machine and its peak rates."""
     return {
         "hardware": hardware(),
         "torch": torch.__version__,
@@ -276,7 +256,7 @@ def limits(full: bool, device: str) -> dict:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> None:
-    """Measure row by row, and write the file after each: a job that is cut off keeps its rows."""
+    """Measure row by row and write the file after each, so that a killed job keeps its rows."""
     began, device = time.monotonic(), "cuda" if torch.cuda.is_available() else "cpu"
     content, known = limits(arguments.full, device), {}
     path = path_of(content["hardware"], folder)
@@ -287,11 +267,11 @@ def measure(arguments: argparse.Namespace, folder: Path) -> None:
         if arguments.only not in planned.name:
             continue
         if arguments.minutes and time.monotonic() - began > 60 * arguments.minutes:
-            print(f"{planned.name:<60} not measured: {arguments.minutes:g} minutes are over")
+            print(f"{planned.name:<60} not measured: out of time ({arguments.minutes:g} minutes)")
             continue
         try:
             values = row(planned, device)
-        except Exception as error:  # the next row may still tell something
+        except Exception as error:  # the next row may still work
             first_line = str(error).strip().partition("\n")[0]
             print(f"{planned.name:<60} FAILED: {first_line}", flush=True)
             continue
@@ -304,8 +284,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="larger batches, more repetitions")
     parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--minutes", type=float, help="start no row later than that")
-    parser.add_argument("--rehearse", action="store_true", help="a GPU's rows, small, on the CPU")
+    parser.add_argument("--minutes", type=float, help="start no row after this time")
+    parser.add_argument("--rehearse", action="store_true", help="a GPU's rows on the CPU, small")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()

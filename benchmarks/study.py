@@ -36,14 +36,14 @@ from typing import NamedTuple
 
 import timm
 import torch
-from measure import compare, once, rounded, write
+from measure import once, rounded, write
 from scale import make_study
 from torch import Tensor, nn
 
 from posmlp.analysis.collect import read_frame
 from posmlp.code_version import cpu_name
 from posmlp.data.data_set import open_data
-from posmlp.doctor.speed import Work
+from posmlp.doctor.timing import Work, compare
 from posmlp.study import RunConfig, Study, load_study
 from posmlp.study.recipe_settings import Augment
 from posmlp.training.batches import BatchSlice

@@ -117,7 +117,7 @@ def command(name: str, summary: str, options: str) -> Callable:
 
 @command("doctor", "check this machine: GPUs, precision, training, speed", "--device")
 def doctor(arguments: Namespace) -> int:
-    from posmlp.doctor.checks import diagnose
+    from posmlp.doctor.diagnose import diagnose
 
     return 0 if diagnose(arguments.device) else DIFFERENT
 
@@ -125,7 +125,7 @@ def doctor(arguments: Namespace) -> int:
 @command("plan", "print what a study will cost and can decide", "study --results --cluster --like")
 def plan(arguments: Namespace) -> None:
     from posmlp.plan.estimate import capacity_of
-    from posmlp.plan.report import plan_text
+    from posmlp.plan.plan_text import plan_text
 
     study = load_study(arguments.study)
     capacity = capacity_of(default_settings(cluster=arguments.cluster), study)

@@ -52,20 +52,13 @@ def _text(head: str, columns: dict[str, str], rows: list[list[str]]) -> str:
 
 
 def _speed_cells(row: dict[str, Any]) -> list[str]:
-    """A row's cells; a row without a ratio has a time."""
-    head = [row["name"], f"{row['device']} {row['dtype']}"]
-    if row["ratio"] is None:
-        return [*head, f"{row['ours_s']:.2f} s", "", _target(row), "", "", ""]
     share = row.get("share")
     limit = [f"{100 * share:.0f} %", f"{row['ratio'] / share:.2f}"] if share else ["", ""]
-    return [*head, *_ratio(row), *limit]
+    return [row["name"], f"{row['device']} {row['dtype']}", *_ratio(row), *limit]
 
 
 def _ratio(row: dict[str, Any]) -> list[str]:
     """What was measured: ratio, spread, target, and whether it is met."""
     met = {None: "", True: "met", False: "missed"}[row["met"]]
-    return [f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", _target(row), met]
-
-
-def _target(row: dict[str, Any]) -> str:
-    return "" if row["target"] is None else f"{row['target']:.2f}"
+    target = "" if row["target"] is None else f"{row['target']:.2f}"
+    return [f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", target, met]

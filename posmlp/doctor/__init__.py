@@ -1,4 +1,4 @@
-"""`posmlp doctor`: what to run first on a new machine or node.
+"""`posmlp doctor`: the first command to run on a new machine or node.
 
-Needs torch and timm. Checks that train need pydantic too and are left out without it.
+Needs torch and timm. The check that trains a study is skipped without pydantic and ruamel.yaml.
 """

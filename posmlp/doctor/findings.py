@@ -1,4 +1,4 @@
-"""What a check gives: a verdict in words, and what to do about it."""
+"""The result of a check: a verdict, what was found and what to do about it."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What a check found; FAILED alone makes the command fail."""
+    """Outcome of a check; only FAILED makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,11 +16,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A verdict in words.
+    """What a check found.
 
     Args:
-        text: what was found, one or two sentences.
-        advice: what to do next; not told where all is well.
+        text: one or two sentences.
+        advice: what to do next; printed unless the verdict is OK.
     """
 
     verdict: Verdict
@@ -29,5 +29,5 @@ class Finding:
 
 
 def num_cores() -> int:
-    """Count the cores that this process may use, which on a cluster are the job's."""
+    """Count the cores available to this process; on a cluster, those of the job."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""What the machine has: versions and GPUs."""
+"""Versions and GPUs of the machine."""
 
 import platform
 import subprocess
@@ -9,11 +9,11 @@ import torch
 from posmlp.doctor.findings import Finding, Verdict
 
 DRIVER = "nvidia-smi --query-gpu=driver_version --format=csv,noheader"
-FREE_SHARE = 0.9  # of a GPU's memory; less means that somebody uses it
+FREE_FRACTION = 0.9  # of a GPU's memory; with less, the GPU is in use
 
 
 def versions(device: torch.device) -> Finding:
-    """Versions of what the networks need."""
+    """Versions of the libraries that networks need."""
     found = {"Python": platform.python_version(), "torch": torch.__version__}
     found |= {name: metadata.version(name) for name in ("timm", "numpy")}
     if device.type == "cuda":
@@ -23,20 +23,22 @@ def versions(device: torch.device) -> Finding:
 
 
 def gpus(device: torch.device) -> Finding:
-    """Name and memory of every GPU, and whether this torch can use it well."""
+    """Name and memory of every GPU, and whether it is free and computes bf16 fast."""
     if device.type != "cuda":
-        text = "No GPU is used; everything below is about CPUs."
-        advice = "If there should be one: run nvidia-smi, look at CUDA_VISIBLE_DEVICES, install a "
-        advice += "torch that is built for CUDA, and on a cluster ask for a GPU, as in `srun "
-        return Finding(Verdict.SKIPPED, text, f"{advice}--gpus 1 posmlp doctor`.")
+        text = "No GPU found; the checks below use the CPU."
+        advice = (
+            "If there should be one: run nvidia-smi, check CUDA_VISIBLE_DEVICES, install a CUDA "
+        )
+        advice += "build of torch, and on a cluster request a GPU: `srun --gpus 1 posmlp doctor`."
+        return Finding(Verdict.SKIPPED, text, advice)
     found, problems = [], []
     for number in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(number)
         name = torch.cuda.get_device_name(number)
         found.append(f"{name}, {total / 1e9:.0f} GB")
-        if free < FREE_SHARE * total:
-            problems.append(f"GPU {number} is in use: {free / 1e9:.0f} GB are free")
+        if free < FREE_FRACTION * total:
+            problems.append(f"GPU {number} is in use: only {free / 1e9:.0f} GB are free")
         if torch.cuda.get_device_capability(number) < (8, 0):
-            problems.append(f"GPU {number} computes bfloat16 slowly; recipe.amp: off may be faster")
+            problems.append(f"GPU {number} is slow in bfloat16; `recipe.amp: off` may be faster")
     verdict = Verdict.WARNING if problems else Verdict.OK
     return Finding(verdict, "; ".join(found), ". ".join(problems))

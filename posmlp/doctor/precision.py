@@ -1,4 +1,4 @@
-"""Outputs and gradients of every unit and of a network of each family, against float64 on CPUs."""
+"""Outputs and gradients of every gating unit and two networks, compared with float64 on the CPU."""
 
 import copy
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.doctor.findings import Finding, Verdict
 from posmlp.layers import GATES, GatingUnit
 
-# Largest relative difference (L2 norm) of an output, or of a gradient of one parameter. CPUs add up
-# the gradient of a LayerNorm's bias in bf16, which alone has cost 0.25; a wrong one costs 1.
+# Largest relative difference (L2 norm) of an output or of the gradient of one parameter. CPUs sum
+# the gradient of a LayerNorm's bias in bf16, an error of up to 0.25; a wrong gradient gives 1.
 TOLERANCES = {"float32": 1e-4, "TF32": 2e-2, "bf16": 5e-1}
 NETWORKS = ("gmlp_posgu_xxs2_28", "posmlp_xxs_28")
 DIM, GROUPS, BATCH = 32, 4, 2
-WINDOWS = ((14, 14), (32, 32))  # the second is mixed by a convolution where there is no free map
-SMALLEST = 1e-2  # of the largest gradient; smaller ones, some of them zero, count as so large
+WINDOWS = ((14, 14), (32, 32))  # the second is mixed by a convolution unless there is a free map
+SMALLEST = 1e-2  # of the largest gradient: floor of the norms that differences are divided by
 
 
 def compare(precision: str, device: torch.device) -> Finding:
-    """Compare every unit and network in a precision with float64; the worst decides."""
+    """Compare every unit and network with float64; the largest difference decides."""
     if precision == "TF32" and device.type != "cuda":
-        return Finding(Verdict.SKIPPED, "CPUs have no TF32.")
+        return Finding(Verdict.SKIPPED, "Only GPUs have TF32.")
     worst = {}
     for name, module, inputs in modules():
         reference = passes(module, inputs, torch.device("cpu"), "float64")
@@ -31,16 +31,16 @@ def compare(precision: str, device: torch.device) -> Finding:
         tensor = max(differences, key=differences.get)
         worst[f"{name}, {tensor}"] = differences[tensor]
     name = max(worst, key=worst.get)
-    text = f"{len(worst)} units and networks, forward and backward, against float64 on the "
-    text += f"CPU: the largest relative difference is {worst[name]:.1e} ({name})"
-    text += f", allowed {TOLERANCES[precision]:.0e}"
+    text = f"Largest relative difference from float64 on the CPU: {worst[name]:.1e} ({name}), "
+    text += f"allowed {TOLERANCES[precision]:.0e}; forward and backward pass of {len(worst)} units "
+    text += "and networks"
     verdict = Verdict.OK if worst[name] <= TOLERANCES[precision] else Verdict.FAILED
-    advice = "Do not trust results of this machine. Try another version of torch or another node."
+    advice = "Do not trust results from this machine. Try another version of torch or another node."
     return Finding(verdict, text, advice)
 
 
 def modules() -> Iterator[tuple[str, nn.Module, list[Tensor]]]:
-    """Every gating unit on a window, on one that it mixes by a convolution, and the networks."""
+    """Every gating unit, with a map and where possible with a convolution, and the networks."""
     for name, gate in GATES.items():
         for window in WINDOWS[:1] if gate.token_fc or not gate.position else WINDOWS:
             torch.manual_seed(0)
@@ -55,7 +55,7 @@ def modules() -> Iterator[tuple[str, nn.Module, list[Tensor]]]:
 
 
 def away_from_start(module: nn.Module) -> nn.Module:
-    """Move the parameters a little: maps that start at zero would hide errors."""
+    """Perturb the parameters: maps that start at zero would hide errors."""
     with torch.no_grad():
         for parameter in module.parameters():
             fan_in = parameter.shape[-1:].numel()
@@ -66,7 +66,7 @@ def away_from_start(module: nn.Module) -> nn.Module:
 def passes(
     module: nn.Module, inputs: list[Tensor], device: torch.device, precision: str
 ) -> dict[str, Tensor]:
-    """The output and every gradient of a weighted sum of it, in float64 on the CPU."""
+    """The output and all gradients of a weighted sum of it, converted to float64 on the CPU."""
     dtype = torch.float64 if precision == "float64" else torch.float32
     module = copy.deepcopy(module).to(device, dtype)
     inputs = [x.detach().to(device, dtype).requires_grad_() for x in inputs]
@@ -82,7 +82,7 @@ def passes(
 
 
 def relative(found: dict[str, Tensor], reference: dict[str, Tensor]) -> dict[str, float]:
-    """The norm of each difference in parts of the reference's."""
+    """Norm of each difference, relative to the reference."""
     gradients = [t for name, t in reference.items() if name != "output"]
     least = SMALLEST * max(float(gradient.norm()) for gradient in gradients)
     errors = {n: (found[n] - exact).norm().nan_to_num(torch.inf) for n, exact in reference.items()}

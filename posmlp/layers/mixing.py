@@ -22,7 +22,7 @@ from posmlp.layers.position import grid, num_tokens, over_pairs
 SCORE_RANGE = 60.0
 
 # Tokens of a window from which a convolution is faster than the map, measured on a CPU with
-# benchmarks/speed.py --only growth. Also used on GPUs, where it saves the memory of the map.
+# benchmarks/speed.py --only convolution. Also used on GPUs, where it saves the memory of the map.
 CONVOLVE_FROM = 1024
 
 

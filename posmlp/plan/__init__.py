@@ -1,5 +1,5 @@
-"""What a study will cost: short measurements of every variant, and estimates from them.
+"""What a study will cost.
 
-`calibrate` measures on the machine that trains, `estimate` adds up what is left to do, and
-`report` puts the plan into words.
+`calibrate` times each variant on the machine that trains, `estimate` adds up the remaining work,
+and `plan_text` prints the plan.
 """

@@ -15,7 +15,6 @@ def results(tmp_path):
     rows = [
         ROW | dict(ratio=1.7, low=1.5, high=1.9, met=True, share=0.85),
         ROW | dict(ratio=1.2, low=1.1, high=1.3, met=False),
-        ROW | dict(name="large", target=None, ratio=None, met=None, ours_s=0.25),
         ROW | dict(name="no target", target=None, ratio=1.3, low=1.2, high=1.4, met=None),
     ]
     content = dict(hardware="A machine", torch="2.0", full=False, rows=rows)
@@ -33,9 +32,8 @@ def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
     lines = unpadded(bench_tables(results))
     assert lines[1].startswith("**A machine**, torch 2.0, small batches.")
     assert lines[-1] == "**GPUs: not measured.**"
-    assert lines[-7:-3] == [
+    assert lines[-6:-3] == [
         "| a step | CPU bf16 | 1.70 | 1.50 to 1.90 | 1.60 | met | 85 % | 2.00 |",
         "| a step | CPU bf16 | 1.20 | 1.10 to 1.30 | 1.60 | missed | | |",
-        "| large | CPU bf16 | 0.25 s | | | | | |",
         "| no target | CPU bf16 | 1.30 | 1.20 to 1.40 | | | | |",
     ]

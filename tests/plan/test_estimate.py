@@ -17,7 +17,7 @@ from posmlp.plan.estimate import (
     wall_seconds,
     write_calibrations,
 )
-from posmlp.plan.report import plan_text
+from posmlp.plan.plan_text import plan_text
 from posmlp.study import load_study
 from posmlp.workflow import allocation
 

@@ -1,4 +1,4 @@
-"""The checks of `posmlp doctor` in their order: what is needed first, what takes long last."""
+"""Run the checks of `posmlp doctor`, the slowest last."""
 
 import os
 import signal
@@ -25,22 +25,22 @@ CHECKS: dict[str, Check] = {
     "runs at once": speed.runs_at_once,
     "torch.compile": training.compiled,
 }
-LIMIT_S = 120  # of a check
+LIMIT_S = 120  # per check
 
 
 def diagnose(device_type: str) -> bool:
-    """Check this machine; return whether nothing has failed.
+    """Check this machine and print the findings; return whether none has failed.
 
     Args:
-        device_type: "cpu", "cuda", or "auto" for the GPU where there is one.
+        device_type: "cpu", "cuda", or "auto" for a GPU if there is one.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     if device_type == "auto":
         device_type = "cuda" if torch.cuda.is_available() else "cpu"
     if device_type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU here; leave it out to check the rest")
+        raise ValueError("--device cuda: torch finds no GPU here; omit it to check the CPU")
     if device_type == "cpu":
-        torch.set_num_threads(1)  # as runs do, one for each core
+        torch.set_num_threads(1)  # like runs, which get one core each
     hardware = torch.cuda.get_device_name() if device_type == "cuda" else cpu_name()
     print(f"posmlp {__version__} on {hardware}, {num_cores()} CPU cores", flush=True)
     verdicts = []
@@ -53,22 +53,24 @@ def diagnose(device_type: str) -> bool:
 
 
 def checked(check: Check, device: torch.device) -> Finding:
-    """Run a check for LIMIT_S at most; an error of any library is a finding too."""
+    """Run a check for at most LIMIT_S seconds; an exception is a finding too."""
 
     def stop(*_) -> None:
-        raise TimeoutError(f"not done after {LIMIT_S} s")
+        raise TimeoutError(f"not finished after {LIMIT_S} s")
 
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(LIMIT_S)
     try:
         return check(device)
     except TimeoutError as error:
-        advice = "Look at what else runs on this machine (nvidia-smi, top), and run doctor again."
+        advice = "See what else is running on this machine (nvidia-smi, top) and run doctor again."
         return Finding(Verdict.FAILED, str(error), advice)
-    except Exception as error:  # the next check may still tell something
+    except Exception as error:  # the next check may still be informative
         first_line = str(error).strip().partition("\n")[0]
-        advice = "Look for this error in the notes of the versions named above. torch.compile also "
-        advice += "fails where its cache is damaged: try a new folder as TORCHINDUCTOR_CACHE_DIR."
+        advice = (
+            "Search the release notes of the versions above for this error. torch.compile also "
+        )
+        advice += "fails with a damaged cache: set TORCHINDUCTOR_CACHE_DIR to a new folder."
         return Finding(Verdict.FAILED, f"{type(error).__name__}: {first_line}", advice)
     finally:
         signal.alarm(0)
@@ -77,8 +79,8 @@ def checked(check: Check, device: torch.device) -> Finding:
 def lines(name: str, finding: Finding) -> str:
     """Lay a finding out for a terminal of 100 columns."""
     head = f"{finding.verdict:<12}{name:<22}"
-    told = [finding.text]
+    paragraphs = [finding.text]
     if finding.advice and finding.verdict != Verdict.OK:
-        told.append(f"-> {finding.advice}")
-    wrapped = "\n".join(textwrap.fill(text, 100 - len(head)) for text in told)
+        paragraphs.append(f"-> {finding.advice}")
+    wrapped = "\n".join(textwrap.fill(text, 100 - len(head)) for text in paragraphs)
     return head + textwrap.indent(wrapped, " " * len(head)).lstrip()

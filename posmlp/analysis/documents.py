@@ -1,8 +1,8 @@
-"""What the terminal, README and docs say of results: always made from the results.
+"""Results as shown in the terminal, and the generated parts of README and docs.
 
-In a Markdown file `posmlp docs` writes the text between <!-- results:STUDY:PART --> and
-<!-- /results -->, within a line or as lines of its own; PARTS lists the parts. `bench` takes the
-place of a study for the parts of BENCH, made from results/bench.
+`posmlp docs` writes the text between <!-- results:STUDY:PART --> and <!-- /results --> in Markdown
+files, inside a line or on lines of its own. PARTS lists the parts of a study; those of BENCH are
+made from results/bench and have `bench` in place of a study.
 """
 
 import re
@@ -14,10 +14,8 @@ from posmlp.analysis.bench import bench_tables, study_tables
 from posmlp.analysis.collect import collect_predictions, find_runs, read_frame, runs_frame
 from posmlp.analysis.granularity import contexts_table
 from posmlp.analysis.main_table import tables
-from posmlp.analysis.results_section import answers
 from posmlp.analysis.statistics import Evidence
-from posmlp.analysis.tables import markdown_table
-from posmlp.markup import escaped
+from posmlp.analysis.tables import Table, markdown_table
 from posmlp.study import Study, load_study, terms
 from posmlp.study.study_error import did_you_mean
 
@@ -26,12 +24,11 @@ _PART = re.compile(f"({_OPEN})((?:(?!<!-- /?results).)*){_CLOSE}", re.DOTALL)
 _MARK = re.compile("<!-- /?results")
 
 
-def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bool = True) -> str:
-    """The answers to questions, the first table, whether results are checked, where the rest is.
+def printed(study: Study, results: Path, *, so_far: bool = False) -> str:
+    """The answers, the main table, the state of the results and where the rest is.
 
     Args:
-        so_far: take the runs that have finished until now, rather than what was collected.
-        check_keys: say so where the runs are not those of the study as it is now.
+        so_far: use the runs finished so far instead of the collected ones.
     """
     folder = results / study.name
     if so_far:
@@ -41,14 +38,14 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
         evidence = Evidence.read(study, folder)
     checks = folder / "checks.md"
     state = f"Checks: all passed, see {checks}"
-    if check_keys and (outdated := num_outdated(evidence)):
+    if outdated := num_outdated(evidence):
         state = (
-            f"Outdated: {outdated} of {len(study.runs())} runs were trained with other settings or "
-            f"code than {study.files[0]} and this version have. `make reproduce "
-            f"STUDY={study.command_name}` trains what has changed."
+            f"Outdated: {outdated} of {len(study.runs())} runs differ in settings or code from "
+            f"{study.files[0]} and this version. `make reproduce STUDY={study.command_name}` "
+            "retrains what has changed."
         )
     elif so_far or not checks.exists():
-        state = "Not finished: results count once all runs have finished and their checks passed."
+        state = "Not finished: results count once all runs have finished and passed the checks."
     places = f"Tables: {folder}/tables   Figures: {folder}/figures   Runs: {folder}/runs.csv"
     made = tables(evidence)
     shown, num = made["main"].to_text(), len(made["variants"].frame)
@@ -61,27 +58,27 @@ def printed(study: Study, results: Path, *, so_far: bool = False, check_keys: bo
 
 
 def num_outdated(evidence: Evidence) -> int:
-    """Count the runs that the study, as it is now, would train again or does not have."""
+    """Count the runs that the current study would retrain, and those it no longer has."""
     keys = {(run.variant, run.seed, run.key) for run in evidence.study.runs()}
     found = evidence.runs[["variant", "seed", "key"]].itertuples(index=False, name=None)
     return len({run[:2] for run in keys.symmetric_difference(found)})
 
 
 def renew(text: str, results: Path, config_dir: Path) -> str:
-    """Bring every generated part of a Markdown text up to date.
+    """Update every generated part of a Markdown text.
 
     Args:
-        results: the folder that holds <study>/runs.csv.
+        results: the folder with <study>/runs.csv.
         config_dir: the folder of study files.
 
     Raises:
-        ValueError: a part is unknown, or its marks do not come in pairs.
+        ValueError: a part is unknown, or its marks are not in pairs.
     """
     num_parts = len(_PART.findall(text))
     if len(_MARK.findall(text)) != 2 * num_parts:
         raise ValueError(
             "marks of generated parts come in pairs: <!-- results:STUDY:PART --> ... "
-            f"{_CLOSE}; {num_parts} pairs were found, and other marks"
+            f"{_CLOSE}; found {num_parts} pairs and at least one single mark"
         )
 
     def part(match: re.Match[str]) -> str:
@@ -98,14 +95,8 @@ def renew(text: str, results: Path, config_dir: Path) -> str:
 
 
 def documents(root: Path) -> list[Path]:
-    """The files that may have generated parts."""
+    """Files that may have generated parts."""
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
-
-
-def _table(study: Study, results: Path) -> str:
-    # Paths in the text are those that a user sees, whatever folder the results were read from.
-    text = printed(study, results, check_keys=False).replace(f"{results}/", "results/")
-    return f"\n```\n{text}\n```\n"
 
 
 def _size(study: Study, results: Path) -> str:
@@ -116,16 +107,16 @@ def _size(study: Study, results: Path) -> str:
     return f"{len(seeds)} variants with {number} {'seed' if most == 1 else 'seeds'} each"
 
 
-def _named(name: str) -> Callable[[Study, Path], str]:
-    def part(study: Study, results: Path) -> str:
-        table = tables(Evidence.read(study, results / study.name))[name]
-        return f"\n{table.to_markdown(heading=False)}"
+def _answers(study: Study, results: Path) -> str:
+    return f"\n{_tables(study, results)['questions'].to_markdown(heading=False)}"
 
-    return part
+
+def _main(study: Study, results: Path) -> str:
+    return f"\n{_tables(study, results)['main'].to_markdown(heading=False)}"
 
 
 def _first_question(study: Study, results: Path) -> str:
-    table = tables(Evidence.read(study, results / study.name))["main"]
+    table = _tables(study, results)["main"]
     contrasts = [contrast for question in study.questions[:1] for contrast in question.contrasts]
     asked = {study.reference, *(name for c in contrasts for _, name in terms(c))}
     columns = tuple(column for column in table.columns if column.header in BRIEF)
@@ -133,28 +124,24 @@ def _first_question(study: Study, results: Path) -> str:
     return f"\n{markdown_table(few.headers, few.cells(), few.aligns)}\n"
 
 
+def _tables(study: Study, results: Path) -> dict[str, Table]:
+    return tables(Evidence.read(study, results / study.name))
+
+
 def _contexts(study: Study, results: Path) -> str:
     table = contexts_table(read_frame(results / study.name / "granularity.csv"))
     return f"\n{table.to_markdown(heading=False)}"
 
 
-def _sentences(study: Study, results: Path) -> str:
-    texts = map(escaped, answers(Evidence.read(study, results / study.name)))
-    return "\n" + "\n\n".join(texts) + "\n"
-
-
 BRIEF = ("Variant", "Params", "Removed (%)", "Top-1 (%)", "Difference")
 PARTS: dict[str, Callable[[Study, Path], str]] = {
-    "table": _table,  # what `posmlp show` prints
-    "size": _size,  # 12 variants with 3 seeds each
-    "answers": _named("questions"),
-    "sentences": _sentences,  # a paragraph for each question
-    "main": _named("main"),  # the first table
-    "first_question": _first_question,  # of it the reference and the first question's
-    "variants": _named("variants"),  # all of them
+    "size": _size,  # such as "12 variants with 3 seeds each"
+    "answers": _answers,
+    "main": _main,
+    "first_question": _first_question,  # rows of the main table: the reference, the first question
     "contexts": _contexts,
 }
-BENCH: dict[str, Callable[[Path], str]] = {  # of each a table for every machine
+BENCH: dict[str, Callable[[Path], str]] = {  # a table per machine
     "tables": bench_tables,
     "study": study_tables,
 }

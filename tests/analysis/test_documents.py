@@ -29,12 +29,12 @@ def collected(study, finished) -> Path:
 
 def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
     text = "Of <!-- results:three:size -->0 variants<!-- /results --> it is said that\n"
-    text += "<!-- results:three:sentences -->\nold\n<!-- /results -->, no more.\n"
+    text += "<!-- results:three:main -->\nold\n<!-- /results -->, no more.\n"
     new = renew(text, collected, tmp_path)
     assert new.startswith(
         "Of <!-- results:three:size -->3 variants with 3 seeds each<!-- /results --> it is said"
     )
-    assert "The study asked no question before its runs" in new
+    assert "| gqpe_s4 " in new
     assert new.endswith("<!-- /results -->, no more.\n")
     assert "old" not in new
     assert renew(new, collected, tmp_path) == new
@@ -55,8 +55,8 @@ def test_every_part_is_written_and_follows_the_results(study, collected, tmp_pat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("<!-- results:three:tabel --><!-- /results -->", ["tabel", 'did you mean "table"']),
-        ("<!-- results:three:table -->", ["come in pairs"]),
+        ("<!-- results:three:anwsers --><!-- /results -->", ["anwsers", 'mean "answers"']),
+        ("<!-- results:three:main -->", ["come in pairs"]),
         ("<!-- results:three:size --> <!-- results:three:size --><!-- /results -->", ["pairs"]),
         ("<!-- /results -->", ["come in pairs"]),
         ("<!-- results:three -->x<!-- /results -->", ["come in pairs"]),

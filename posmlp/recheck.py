@@ -1,17 +1,16 @@
-"""Committed results, made again: files by Snakemake, a sample of runs by training.
+"""Committed results reproduced: files with Snakemake, a sample of runs by training.
 
-`posmlp check-results` copies what was collected from the runs of every study into a work folder,
-lets Snakemake make there what comes from it, and compares bytes. Then it retrains a few runs of
-each study and compares their numbers; docs/statistics.md gives the tolerance.
+`posmlp check-results` copies the collected tables of every study into a work folder, has Snakemake
+make the derived files there, and compares bytes. It then retrains a few runs of each study and
+compares their metrics; docs/statistics.md gives the tolerance.
 """
 
-import hashlib
 import random
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -23,7 +22,6 @@ from posmlp import metrics
 from posmlp.analysis.collect import (
     METRIC_COLUMNS,
     ResultsError,
-    collect_predictions,
     find_runs,
     read_frame,
     runs_frame,
@@ -32,22 +30,24 @@ from posmlp.analysis.collect import (
 from posmlp.analysis.documents import documents, renew
 from posmlp.analysis.granularity import COLUMNS, granularities
 from posmlp.analysis.learned import load_learned
-from posmlp.analysis.predictions import Predictions, read_predictions
 from posmlp.analysis.statistics import pooled_std
 from posmlp.runs.execute import SAME_MACHINE
 from posmlp.runs.reading import is_finished
 from posmlp.study import RunConfig, Study, load_study
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
-PREDICTIONS = "predictions.npz"
 RULES = ("tables", "figures", "checks", "studies_figures", "audit")
 STUDY_FILES = ("tables/*", "figures/*", "checks.md", "study.json", "model_card.md")
 STUDY_FILES += ("results.md", "results.tex")
 PROJECT_FILES = ("audit/*.csv", "audit/*.md", "figures/*")
 TEXTS = (".csv", ".json", ".md", ".tex")
-DEVIATIONS = 3  # of the difference between two seeds, allowed on another machine
-RUN_NUMBERS = [c for c in METRIC_COLUMNS if c not in metrics.TIMES]
-CURVE_NUMBERS = [c for c in metrics.EPOCH_COLUMNS if c not in ("epoch", *metrics.TIMES)]
+COMPARED = {  # index and columns of a run's rows
+    "runs.csv": (["seed"], [c for c in METRIC_COLUMNS if c not in metrics.TIMES]),
+    "curves.csv": (["epoch"], [c for c in metrics.EPOCH_COLUMNS[1:] if c not in metrics.TIMES]),
+    "granularity.csv": (["layer", "group"], COLUMNS[4:]),
+}
+SPREAD = ["train_loss", *metrics.EVALUATED]  # columns of runs.csv with a tolerance
+DEVIATIONS = 3  # standard deviations between two seeds that another machine may differ by
 
 Tables = dict[str, pd.DataFrame]  # by name of file
 say = partial(print, flush=True)
@@ -56,44 +56,43 @@ say = partial(print, flush=True)
 def check_results(
     names: Sequence[str], results: Path, data_root: Path, sample: int, seed: int
 ) -> int:
-    """Print what differs from the committed results; return the number of differences.
+    """Print the differences from the committed results; return their number.
 
     Args:
-        names: studies, or paths of study files; none: every study with a runs.csv, and what
-            belongs to no study.
-        sample: runs to retrain per study, drawn by `seed`.
+        names: names or files of studies; none: every study with a runs.csv, and the files of no
+            single study.
+        sample: number of runs to retrain per study, drawn with `seed`.
 
     Raises:
-        ValueError: there is no such study, or its tables are missing or of another version.
+        ValueError: a study is unknown, or its tables are missing or of another version.
     """
     studies = [load_study(name) for name in names or committed_studies(results)]
-    tables = {study.name: read_tables(results / study.name) for study in studies}
+    folders = [results / study.name for study in studies]
+    tables = [{name: read_frame(folder / name) for name in TABLES} for folder in folders]
     work = Path(tempfile.mkdtemp(prefix="posmlp-check-results-"))
     copy_tables(results, work)
     differences = []
-    for study in studies:
+    for study, folder in zip(studies, folders, strict=True):
         say(f"{study.name}: making tables, figures and texts from its runs")
         logs = make_files(study, work, project=not names)
-        folders = results / study.name, work / "results" / study.name
-        found = compare_files(*folders, STUDY_FILES)
+        found = compare_files(folder, work / "results" / study.name, STUDY_FILES)
         differences += found + ([f"{study.name}: {logs}"] if found and logs else [])
     if not names:
         differences += compare_files(results, work / "results", PROJECT_FILES)
         differences += stale_documents(results)
-    for study in studies:
-        runs = draw_runs(study, tables[study.name]["runs.csv"], sample, seed)
-        if runs:
-            differences += retrain(study, tables[study.name], runs, work / "trained", data_root)
+    for study, committed in zip(studies, tables, strict=True):
+        if runs := draw_runs(study, committed["runs.csv"], sample, seed):
+            differences += retrain(study, committed, runs, work / "trained", data_root)
     say("\n".join([*differences, f"differences: {len(differences)}"]))
     if differences:
-        say(f"What was made again is in {work}")
+        say(f"The reproduced files are in {work}")
     else:
         shutil.rmtree(work)
     return len(differences)
 
 
 def committed_studies(results: Path) -> list[str]:
-    """Names of the studies that have a runs.csv."""
+    """Studies with a runs.csv."""
     if names := sorted(path.parent.name for path in results.glob("*/runs.csv")):
         return names
     raise ResultsError(
@@ -102,26 +101,12 @@ def committed_studies(results: Path) -> list[str]:
     )
 
 
-def read_tables(folder: Path) -> Tables:
-    tables = {name: read_frame(folder / name) for name in TABLES}
-    return tables | {PREDICTIONS: digests(read_predictions(folder / PREDICTIONS))}
-
-
-def digests(predictions: Predictions) -> pd.DataFrame:
-    """A row per run, which differs where it classifies any image otherwise."""
-    rows = [
-        (*run, hashlib.sha256(hits.correct.tobytes()).hexdigest()[:16])
-        for run, hits in predictions.items()
-    ]
-    return pd.DataFrame(rows, columns=["variant", "seed", "correct"])
-
-
 def copy_tables(results: Path, work: Path) -> None:
-    """Prepare a folder in which Snakemake finds its configuration and every study's tables."""
+    """Set up a folder with the configuration and every study's tables for Snakemake."""
     work.mkdir(exist_ok=True)
     for name in ("config", "workflow"):
         (work / name).symlink_to(Path(name).absolute())
-    for name in (*TABLES, PREDICTIONS):
+    for name in (*TABLES, "predictions.npz"):
         for path in results.glob(f"*/{name}"):
             copy = work / "results" / path.relative_to(results)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +114,7 @@ def copy_tables(results: Path, work: Path) -> None:
 
 
 def make_files(study: Study, work: Path, *, project: bool) -> str:
-    """Make a study's files, and the project's; what Snakemake printed, where a rule failed."""
+    """Make the files of a study and the project; return Snakemake's output if a rule failed."""
     runs = work / "results/runs"
     runs.mkdir(exist_ok=True)
     (runs / f".{study.name}.collected").touch()  # stands for the run folders
@@ -145,7 +130,7 @@ def make_files(study: Study, work: Path, *, project: bool) -> str:
 
 
 def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> list[str]:
-    """Compare files that match the patterns, below either folder; return what differs."""
+    """Compare the files in both folders that match the patterns; return the differences."""
     names = {
         path.relative_to(folder)
         for folder in (committed, made)
@@ -160,7 +145,7 @@ def compare_files(committed: Path, made: Path, patterns: Sequence[str]) -> list[
 
 
 def difference(committed: Path, made: Path) -> str:
-    """Say how two files differ, of texts the first differing line; "" where bytes are equal."""
+    """How two files differ, with the first differing line of a text; "" if they are equal."""
     if not committed.exists():
         return "is not committed, but can be made"
     if not made.exists():
@@ -177,7 +162,7 @@ def difference(committed: Path, made: Path) -> str:
 
 
 def stale_documents(results: Path) -> list[str]:
-    """README and docs whose generated passages are not what the results say."""
+    """README and docs with outdated generated passages."""
     return [
         f"{path}: generated passages are stale; renew them: `posmlp docs`"
         for path in documents(Path())
@@ -186,19 +171,19 @@ def stale_documents(results: Path) -> list[str]:
 
 
 def draw_runs(study: Study, runs: pd.DataFrame, number: int, seed: int) -> list[RunConfig]:
-    """Draw so many of the finished runs of the present settings and code, or all there are."""
+    """Sample finished runs trained with the current settings and code."""
     finished = set(runs["key"][runs["test_top1"].notna()])
     there = [run for run in study.runs() if run.key in finished]
     if len(there) < len(finished):
         others = f"{len(finished) - len(there)} of {len(finished)} runs"
-        say(f"{study.name}: {others} are of other settings or code and are not retrained")
+        say(f"{study.name}: {others} have other settings or code and are not retrained")
     return random.Random(f"{seed} {study.name}").sample(there, min(number, len(there)))
 
 
 def retrain(
     study: Study, committed: Tables, runs: list[RunConfig], results: Path, data_root: Path
 ) -> list[str]:
-    """Train runs into a results folder of their own; return what differs from the tables."""
+    """Train runs into a separate results folder; return the differences from the tables."""
     options = ["--results", str(results), "--data-root", str(data_root)]
     file = str(study.files[0])
     prepare = [sys.executable, "-m", "posmlp", "prepare", file, *options]
@@ -227,15 +212,14 @@ def tables_of(study: Study, results: Path) -> Tables:
         "runs.csv": runs_frame(study, finished),
         "curves.csv": read_frame(results / "curves.csv"),
         "granularity.csv": pd.concat(learned, ignore_index=True),
-        PREDICTIONS: digests(collect_predictions(finished)),
     }
 
 
 def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str]:
-    """Compare all numbers of a run except times; return what differs.
+    """Compare all metrics of a run except times; return the differences.
 
-    They are equal to the last digit on the machine that runs.csv names; elsewhere accuracies and
-    losses may differ as two seeds do, and neither granularities nor predictions are compared.
+    On the machine named in runs.csv everything must be equal to the last digit. On another one only
+    runs.csv is compared, and accuracies and losses may differ as much as two seeds do.
     """
     old, new = (rows_of(tables["runs.csv"], config).iloc[0] for tables in (committed, again))
     machine = [name for name in SAME_MACHINE if name in old and old[name] != new[name]]
@@ -244,18 +228,13 @@ def compare_run(config: RunConfig, committed: Tables, again: Tables) -> list[str
         reasons.append("a GPU without recipe.deterministic")
     if reasons:
         say(f"{config.name}: compared within a tolerance: {'; '.join(reasons)}")
-    compared = {"runs.csv": ([], RUN_NUMBERS), "curves.csv": (["epoch"], CURVE_NUMBERS)}
-    if not reasons:
-        compared["granularity.csv"] = (["layer", "group"], COLUMNS[4:])
-        compared[PREDICTIONS] = ([], ["correct"])
-    differences, num_images = [], {"test": old["num_test"], "val": old["num_val"]}
-    for name, (index, columns) in compared.items():
-        by = "epoch" if index else "study"
-        limits = seed_limits(committed[name], by, columns, num_images) if reasons else None
-        rows = [rows_of(t[name], config).set_index(index or "seed") for t in (committed, again)]
-        differences += [
-            f"{config.name}, {name}: {text}" for text in compare_rows(*rows, columns, limits)
-        ]
+    limits = seed_limits(committed["runs.csv"]) if reasons else {}
+    differences = []
+    for name, (index, columns) in COMPARED.items():
+        if name == "runs.csv" or not reasons:
+            rows = (rows_of(t[name], config).set_index(index) for t in (committed, again))
+            found = compare_rows(*rows, columns, limits)
+            differences += [f"{config.name}, {name}: {text}" for text in found]
     return differences
 
 
@@ -264,17 +243,16 @@ def rows_of(frame: pd.DataFrame, run: RunConfig) -> pd.DataFrame:
 
 
 def compare_rows(
-    old: pd.DataFrame, new: pd.DataFrame, columns: Sequence[str], limits: pd.DataFrame | None
+    old: pd.DataFrame, new: pd.DataFrame, columns: Sequence[str], limits: Mapping[str, float]
 ) -> Iterator[str]:
-    """Yield the columns that differ by more than their limits (none: 0), with the first row."""
+    """Yield each column that differs by more than its limit (default 0), with the first row."""
     if not old.index.equals(new.index):
         yield f"{len(old)} rows committed, now {len(new)}"
         return
     for column in columns:
         same = (old[column] == new[column]) | (old[column].isna() & new[column].isna())
-        if limits is not None and column in limits:
-            limit = limits[column].to_numpy()  # a row an epoch, or one
-            same |= (old[column] - new[column]).abs() <= limit[: len(old)]
+        if column in limits:
+            same |= (old[column] - new[column]).abs() <= limits[column]
         if not same.all():
             row = same.idxmin()
             pairs = zip(old.index.names, row if isinstance(row, tuple) else (row,), strict=True)
@@ -283,19 +261,14 @@ def compare_rows(
             yield f"{column} at {where}: committed {old[column][row]}, now {new[column][row]}{more}"
 
 
-def seed_limits(
-    frame: pd.DataFrame, by: str, columns: Sequence[str], num_images: dict[str, float]
-) -> pd.DataFrame:
-    """How far accuracies and losses may be apart on another machine, by epoch or study.
+def seed_limits(runs: pd.DataFrame) -> pd.Series:
+    """Tolerances of accuracies and losses on another machine, by column of runs.csv.
 
-    That is DEVIATIONS standard deviations of the difference between two seeds; for accuracies at
-    least what rounding to whole images makes. Without a second seed nothing is known, and the limit
-    is infinite.
+    DEVIATIONS standard deviations of the difference between two seeds; for accuracies at least what
+    rounding to whole images makes. Infinite without a second seed.
     """
-    columns = [c for c in columns if c in metrics.PERCENTAGES or c.endswith("_loss")]
-    limits = DEVIATIONS * np.sqrt(2) * pooled_std(frame, columns, by)
-    for column in columns:
-        num = num_images["val" if "val_" in column else "test"]
-        if column in metrics.PERCENTAGES and num:
-            limits[column] = np.maximum(limits[column], DEVIATIONS * 100 / num / np.sqrt(6))
+    limits = DEVIATIONS * np.sqrt(2) * pooled_std(runs, SPREAD)
+    for column in metrics.PERCENTAGES:
+        rounding = 100 / runs["num_val" if "val_" in column else "num_test"].median() / np.sqrt(6)
+        limits[column] = max(limits[column], DEVIATIONS * rounding)
     return limits.fillna(np.inf)

@@ -12,15 +12,16 @@ import pytest
 import torch
 from checkout import SHEET, STUDY
 
-from posmlp import recheck
+from posmlp import metrics, recheck
 from posmlp.analysis.collect import (
+    RUN_COLUMNS,
     ResultsError,
     collect_predictions,
     find_runs,
     read_frame,
     write_frame,
 )
-from posmlp.analysis.predictions import read_predictions, write_predictions
+from posmlp.analysis.predictions import write_predictions
 from posmlp.cli import DIFFERENT, main
 from posmlp.recheck import compare_rows, difference, draw_runs, seed_limits
 from posmlp.runs.execute import execute
@@ -46,7 +47,7 @@ def trained(tmp_path_factory) -> Path:
     for name in recheck.TABLES:
         write_frame(tables[name], results / "tiny" / name)
     predictions = collect_predictions(find_runs(study, results))
-    write_predictions(predictions, results / "tiny" / recheck.PREDICTIONS)
+    write_predictions(predictions, results / "tiny" / "predictions.npz")
     (results / "curves.csv").rename(results / "tiny/curves.csv")
     recheck.copy_tables(results, root / "work")
     assert recheck.make_files(study, root / "work", project=False) == ""
@@ -127,12 +128,8 @@ def test_changed_files_and_numbers_are_named(check, tiny, as_trained):
     edit(here / "curves.csv", f",{row['train_loss']},", f",{row['train_loss'] + 0.5},")
     line = (here / "granularity.csv").read_text().splitlines()[1]
     edit(here / "granularity.csv", line, f"{line}1")
-    predictions = read_predictions(here / recheck.PREDICTIONS)
-    predictions["gqpe", 0].correct[0] ^= True
-    write_predictions(predictions, here / recheck.PREDICTIONS)
     status, output = check("--sample", "2")
     assert status == DIFFERENT
-    assert "gqpe seed 0, predictions.npz: correct at seed 0: committed" in output
     assert f"{here}/tables/main.md: line" in output
     assert "22,827" in output
     assert f"{here}/tables/main.tex: is not committed, but can be made" in output
@@ -144,11 +141,11 @@ def test_changed_files_and_numbers_are_named(check, tiny, as_trained):
 
 def test_runs_of_other_code_or_settings_are_not_retrained(trained, capsys):
     study = load_study(trained / "tiny.yaml")
-    runs = recheck.read_tables(trained / "results/tiny")["runs.csv"]
+    runs = read_frame(trained / "results/tiny/runs.csv")
     assert len(draw_runs(study, runs, 5, 0)) == 2
     runs.loc[runs["variant"] == "sgu", "key"] = "00"
     assert [run.variant for run in draw_runs(study, runs, 5, 0)] == ["gqpe"]
-    assert "tiny: 1 of 2 runs are of other settings or code" in capsys.readouterr().out
+    assert "tiny: 1 of 2 runs have other settings or code" in capsys.readouterr().out
 
 
 def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, capsys):
@@ -180,34 +177,28 @@ def test_a_difference_of_files_says_where(name, old, new, said, tmp_path):
     assert bool(found) == bool(said)
 
 
-@pytest.fixture
-def frame() -> pd.DataFrame:
-    """Two variants with three and two seeds at epoch 0, one variant with one seed at epoch 1."""
-    rows = [("a", 0, 90.0), ("a", 0, 92.0), ("a", 0, 94.0), ("b", 0, 50.0), ("b", 0, 54.0)]
-    frame = pd.DataFrame([*rows, ("a", 1, 95.0)], columns=["variant", "epoch", "test_top1"])
-    return frame.assign(study="x", train_loss=frame["test_top1"] / 100, lr=0.1)
-
-
-def test_limits_are_three_deviations_of_a_difference_of_seeds(frame):
-    images = {"test": 500, "val": 0}
-    limits = seed_limits(frame, "epoch", ["test_top1", "train_loss", "lr"], images)
-    assert list(limits) == ["test_top1", "train_loss"]
+def test_limits_are_three_deviations_of_a_difference_of_seeds():
+    rows = [("a", 90.0), ("a", 92.0), ("a", 94.0), ("b", 50.0), ("b", 54.0), ("c", 95.0)]
+    runs = pd.DataFrame(rows, columns=["variant", "test_top1"]).reindex(columns=RUN_COLUMNS)
+    runs = runs.assign(train_loss=runs["test_top1"] / 100, num_test=500)
+    limits = seed_limits(runs)
+    assert set(limits.index) == {"train_loss", *metrics.EVALUATED}
     pooled = (4 + 0 + 4 + 4 + 4) / (2 + 1)
-    assert limits.loc[0, "test_top1"] == pytest.approx(3 * np.sqrt(2 * pooled))
-    assert limits.loc[0, "train_loss"] == pytest.approx(limits.loc[0, "test_top1"] / 100)
-    assert np.isinf(limits.loc[1]).all()
-    of_all = seed_limits(frame, "study", ["test_top1"], images).loc["x", "test_top1"]
-    assert of_all == pytest.approx(3 * np.sqrt(2 * (14.75 + 8) / (3 + 1)))
-    rounding = seed_limits(frame.assign(test_top1=90.0), "epoch", ["test_top1"], images)
-    assert rounding.loc[0, "test_top1"] == pytest.approx(3 * 0.2 / np.sqrt(6))
+    assert limits["test_top1"] == pytest.approx(3 * np.sqrt(2 * pooled))
+    assert limits["train_loss"] == pytest.approx(limits["test_top1"] / 100)
+    assert np.isinf(limits["val_top1"])
+    rounding = seed_limits(runs.assign(test_top1=90.0))
+    assert rounding["test_top1"] == pytest.approx(3 * 0.2 / np.sqrt(6))
+    one_seed = seed_limits(runs.drop_duplicates("variant"))
+    assert np.isinf(one_seed["test_top1"])
 
 
 def test_numbers_are_compared_exactly_or_within_limits():
     old = pd.DataFrame({"macs": [5, 5], "top": [90.0, np.nan]}, pd.Index([0, 1], name="epoch"))
     new = old.assign(top=[90.0 + 1e-12, np.nan])
-    (found,) = compare_rows(old, new, ["macs", "top"], None)
+    (found,) = compare_rows(old, new, ["macs", "top"], {})
     assert found == "top at epoch 0: committed 90.0, now 90.000000000001"
-    limits = pd.DataFrame({"top": [0.5, 0.5]})
+    limits = {"top": 0.5}
     assert list(compare_rows(old, new, ["macs", "top"], limits)) == []
     assert list(compare_rows(old, new.assign(top=91.0), ["top"], limits)) == [
         "top at epoch 0: committed 90.0, now 91.0, and 1 more"

@@ -34,7 +34,7 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
             "known; `--like STUDY` takes that of another"
         )
     runs = read_frame(path)
-    std, num_runs = pooled_std(runs, [PRIMARY], "study").iat[0, 0], runs[PRIMARY].count()
+    std, num_runs = pooled_std(runs, [PRIMARY])[PRIMARY], runs[PRIMARY].count()
     if np.isnan(std) or len(study.seeds) < 2:
         return "Verdicts:    none without a second seed"
     rows = reach(study, std)

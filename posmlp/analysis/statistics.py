@@ -169,15 +169,11 @@ def over_seeds(values_VK: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"mean": values_VK.mean(axis=1), "std": std, "half_width": half_width})
 
 
-def pooled_std(frame: pd.DataFrame, columns: Sequence[str], by: str) -> pd.DataFrame:
-    """Standard deviations over seeds, pooled over variants, by epoch or study.
-
-    NaN where no variant has two seeds.
-    """
-    groups = frame.groupby([frame["variant"], frame[by]])[list(columns)]
-    df = (groups.count() - 1).clip(lower=0)
-    squares = groups.var() * df
-    return np.sqrt(squares.groupby(level=by).sum() / df.groupby(level=by).sum())
+def pooled_std(runs: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """Standard deviations over seeds, pooled over variants; NaN if no variant has two seeds."""
+    by_variant = runs.groupby("variant")[list(columns)]
+    df = (by_variant.count() - 1).clip(lower=0)
+    return np.sqrt((by_variant.var() * df).sum() / df.sum())
 
 
 def _compared(

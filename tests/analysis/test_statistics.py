@@ -107,7 +107,6 @@ import posmlp
 posmlp.metrics = module
 from pathlib import Path
 from posmlp.analysis.collect import *
-from posmlp.analysis.comparison import compare
 from posmlp.analysis.main_table import tables
 from posmlp.analysis.statistics import Evidence
 from posmlp.study import load_study
@@ -120,7 +119,6 @@ assert runs["test_top3"].tolist() == [98.5] * 9
 assert curves["test_top3"].notna().all()
 evidence = Evidence(study, runs)
 assert "test_top3_mean" in tables(evidence)["variants"].to_csv()
-assert compare(evidence)["variants"][0]["metrics"]["test_top3"]["mean"] == 98.5
 """
 
 

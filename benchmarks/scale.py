@@ -111,6 +111,7 @@ def checks(study: Study, results: Path, here: Path) -> None:
 def figures(study: Study, results: Path, here: Path) -> None:
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.figures.catalogue import draw_figures, figures_from
+    from posmlp.analysis.figures.content import settings_of, units
     from posmlp.analysis.figures.learning import DRAWN_COLUMNS
     from posmlp.analysis.statistics import summarise
 
@@ -119,7 +120,8 @@ def figures(study: Study, results: Path, here: Path) -> None:
         "curves": read_frame(here / "curves.csv", DRAWN_COLUMNS),
         "granularities": pd.DataFrame(columns=["variant", "seed"]),  # no networks here
         "margin": None,
-        "settings": {name: config.flat() for name, config in study.configs.items()},
+        "settings": settings_of(study),
+        "units": units(study),
     }
     draw_figures(figures_from("study", study), inputs, here / "figures")
 

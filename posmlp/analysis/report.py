@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from posmlp.analysis.figures.catalogue import draw, figures_from, study_inputs
-from posmlp.analysis.figures.content import units_of
+from posmlp.analysis.figures.content import units
 from posmlp.analysis.figures.svg import to_svg
 from posmlp.analysis.main_table import tables
 from posmlp.analysis.pages import figure, png, table
@@ -76,7 +76,7 @@ def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]
 
 def learned_maps(study: Study, folder: Path) -> str:
     """The maps of one variant of each gating unit, as far as they have been drawn."""
-    paths = [folder / f"figures/learned_maps/{name}.png" for name in units_of(study)]
+    paths = [folder / f"figures/learned_maps/{name}.png" for name in units(study)]
     pictures = [png(path, MAP_SCALE) for path in paths if path.exists()]
     caption = (
         "How one query token (ring) weighs all tokens of its window, by layer and channel group: "

@@ -5,18 +5,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
 from posmlp.analysis.figures.content import on_axis
 from posmlp.analysis.figures.labels import name_marks
 from posmlp.analysis.figures.marks import (
+    MARGIN,
     add_caption,
     bar_caption,
     bar_range,
-    format_accuracy_axis,
     format_positive_axis,
     legend_handles,
-    on_same_data,
 )
 from posmlp.analysis.figures.style import ONE_COLUMN, TWO_COLUMNS, figure_style, gate_look
 from posmlp.analysis.figures.svg import show_on_hover
@@ -24,26 +23,29 @@ from posmlp.analysis.tables import number, plus_minus, shorten
 
 MOST_IN_ONE_COLUMN = 8  # variants
 LONGEST_NAME = 20
+MOST_BELOW = 3  # outliers named in the caption
 FRONT_COLOUR = "#aaaaaa"
 SAME_REST = 0.05  # of the largest: parameters beside token mixing that count as equal
-FAR = 3  # times the middle half's spread below it: an outlier
+FAR = 3  # interquartile ranges below the lower quartile: an outlier
+ERROR_RATIO = 10  # between the axis' ends, above which it is logarithmic
+LEAST_ERROR = 0.05  # per cent; smaller errors are drawn as this
+LOG_TICKS = (0, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
 
 
 @figure_style()
 def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     """Draw top-1 with its interval against parameters, and the Pareto front of the means.
 
-    Parameters are those that mix tokens where networks are equal apart from these.
-    Outliers that would squeeze the axis are named in the caption instead. Of many variants the
-    reference and those on the front are named first, the others as room allows.
+    Counts only the parameters that mix tokens where networks differ in nothing else. Outliers that
+    would squeeze the axis are named in the caption instead. The reference and the variants on the
+    front are named first, the others as room allows.
     """
-    summary, left_out = on_same_data(summary)
-    summary = summary[summary["test_top1_mean"].notna()]
+    # Accuracies on other images, such as a fraction of the training set, are not comparable.
+    elsewhere = summary["other_settings"].str.contains(r"(?:^|; )data\.", regex=True)
+    num_elsewhere = elsewhere.sum()
+    summary = summary[~elsewhere & summary["test_top1_mean"].notna()]
     far = is_far_below(summary["test_top1_mean"]) & (summary["variant"] != summary["reference"])
-    below = [
-        f"{row['variant']} ({row['test_top1_mean']:.1f}%)" for _, row in summary[far].iterrows()
-    ]
-    more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+    outliers = summary[far]
     summary, label = with_sizes(summary[~far])
     wide = len(summary) > MOST_IN_ONE_COLUMN
     size = (TWO_COLUMNS, 4.2) if wide else (ONE_COLUMN, 3.6)
@@ -57,30 +59,38 @@ def accuracy_vs_params(summary: pd.DataFrame) -> Figure:
     ends = bar_range(summary["test_top1_mean"], summary["test_top1_half_width"])
     format_accuracy_axis(axes, *ends, "top-1 accuracy (%)")
     axes.set_xlabel(label)
-    caption = [
+    add_caption(
+        figure,
         bar_caption(summary),
-        " Larger marks: more groups (s)." if summary["groups"].nunique() > 1 else "",
-        " Grey: Pareto front of the means.",
-        f" Below the axis: {', '.join(below[:3])}{more}." if below else "",
-    ]
-    add_caption(figure, "".join(caption) + left_out)
+        "Larger marks: more groups (s)." if summary["groups"].nunique() > 1 else "",
+        "Grey: Pareto front of the means.",
+        f"Below the axis: {listed(outliers)}." if len(outliers) else "",
+        f"Not shown: {num_elsewhere} on other data (see the table)." if num_elsewhere else "",
+    )
     name_variants(axes, summary, front)
     return figure
 
 
+def is_far_below(means: pd.Series) -> pd.Series:
+    low, high = means.quantile([0.25, 0.75])
+    return means < low - FAR * (high - low)
+
+
+def listed(outliers: pd.DataFrame) -> str:
+    """The first outliers with their accuracies, and the number of the others."""
+    pairs = zip(outliers["variant"], outliers["test_top1_mean"], strict=True)
+    named = ", ".join([f"{name} ({mean:.1f}%)" for name, mean in pairs][:MOST_BELOW])
+    num_others = len(outliers) - MOST_BELOW
+    return named + (f" and {num_others} more" if num_others > 0 else "")
+
+
 def with_sizes(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Add `size`, the parameters that variants differ in, and what to call them."""
+    """Add `size`, the parameters in which variants differ, and give the axis label for it."""
     rest = summary["params"] - summary["token_mixing_params"]
     if np.ptp(rest) > SAME_REST * rest.max() or summary["token_mixing_params"].min() < 1:
         return summary.assign(size=summary["params"]), "parameters of the network"
     label = f"parameters that mix tokens (others: {EngFormatter(places=1, sep='')(rest.median())})"
     return summary.assign(size=summary["token_mixing_params"]), label
-
-
-def is_far_below(means: pd.Series) -> pd.Series:
-    """Which means lie FAR interquartile ranges below the lower quartile."""
-    low, high = means.quantile([0.25, 0.75])
-    return means < low - FAR * (high - low)
 
 
 def draw_variants(axes: Axes, summary: pd.DataFrame) -> None:
@@ -120,8 +130,7 @@ def draw_front(axes: Axes, summary: pd.DataFrame) -> Line2D:
 
 
 def on_front(sizes: pd.Series, accuracies: pd.Series) -> pd.Series:
-    """Which variants no other beats: none is as accurate with fewer parameters, nor better with
-    as many."""
+    """Which variants are beaten by no other, with fewer parameters or a higher accuracy."""
     beaten = [
         ((sizes <= s) & (accuracies > a) | (sizes < s) & (accuracies >= a)).any()
         for s, a in zip(sizes, accuracies, strict=True)
@@ -141,4 +150,35 @@ def name_variants(axes: Axes, summary: pd.DataFrame, front: Line2D) -> None:
     # Colour and mark show the gating unit.
     pairs = zip(summary["variant"], summary["gate"], strict=True)
     names = shorten((name.removeprefix(f"{gate}_") for name, gate in pairs), LONGEST_NAME)
-    name_marks(axes, points_L2, names, colours, sizes.to_numpy(), [front])
+    name_marks(axes, points_L2, names, colours, sizes.to_numpy(), front)
+
+
+def format_accuracy_axis(axes: Axes, low: float, high: float, label: str) -> None:
+    """Show accuracies in per cent from low to high along y.
+
+    One failed variant would press all others against the top. The logarithm of the error keeps
+    both in sight, and halving the error is the same step everywhere.
+    """
+    if 100 - low <= ERROR_RATIO * max(100 - high, LEAST_ERROR):
+        margin = MARGIN * (high - low) or 1.0
+        axes.set(ylim=(low - margin, high + margin), ylabel=label)
+        return
+    axes.set_yscale("function", functions=(log_error, accuracy))
+    bottom, top = log_error(np.array([low, high]))
+    margin = MARGIN * (top - bottom)
+    bottom, top = accuracy(np.array([bottom - margin, top + margin]))
+    bottom = max(bottom, 0)
+    ticks = [tick for tick in LOG_TICKS if bottom <= tick <= top]
+    axes.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set(ylim=(bottom, top), ylabel=f"{label}, log error")
+
+
+def log_error(accuracies: np.ndarray) -> np.ndarray:
+    """Minus the decimal logarithm of the error in per cent: higher is better."""
+    return -np.log10(np.maximum(100 - accuracies, LEAST_ERROR))
+
+
+def accuracy(log_errors: np.ndarray) -> np.ndarray:
+    """Inverse of log_error."""
+    return 100 - 10**-log_errors

@@ -1,8 +1,8 @@
-"""The catalogue of figures: name, function, position in the report; and how they are drawn.
+"""The catalogue of figures: name, function, place in the report; and how they are drawn.
 
-A new figure is a function that returns a matplotlib Figure with a caption, and an entry here; those
-of networks have their caption in workflow/report/<name>.rst. Rules, the final target and the report
-read this list. It imports nothing large, so that the workflow starts without matplotlib.
+A new figure is a function that returns a matplotlib Figure with a caption, and an entry here. A
+figure of networks has its caption in workflow/report/<name>.rst instead. The workflow's rules and
+the report read this list. Importing it does not import matplotlib, which would delay every start.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from posmlp.analysis.figures.content import (
     compares_networks,
     settings_of,
     sweeps_numbers,
+    units,
 )
 
 if TYPE_CHECKING:
@@ -38,14 +39,13 @@ class Entry:
     """A figure, drawn by the function of its name in `module` of this package.
 
     Attributes:
-        category, title: where the report files it.
-        source: what the function's parameters may name:
-            studies: studies (of each the content of study.json and of tables/main.csv).
-            study: summary, curves and granularities (see posmlp.analysis), margin (points of
-                top-1, or None), settings (of every variant, by dotted key).
+        category, title: its place in the report.
+        source: what the function's parameters may be:
+            studies: studies (pairs of study.json's content and tables/main.csv).
+            study: the keys of `study_inputs`.
             network: run (a LearnedRun). Drawn for each variant, as PNG, into a folder of the
                 figure's name; the function returns None where a network has nothing to show.
-        shows: whether a study has what the figure is about; None: every study has.
+        shows: whether a study has anything to show in it; None: every study has.
     """
 
     name: str
@@ -64,17 +64,10 @@ FIGURES = (
     Entry("all_studies", "Accuracy", "differences, all studies", "forest", "studies"),
     Entry("forest", "Accuracy", "differences", "forest", "study", compares),
     Entry(
-        *("accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study"),
-        shows=compares_networks,
+        "accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study", compares_networks
     ),
-    Entry(
-        *("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study"),
-        shows=sweeps_numbers,
-    ),
-    Entry(
-        *("learning", "Training", "by epoch", "learning", "study"),
-        shows=compares_epochs,
-    ),
+    Entry("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study", sweeps_numbers),
+    Entry("learning", "Training", "by epoch", "learning", "study", compares_epochs),
     Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
     Entry("learned_maps", "Learned maps", "by layer and group", "maps", "network"),
     Entry("trajectories", "Centres and widths", "by epoch", "quadratic_forms", "network"),
@@ -82,13 +75,13 @@ FIGURES = (
 
 
 def figures_from(source: Source, study: Study | None = None) -> list[Entry]:
-    """The figures of a source, in the order of the report; those that show something of a study."""
+    """The figures of a source in the report's order; given a study, those that show some of it."""
     entries = [entry for entry in FIGURES if entry.source == source]
     return [e for e in entries if study is None or e.shows is None or e.shows(study)]
 
 
 def study_inputs(evidence: Evidence, folder: Path) -> dict[str, Any]:
-    """What figures of a study may ask for, from what was collected into its folder."""
+    """What the figures of a study may ask for, read from the study's folder."""
     from posmlp.analysis.collect import read_frame
     from posmlp.analysis.figures.learning import DRAWN_COLUMNS
 
@@ -96,19 +89,20 @@ def study_inputs(evidence: Evidence, folder: Path) -> dict[str, Any]:
         "summary": evidence.summary,
         "margin": evidence.study.margin,
         "settings": settings_of(evidence.study),
+        "units": units(evidence.study),
         "curves": read_frame(folder / "curves.csv", DRAWN_COLUMNS),
         "granularities": read_frame(folder / "granularity.csv"),
     }
 
 
 def draw(entry: Entry, inputs: Mapping[str, Any]) -> Figure | None:
-    """Draw a figure from those inputs that its function's parameters name."""
+    """Draw a figure from the inputs named by its function's parameters."""
     names = inspect.signature(entry.function).parameters
     return entry.function(**{name: inputs[name] for name in names})
 
 
 def draw_figures(entries: Iterable[Entry], inputs: Mapping[str, Any], folder: str | Path) -> None:
-    """Draw figures of a study, or of all studies, as folder/<figure>.png and .pdf."""
+    """Draw figures of one or all studies as folder/<figure>.png and .pdf."""
     from posmlp.analysis.figures.style import save
 
     for entry in entries:
@@ -118,13 +112,13 @@ def draw_figures(entries: Iterable[Entry], inputs: Mapping[str, Any], folder: st
 def draw_network(run: LearnedRun, folder: str | Path) -> None:
     """Draw a network's figures as folder/<figure>/<variant>.png.
 
-    Copies go into the run's own folder, from where MLflow shows them.
+    MLflow shows the copies in the run's own folder.
     """
     from posmlp.analysis.figures.style import save
 
     for entry in figures_from("network"):
         into = Path(folder) / entry.name
-        into.mkdir(parents=True, exist_ok=True)  # also where there is nothing to show
+        into.mkdir(parents=True, exist_ok=True)  # a rule's output, even if empty
         if figure := draw(entry, {"run": run}):
             save(figure, into, run.variant, ("png",))
             own = run.folder / "figures" / f"{entry.name}.png"

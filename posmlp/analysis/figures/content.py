@@ -1,6 +1,6 @@
-"""What of a study its figures show: known from its settings, before any run and without matplotlib.
+"""What the figures of a study have to show: known from its settings before any run.
 
-Settings are those of every variant by dotted key.
+Needs no matplotlib. Settings are those of every variant, by dotted key.
 """
 
 from __future__ import annotations
@@ -18,48 +18,49 @@ if TYPE_CHECKING:
 Settings = Mapping[str, Mapping[str, Any]]
 
 SCHEDULE = ("recipe.epochs", "recipe.warmup_epochs", "recipe.eval_every")
-# What may change along with a number and is no sweep of its own: fewer images get more epochs.
+# Settings that may change along with a swept one: with fewer images, training takes more epochs.
 ALONG = {"data.train_fraction": SCHEDULE, "recipe.epochs": SCHEDULE}
-AXES = {
+AXES = {  # the settings that sweeps vary, and their axis labels
     "data.train_fraction": "training images",
     "recipe.epochs": "epochs",
     "model.groups": "groups (s)",
     "recipe.lr": "learning rate (10⁻³)",
-    "recipe.position_lr": "rate of positional parameters (factor)",
+    "recipe.position_lr": "positional learning rate (factor)",
 }
-UNIT = ("model.gate", "model.groups")
 
 
 def settings_of(study: Study) -> Settings:
-    """The settings of every variant."""
     return {name: config.flat() for name, config in study.configs.items()}
 
 
 def compares(study: Study) -> bool:
-    """Whether a variant is compared with another."""
+    """Whether any variant is compared with another."""
     return any(v.against != NOTHING for v in study.variants if v.name != study.reference)
 
 
 def compares_networks(study: Study) -> bool:
-    """Whether variants that are compared differ in their networks."""
+    """Whether compared variants differ in their networks."""
     return compares(study) and len({repr(c.model) for c in study.configs.values()}) > 1
 
 
 def sweeps_numbers(study: Study) -> bool:
-    """Whether some variants differ in one number of AXES alone."""
+    """Whether some variants differ in a single setting of AXES."""
     settings = settings_of(study)
     return any(families(settings, key) for key in AXES)
 
 
 def compares_epochs(study: Study) -> bool:
-    """Whether units can be compared at several epochs."""
+    """Whether several units are evaluated at several epochs."""
     recipe = study.configs[study.reference].recipe
     evaluations = sum(map(recipe.evaluates, range(recipe.num_epochs)))
-    return evaluations > 1 and len(units_of(study)) > 1
+    return evaluations > 1 and len(units(study)) > 1
 
 
 def families(settings: Settings, key: str) -> list[dict[str, float]]:
-    """The values of variants that differ in one number alone, and in what it brings along."""
+    """Values of a setting by variant, for each set of variants that differ in it alone.
+
+    Settings that change ALONG with it may differ as well.
+    """
     free = {key, *ALONG.get(key, ())}
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for variant, values in settings.items():
@@ -70,34 +71,28 @@ def families(settings: Settings, key: str) -> list[dict[str, float]]:
 
 
 def on_axis(value: float | Sequence[float]) -> float:
-    """A setting as a position on an axis: the geometric mean where stages differ."""
+    """Position of a setting on an axis: the geometric mean where stages differ."""
     values = value if isinstance(value, list | tuple) else [value]
     return math.exp(sum(map(math.log, values)) / len(values)) if len(values) > 1 else values[0]
 
 
-def units_of(study: Study) -> list[str]:
-    """The units of a study, see `units`."""
-    against = {v.name: v.against or study.reference for v in study.variants}
-    return units(settings_of(study), against, study.reference)
+def units(study: Study) -> list[str]:
+    """The reference and, for every other gating unit, its variant with the most groups.
 
-
-def units(settings: Settings, against: Mapping[str, str], reference: str) -> list[str]:
-    """The reference and, of each other unit, the variant with most groups, trained alike.
-
-    One that differs from the reference in its unit alone, or else is compared with it after
-    as many epochs on the same images.
+    Candidates differ from the reference in their unit alone, or are compared with it after as many
+    epochs on the same images; the former take precedence.
     """
-
-    def apart(variant: str) -> set[str]:
-        ours, theirs = settings[variant], settings[reference]
-        return {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
-
-    chosen: dict[str, tuple[bool, float]] = {}
-    for name, keys in {name: apart(name) for name in settings}.items():
-        alike = not any(key.startswith("data.") or key in SCHEDULE for key in keys)
-        plain = keys <= set(UNIT)
-        if "model.gate" in keys and alike and (plain or against[name] == reference):
-            chosen[name] = plain, on_axis(settings[name].get("model.groups") or 1)
-    ranked = sorted(chosen, key=chosen.__getitem__)  # of a unit the last counts
-    best = {settings[name].get("model.gate"): name for name in ranked}.values()
-    return [reference, *(name for name in settings if name in best)]
+    settings = settings_of(study)
+    reference = settings[study.reference]
+    candidates: dict[str, tuple[bool, float]] = {}
+    for variant in study.variants:
+        own = settings[variant.name]
+        changed = {k for k in own.keys() | reference.keys() if own.get(k) != reference.get(k)}
+        trained_alike = not any(key.startswith("data.") or key in SCHEDULE for key in changed)
+        unit_alone = changed <= {"model.gate", "model.groups"}
+        compared = (variant.against or study.reference) == study.reference
+        if "model.gate" in changed and trained_alike and (unit_alone or compared):
+            candidates[variant.name] = unit_alone, on_axis(own.get("model.groups") or 1)
+    ranked = sorted(candidates, key=candidates.__getitem__)
+    best = {settings[name].get("model.gate"): name for name in ranked}.values()  # the last of each
+    return [study.reference, *(name for name in settings if name in best)]

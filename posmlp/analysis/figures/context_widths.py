@@ -1,4 +1,4 @@
-"""Where the groups look: the width of each group's context by layer, one panel a variant."""
+"""The width of each channel group's context by layer, a panel per variant."""
 
 import math
 
@@ -15,23 +15,26 @@ from posmlp.analysis.tables import shorten
 MAX_COLUMNS = 4
 MOST_PANELS = 12
 LONGEST_NAME = 20
+CAPTION = (
+    "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
+    "that the central query attends to, keys weighted by normalised |weight|; first seed. Solid "
+    "line: mean at the start; dashed: equal weights on all keys."
+)
 
 
 @figure_style()
 def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Draw the granularity of every group by layer (see posmlp.analysis.granularity).
 
-    In the order of the sheet, of each variant the first seed; of more than MOST_PANELS those that
-    differ from the reference in their unit alone. Solid: the mean at the start; dashed: equal
-    weights on all keys.
+    Shows the first seed of each variant; if there are more than MOST_PANELS variants, only those
+    that differ from the reference in nothing but their unit.
     """
     granularities = granularities[granularities["seed"] == granularities["seed"].min()]
     measured = summary[summary["variant"].isin(granularities["variant"])]
     if measured.empty:
         return nothing_to_show("No variant here has layers that mix tokens.")
     plain = measured[measured["other_settings"] == ""]
-    few = plain if len(measured) > MOST_PANELS and len(plain) else measured
-    shown = few[:MOST_PANELS]
+    shown = (plain if len(measured) > MOST_PANELS and len(plain) else measured)[:MOST_PANELS]
     num_rows = math.ceil(len(shown) / MAX_COLUMNS)
     num_columns = math.ceil(len(shown) / num_rows)
     width = TWO_COLUMNS if num_columns > 2 else ONE_COLUMN
@@ -51,17 +54,12 @@ def granularity(granularities: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel("granularity (tokens)")
     num_others = len(measured) - len(shown)
-    caption = (
-        "A dot per channel group. Granularity: standard deviation per axis, in tokens, of the key "
-        "that the central query attends to, keys weighted by normalised |weight|; one seed. Grey: "
-        "at the start; dashed: equal weights on all keys."
-    )
-    add_caption(figure, caption + (f" Not shown: {num_others} more." if num_others else ""))
+    add_caption(figure, CAPTION, f"Not shown: {num_others} more." if num_others else "")
     return figure
 
 
 def draw_variant(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Draw a dot a group, moved aside within its layer, and both levels to compare with."""
+    """Draw a dot per group, spread within its layer, and the two levels to compare with."""
     layers = rows.drop_duplicates("layer")
     counts = rows.groupby("layer")["group"].transform("max")
     aside = 0.6 * ((rows["group"] - 0.5) / counts - 0.5)

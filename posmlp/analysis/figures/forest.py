@@ -1,6 +1,6 @@
-"""Differences in accuracy with both intervals: of one study, and of all studies together."""
+"""Differences in accuracy with both intervals, of one study or of all studies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from posmlp.analysis.tables import plus_minus, shorten
 MOST_ROWS = 60
 LONGEST_NAME = 19  # so that "variant − against" leaves half the width to the intervals
 ROW = 1.15 * LINE
-PAD = 6  # points between the axes and what stands beside them
+PAD = 6  # points between the axes and the texts beside them
 BAND_COLOUR = "#e9e9e9"
 BESIDE = 0.24  # rows between the interval over seeds and that over seeds and images
 OUTCOME = {
@@ -33,28 +33,28 @@ OUTCOME = {
     "test_top1_crossed_low": "crossed_low",
     "test_top1_crossed_high": "crossed_high",
 }
-FAR = 3  # times the spread of the middle half beyond it: beyond the axis
+FAR = 3  # interquartile ranges outside the middle half: beyond the axis
 
 
 @figure_style()
 def forest(summary: pd.DataFrame, margin: float | None) -> Figure:
-    """Draw each variant's difference in top-1 from what it is compared with, and its intervals.
+    """Draw the difference in top-1 of every comparison, with its intervals.
 
     Args:
-        margin: of non-inferiority in points, drawn as a band; None: no band.
+        margin: non-inferiority margin in points, drawn as a band; None: no band.
     """
     rows = _compared(summary)
     shown = rows[:MOST_ROWS].assign(margin=margin, title="")
     num_others = len(rows) - len(shown)
-    return _draw(shown, f" Not shown: {num_others} more (see the table)." if num_others else "")
+    return _draw(shown, f"Not shown: {num_others} more (see the table)." if num_others else "")
 
 
 @figure_style()
 def all_studies(studies: Sequence[tuple[dict[str, Any], pd.DataFrame]]) -> Figure:
-    """Draw the main tables of all studies that ask questions; of all studies where none does.
+    """Draw the main tables of the studies that ask questions; of all studies if none does.
 
     Args:
-        studies: of each the content of study.json and of tables/main.csv.
+        studies: the content of study.json and of tables/main.csv of each.
     """
     asking = [study for study in studies if study[0]["questions"]] or studies
     blocks = [
@@ -64,18 +64,18 @@ def all_studies(studies: Sequence[tuple[dict[str, Any], pd.DataFrame]]) -> Figur
     if not any(map(len, blocks)):
         return nothing_to_show("No study has results yet.")
     others = [facts["study"] for facts, _ in studies if facts not in [f for f, _ in asking]]
-    left_out = f" Not shown, as they ask no question: {', '.join(others)}." if others else ""
+    left_out = f"Not shown, as they ask no question: {', '.join(others)}." if others else ""
     return _draw(pd.concat(blocks)[:MOST_ROWS], left_out)
 
 
 def _compared(summary: pd.DataFrame) -> pd.DataFrame:
-    """The variants that are compared with another, with the columns of OUTCOME renamed."""
+    """The comparisons, with their columns renamed by OUTCOME."""
     rows = summary.rename(columns=OUTCOME)
     return rows[rows["difference"].notna()]
 
 
 def _draw(rows: pd.DataFrame, left_out: str) -> Figure:
-    """Draw rows in blocks by title, each with its margin."""
+    """Draw rows in blocks by title, each block with its margin."""
     rows = rows.reset_index(drop=True)
     starts = rows["title"] != rows["title"].shift()
     titled = starts & (rows["title"] != "")
@@ -93,12 +93,12 @@ def _draw(rows: pd.DataFrame, left_out: str) -> Figure:
         draw_row(axes, row)
     axes.set_xlabel("difference in top-1 accuracy (points)")
     name_rows(axes, rows, titled)
-    add_caption(figure, caption(rows) + left_out)
+    add_caption(figure, *explanations(rows), left_out)
     return figure
 
 
 def name_rows(axes: Axes, rows: pd.DataFrame, titled: pd.Series) -> None:
-    """Write contrasts and titles of blocks at the left, parameters removed at the right."""
+    """Write contrasts and block titles at the left, parameters removed at the right."""
     labels = dict(zip(rows["y"], contrast_names(rows), strict=True))
     titles = dict(zip(rows["y"][titled] - 1, rows["title"][titled], strict=True))
     axes.set_yticks([*labels, *titles], labels=[*labels.values(), *titles.values()])
@@ -115,24 +115,22 @@ def name_rows(axes: Axes, rows: pd.DataFrame, titled: pd.Series) -> None:
         side.spines["left"].set_visible(False)
 
 
-def caption(rows: pd.DataFrame) -> str:
+def explanations(rows: pd.DataFrame) -> Iterator[str]:
     """Say what is compared, and what bars, band and arrows are."""
     references = ", ".join(rows["reference"].unique())
-    margins = rows["margin"].dropna().unique()
-    margin = f" of ±{margins[0]:g} points" if len(margins) == 1 else " of the study"
-    crossed = " Thin: over seeds and test images." if rows["crossed_low"].notna().any() else ""
-    parts = [
-        f"Differences from the reference ({references}) unless another variant is named.",
-        f" Thick: interval over seeds.{crossed}" if rows["n"].max() > 1 else " One seed each.",
-        f" Band: margin{margin}." if len(margins) else "",
-        "" if rows["difference"].between(*axis_range(rows)).all() else " Arrows: beyond the axis.",
-        " Removed: parameters; +: added.",
-    ]
-    return "".join(parts)
+    yield f"Differences from the reference ({references}) unless another variant is named."
+    yield "Thick: interval over seeds." if rows["n"].max() > 1 else "One seed each."
+    if rows["crossed_low"].notna().any():
+        yield "Thin: over seeds and test images."
+    if len(margins := rows["margin"].dropna().unique()):
+        yield f"Band: margin of {f'±{margins[0]:g} points' if len(margins) == 1 else 'the study'}."
+    if not rows["difference"].between(*axis_range(rows)).all():
+        yield "Arrows: beyond the axis."
+    yield "Removed: parameters; +: added."
 
 
 def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
-    """Ends of the axis: all intervals but those of differences far from the others."""
+    """Ends of the axis: all intervals but those of outlying differences."""
     low_Q, high_Q = rows["difference"].quantile([0.25, 0.75])
     reach = FAR * max(high_Q - low_Q, rows["margin"].astype(float).max() or 0, 1.0)
     near = rows[rows["difference"].between(low_Q - reach, high_Q + reach)]
@@ -145,7 +143,7 @@ def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
 
 
 def draw_margin(axes: Axes, block: pd.DataFrame) -> None:
-    """Draw a study's margin as a band behind its rows."""
+    """Draw the margin as a band behind a study's rows."""
     margin = block["margin"].iloc[0]
     if margin is not None and np.isfinite(margin):
         top, bottom = block["y"].min() - 0.5, block["y"].max() + 0.5
@@ -184,7 +182,7 @@ def draw_row(axes: Axes, row: pd.Series) -> None:
 
 
 def contrast_names(rows: pd.DataFrame) -> list[str]:
-    """Variant names, and what each is compared with unless that is the reference."""
+    """Name the variants, each with the one it is compared with unless that is the reference."""
     is_reference = rows["against"] == rows["reference"]
     longest = LONGEST_NAME * (2 if is_reference.all() else 1)
     variants, others = (shorten(rows[name], longest) for name in ("variant", "against"))
@@ -193,6 +191,6 @@ def contrast_names(rows: pd.DataFrame) -> list[str]:
 
 
 def percentage(fraction: float) -> str:
-    """Format a fraction removed, with a plus sign where it is added."""
+    """Format a fraction removed; one that is added gets a plus sign."""
     sign = "+" if fraction < -0.005 else ""
     return "" if np.isnan(fraction) else f"{sign}{abs(100 * fraction):.0f}%"

@@ -1,7 +1,9 @@
-"""How the centres and widths of quadratic encodings move over training."""
+"""How the centres and widths of quadratic encodings move over training.
+
+Shape letters: E epochs, the start being epoch 0; S channel groups, G those drawn; D axes.
+"""
 
 import copy
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +25,7 @@ SHADES = ListedColormap(colormaps["viridis"](np.linspace(0, 0.9, 256)))  # from 
 
 
 class Trajectory(NamedTuple):
-    """A layer's centres (moments, S, D) and widths (moments, S), in tokens; moment 0 the start."""
+    """A layer's centres (E, S, D) and widths (E, S) in tokens."""
 
     centres: np.ndarray
     widths: np.ndarray
@@ -31,41 +33,41 @@ class Trajectory(NamedTuple):
 
 @figure_style()
 def trajectories(run: LearnedRun) -> Figure | None:
-    """Draw where each group's centre went, and how its width changed by epoch; a column a layer.
+    """Draw the path of each group's centre, and its width by epoch; a column per layer.
 
     None for a run without quadratic encodings, or without a record of their values.
     """
     found = read_trajectories(run)
     if not found:
         return None
-    numbers = [list(found)[i] for i in evenly_spaced(len(found), MAX_LAYERS)]
-    figure = Figure(figsize=(width_of_layers(len(numbers)), 4.2), layout="constrained")
-    grid = figure.subplots(2, len(numbers), squeeze=False, sharey="row")
-    for number, (centre, spread) in zip(numbers, grid.T, strict=True):
-        draw_centres(centre, found[number])
-        draw_widths(spread, found[number])
-        centre.set(title=f"layer {number}", xlabel="right (tokens)")
-        spread.set(title=f"layer {number}", xlabel="epoch")
-    widths = np.concatenate([found[number].widths.ravel() for number in numbers])
+    found = {n: found[n] for n in np.array(list(found))[evenly_spaced(len(found), MAX_LAYERS)]}
+    figure = Figure(figsize=(width_of_layers(len(found)), 4.2), layout="constrained")
+    grid = figure.subplots(2, len(found), squeeze=False, sharey="row")
+    for column, (number, trajectory) in zip(grid.T, found.items(), strict=True):
+        draw_layer(*column, trajectory)
+        column[0].set(title=f"layer {number}", xlabel="right (tokens)")
+        column[1].set(title=f"layer {number}", xlabel="epoch")
+    widths = np.concatenate([trajectory.widths.ravel() for trajectory in found.values()])
     format_positive_axis(grid[1, 0].yaxis, widths, StrMethodFormatter("{x:g}"))
-    reach = max(np.nanmax(np.abs(found[number].centres)) for number in numbers) * 1.1
+    reach = 1.1 * max(np.nanmax(np.abs(t.centres)) for t in found.values())
     for axes in grid[0]:
         axes.set(xlim=(-reach, reach), ylim=(reach, -reach), box_aspect=1)
     grid[0, 0].set_ylabel("down (tokens)")
     grid[1, 0].set_ylabel("width (tokens)")
-    if any(found[number].widths.shape[1] > 1 for number in numbers):
+    if any(trajectory.widths.shape[1] > 1 for trajectory in found.values()):
         draw_key(figure, grid)
-    caption = (
-        f"{run.title}. Top: centres from the start (grey dot) to the end, as offsets from the "
-        "query in tokens. Bottom: width, the geometric mean of the standard deviations along the "
-        "axes of the quadratic form; a gap where the form has none."
+    add_caption(
+        figure,
+        f"{run.title}.",
+        "Top: centres from the start (grey dot) to the end, as offsets from the query.",
+        "Bottom: width, the geometric mean of the standard deviations along the axes of the "
+        "quadratic form; a gap where the form has none.",
     )
-    add_caption(figure, caption)
     return figure
 
 
 def read_trajectories(run: LearnedRun) -> dict[int, Trajectory]:
-    """{number of the layer, from 1: trajectory} of the layers that have one on record."""
+    """{number of the layer, from 1: trajectory} for the layers that have one on record."""
     found = {}
     for number, (name, layer) in enumerate(run.layers.items(), start=1):
         values = [run.trajectory.get(f"{name}.position.{part}") for part in ("center", "spread")]
@@ -75,46 +77,35 @@ def read_trajectories(run: LearnedRun) -> dict[int, Trajectory]:
 
 
 def trajectory_of(encoding: Quadratic, centres_ESD: np.ndarray, spreads: np.ndarray) -> Trajectory:
-    """Trajectory that the recorded centres and spreads of an encoding describe.
+    """The trajectory given by the recorded centres and spreads of an encoding.
 
-    The encoding itself says what precision matrix P a spread means; the width is det(P)^(-1/2D),
-    which is 1 for a Gaussian of standard deviation 1 along all axes.
+    The encoding defines the precision matrix P of a spread; the width is det(P)^(-1/2D), which is 1
+    for a Gaussian of standard deviation 1 along all axes.
     """
     num_epochs, groups, _ = centres_ESD.shape
-    every = copy.deepcopy(encoding)  # one "group" for each moment and group
+    every = copy.deepcopy(encoding)  # as if each epoch's groups were groups of one encoding
     every.center = torch.nn.Parameter(torch.from_numpy(centres_ESD).flatten(0, 1))
     every.spread = torch.nn.Parameter(torch.from_numpy(spreads).flatten(0, 1))
     precision = every.precision().detach().double()
     precision = (precision + precision.mT) / 2  # a score depends on the symmetric part alone
-    variances = 1 / torch.linalg.eigvalsh(precision)  # of a negative one the logarithm is NaN
+    variances = 1 / torch.linalg.eigvalsh(precision)  # the logarithm of a negative one is NaN
     widths = variances.log().mean(dim=-1).div(2).exp()
     return Trajectory(centres_ESD, widths.reshape(num_epochs, groups).numpy())
 
 
-def drawn_groups(trajectory: Trajectory) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """Yield the groups that are drawn, each with its colour in both panels."""
-    groups = evenly_spaced(trajectory.centres.shape[1], MAX_GROUPS)
-    shades = SHADES(np.linspace(0, 1, len(groups)))
-    return zip(groups, map(tuple, shades), strict=True)
-
-
-def draw_centres(axes: Axes, trajectory: Trajectory) -> None:
-    """Draw the path of each centre, with a dot at the end."""
-    for group, colour in drawn_groups(trajectory):
-        down_E, right_E = trajectory.centres[:, group].T
-        axes.plot(right_E, down_E, linewidth=0.7, color=colour)
-        axes.plot(right_E[-1], down_E[-1], "o", markersize=2.2, color=colour)
-    axes.plot(0, 0, "o", markersize=3, color="#777777", zorder=0.5)
-    for axis in (axes.xaxis, axes.yaxis):
+def draw_layer(top: Axes, bottom: Axes, trajectory: Trajectory) -> None:
+    """Draw the path of each centre, with a dot at its end, and below it the width by epoch."""
+    groups = evenly_spaced(trajectory.widths.shape[1], MAX_GROUPS)
+    for axes in (top, bottom):
+        axes.set_prop_cycle(color=SHADES(np.linspace(0, 1, len(groups))))
+    down_EG, right_EG = np.moveaxis(trajectory.centres[:, groups], -1, 0)
+    top.plot(right_EG, down_EG, linewidth=0.7)
+    top.plot(right_EG[-1:], down_EG[-1:], "o", markersize=2.2)
+    top.plot(0, 0, "o", markersize=3, color="#777777", zorder=0.5)
+    bottom.plot(trajectory.widths[:, groups], linewidth=0.7)
+    bottom.axhline(1, color="#777777", linewidth=0.5, linestyle=":", zorder=0.5)
+    for axis in (top.xaxis, top.yaxis, bottom.xaxis):
         axis.set_major_locator(MaxNLocator(3, integer=True))
-
-
-def draw_widths(axes: Axes, trajectory: Trajectory) -> None:
-    """Draw the width of each group by epoch."""
-    for group, colour in drawn_groups(trajectory):
-        axes.plot(trajectory.widths[:, group], linewidth=0.7, color=colour)
-    axes.axhline(1, color="#777777", linewidth=0.5, linestyle=":", zorder=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 def draw_key(figure: Figure, grid: np.ndarray) -> None:

@@ -69,7 +69,6 @@ GATE_LOOKS = {
     "fc_lrpe": GateLook("#56B4E9", "v", 1.1),
     "fc_gqpe": GateLook("#CC79A7", "P", 1.2),
 }
-DASHES = ("-", "--", ":", "-.")  # of lines of one unit
 OTHER_LOOK = GateLook("#999999", "X", 1.2)
 
 
@@ -86,17 +85,6 @@ def gate_look(gate: str) -> GateLook:
 def tint(colour: str, whiteness: float) -> tuple[float, ...]:
     """Mix a colour with a fraction of white."""
     return tuple(channel + whiteness * (1 - channel) for channel in to_rgb(colour))
-
-
-def shade(colour: str) -> tuple[float, ...]:
-    """Darken a colour so that text in it can be read."""
-    return tuple(0.65 * channel for channel in to_rgb(colour))
-
-
-def in_gate_order(gates: Iterable[str]) -> list[str]:
-    """Sort distinct gating units as every legend does."""
-    distinct = list(dict.fromkeys(gates))
-    return [g for g in GATE_LOOKS if g in distinct] + [g for g in distinct if g not in GATE_LOOKS]
 
 
 def figure_style() -> AbstractContextManager:

@@ -1,7 +1,6 @@
 """Made-up studies of ordinary and awkward shape, with everything that figures are drawn from."""
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,11 @@ def settings_of(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
+def units_of(summary: pd.DataFrame) -> list[str]:
+    plain = summary[summary["other_settings"] == ""]
+    return plain.drop_duplicates("gate", keep="last")["variant"].tolist()
+
+
 def facts_of(study: str) -> dict[str, Any]:
     """What figures of all studies read of a study.json."""
     return {"study": study, "margin": 0.5, "questions": ["Is it better?"]}
@@ -92,7 +96,6 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
     """{shape of a study: what its figures and those of all studies are drawn from}."""
     shapes = {
         "ordinary": digits_summary,
-        "small": digits_summary[:12],
         "one": digits_summary[:1],
         "long_names": long_named(digits_summary),
         "sixty": long_named(many_variants(digits_summary)),
@@ -104,22 +107,8 @@ def studies(digits_summary) -> dict[str, dict[str, Any]]:
             "curves": curves_of(summary),
             "granularities": granularities_of(summary),
             "settings": settings_of(summary),
+            "units": units_of(summary),
             "studies": [(facts_of(name), summary) for name in ("one", "other")],
         }
         for shape, summary in shapes.items()
     }
-
-
-@pytest.fixture(scope="session", name="curves_of")
-def curves_of_fixture() -> Callable[..., pd.DataFrame]:
-    return curves_of
-
-
-@pytest.fixture(scope="session", name="settings_of")
-def settings_of_fixture() -> Callable[..., dict[str, dict[str, Any]]]:
-    return settings_of
-
-
-@pytest.fixture(scope="session", name="granularities_of")
-def granularities_of_fixture() -> Callable[..., pd.DataFrame]:
-    return granularities_of

@@ -1,18 +1,12 @@
-from pathlib import Path
-
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
-from posmlp.analysis.figures.accuracy import accuracy_vs_params, on_front
-from posmlp.analysis.figures.marks import bar_range
-from posmlp.analysis.figures.style import (
-    gate_look,
-    save,
-)
-from posmlp.analysis.statistics import summarise
+from posmlp.analysis.figures.accuracy import accuracy_vs_params, format_accuracy_axis, on_front
+from posmlp.analysis.figures.style import gate_look, save
 
 
 def containers(axes) -> dict:
@@ -77,38 +71,45 @@ def test_variants_on_other_data_are_left_out_and_counted(digits_summary):
     assert "Not shown: 2 on other data" in " ".join(figure.get_supxlabel().split())
 
 
-def test_axis_holds_all_bars_but_ends_at_100(runs_of):
-    summary = summarise(runs_of({"a": [91.0, 93.0, 92.0], "b": [98.0, 99.0, 97.0]}), "a")
-    half_width = 4.302652729911275 / np.sqrt(3)
-    means, half_widths = summary["test_top1_mean"], summary["test_top1_half_width"]
-    assert bar_range(means, half_widths) == (pytest.approx(92 - half_width), 99.0)
-    assert bar_range(means[:1], half_widths[:1]) == (
-        pytest.approx(92 - half_width),
-        pytest.approx(92 + half_width),
-    )
-    assert bar_range(means[:1], half_widths[:1] * np.nan) == (92.0, 92.0)
-    assert bar_range(means, 30 * half_widths) == (92 - 1.5 * 6, 99.0)  # marks stay apart
-    low, high = accuracy_vs_params(summary).axes[0].get_ylim()
-    assert low < 92 - half_width
-    assert 99 < high < 100
+def test_files_are_byte_stable_and_a_users_matplotlibrc_changes_nothing(digits_summary, tmp_path):
+    def saved(name: str) -> dict[str, bytes]:
+        save(accuracy_vs_params(digits_summary[:6]), tmp_path / name, "figure", ("png", "pdf"))
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
 
-
-def saved(figure, folder: Path) -> dict[str, bytes]:
-    save(figure, folder, "figure", ("png", "pdf"))
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_files_are_byte_stable(digits_summary, tmp_path):
-    first, second = (
-        saved(accuracy_vs_params(digits_summary), tmp_path / name) for name in ("a", "b")
-    )
+    first = saved("a")
+    with matplotlib.rc_context({"font.size": 20, "savefig.bbox": "tight", "axes.facecolor": "red"}):
+        assert saved("b") == first
     assert first.keys() == {"figure.png", "figure.pdf"}
-    assert first == second
     assert not any(b"Matplotlib" in content for content in first.values())
 
 
-def test_a_users_matplotlibrc_changes_nothing(digits_summary, tmp_path):
-    plain = saved(accuracy_vs_params(digits_summary[:1]), tmp_path / "a")
-    with matplotlib.rc_context({"font.size": 20, "savefig.bbox": "tight", "axes.facecolor": "red"}):
-        other = saved(accuracy_vs_params(digits_summary[:1]), tmp_path / "b")
-    assert plain == other
+@pytest.fixture
+def axes():
+    return Figure().add_subplot()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scale"),
+    [(81.0, 98.0, "linear"), (79.0, 98.0, "function"), (99.6, 100.0, "linear")],
+)
+def test_errors_over_a_factor_of_ten_are_logarithmic(axes, low, high, scale):
+    format_accuracy_axis(axes, low, high, "top-1 (%)")
+    assert axes.get_yscale() == scale
+    assert ("log error" in axes.get_ylabel()) == (scale == "function")
+    bottom, top = axes.get_ylim()
+    assert low - 5 < bottom < low
+    assert high < top < 100.1
+
+
+def test_a_failed_variant_leaves_room_for_the_others(axes):
+    format_accuracy_axis(axes, 20.0, 99.0, "top-1 (%)")
+    heights = axes.transAxes.inverted().transform(
+        axes.transData.transform([[0, 20], [0, 96], [0, 98], [0, 99]])
+    )[:, 1]
+    assert heights[0] < 0.1  # both ends are in sight
+    assert heights[3] > 0.9
+    assert heights[2] - heights[1] == pytest.approx(heights[3] - heights[2])  # half the error
+    assert heights[2] - heights[1] > 0.1
+    assert axes.get_ylim()[0] == 0
+    ticks = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert ticks == ["0", "50", "80", "90", "95", "98", "99"]

@@ -20,19 +20,26 @@ def test_a_study_gets_the_figures_that_it_has_something_for(study, without):
     assert {entry.name for entry in figures_from("study")} - {e.name for e in shown} == without
 
 
-def test_a_unit_is_the_variant_with_most_groups_or_the_one_that_is_compared():
-    shared = {"recipe.epochs": 10, "recipe.position_lr": 1.0}
-    settings = {
-        "sgu": shared | {"model.gate": "sgu"},
-        "gqpe_s4": shared | {"model.gate": "gqpe", "model.groups": 4},
-        "gqpe_s1": shared | {"model.gate": "gqpe", "model.groups": 1},
-        "gqpe_s4_fast": shared | {"model.gate": "gqpe", "recipe.position_lr": 5.0},
-        "lrpe_long": shared | {"model.gate": "lrpe", "recipe.epochs": 30},
-        "lrpe_fast": shared | {"model.gate": "lrpe", "recipe.position_lr": 5.0},
-    }
-    against = dict.fromkeys(settings, "sgu")
-    assert units(settings, against, "sgu") == ["sgu", "gqpe_s4", "lrpe_fast"]
-    assert units(settings, against | {"lrpe_fast": "none"}, "sgu") == ["sgu", "gqpe_s4"]
+UNITS = """\
+variant\tclaim\tagainst\tmodel.gate\tmodel.groups\trecipe.epochs\trecipe.position_lr
+sgu\tbaseline\t\tsgu\t\t\t
+gqpe_s4\tplain\t\tgqpe\t4\t\t
+gqpe_s1\tfewer groups\t\tgqpe\t1\t\t
+gqpe_s4_fast\tmore than the unit\t\tgqpe\t4\t\t5
+lrpe_long\tmore epochs\t\tlrpe\t1\t30\t
+lrpe_fast\tnone plain\t{against}\tlrpe\t1\t\t5
+"""
+
+
+@pytest.mark.parametrize(
+    ("against", "expected"),
+    [("sgu", ["sgu", "gqpe_s4", "lrpe_fast"]), ("none", ["sgu", "gqpe_s4"])],
+)
+def test_a_unit_is_the_variant_with_most_groups_or_the_one_that_is_compared(
+    against, expected, study
+):
+    study.files[1].write_text(UNITS.format(against=against))
+    assert units(load_study(study.files[0])) == expected
 
 
 def test_a_number_may_bring_its_schedule_along_and_differ_by_stage():

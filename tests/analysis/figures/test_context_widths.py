@@ -1,11 +1,13 @@
-import pandas as pd
+from posmlp.analysis.figures.catalogue import FIGURES, draw
+from posmlp.analysis.figures.context_widths import MOST_PANELS
 
-from posmlp.analysis.figures.context_widths import MOST_PANELS, granularity
+(ENTRY,) = [entry for entry in FIGURES if entry.name == "granularity"]
 
 
-def test_figure_has_a_dot_a_group_and_the_start(digits_summary, granularities_of):
-    figure = granularity(granularities_of(digits_summary), digits_summary)
-    plain = digits_summary[digits_summary["other_settings"] == ""]
+def test_figure_has_a_dot_a_group_and_the_start(studies):
+    figure = draw(ENTRY, studies["ordinary"])
+    summary = studies["ordinary"]["summary"]
+    plain = summary[summary["other_settings"] == ""]
     titles = [axes.get_title() for axes in figure.axes if axes.axison]
     assert titles == plain["variant"].tolist()
     (dots,) = figure.axes[0].lines
@@ -13,11 +15,10 @@ def test_figure_has_a_dot_a_group_and_the_start(digits_summary, granularities_of
     assert dots.get_xdata().round().tolist() == [1, 1, 1, 2, 2, 2]
     levels = [patch.get_data().values.tolist() for patch in figure.axes[0].patches]
     assert levels == [[4.0, 4.0], [1.0, 1.0]]
-    assert "standard deviation per axis" in " ".join(figure.get_supxlabel().split())
 
 
-def test_figure_counts_what_it_leaves_out(digits_summary, granularities_of):
-    one = digits_summary[:1]
-    many = pd.concat([one.assign(variant=f"v{i}") for i in range(MOST_PANELS + 3)])
-    figure = granularity(granularities_of(many), many)
-    assert "Not shown: 3 more" in " ".join(figure.get_supxlabel().split())
+def test_figure_counts_what_it_leaves_out(studies):
+    figure = draw(ENTRY, studies["sixty"])
+    num_panels = sum(axes.axison for axes in figure.axes)
+    assert num_panels <= MOST_PANELS
+    assert f"Not shown: {60 - num_panels} more" in " ".join(figure.get_supxlabel().split())

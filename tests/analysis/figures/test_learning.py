@@ -3,13 +3,11 @@ import pytest
 from posmlp.analysis.figures.learning import learning
 
 
-def test_gaps_are_those_of_the_tables_and_losses_end_at_the_last_epoch(
-    digits_summary, curves_of, settings_of
-):
-    plain = digits_summary[digits_summary["other_settings"] == ""]
-    figure = learning(curves_of(plain), plain, settings_of(plain))
+def test_gaps_are_those_of_the_tables_and_losses_end_at_the_last_epoch(studies):
+    inputs = studies["ordinary"]
+    figure = learning(inputs["curves"], inputs["summary"], inputs["units"])
     gap, losses = figure.axes
-    table = digits_summary.set_index("variant")["test_top1_mean"]
+    table = inputs["summary"].set_index("variant")["test_top1_mean"]
     assert [bars.get_label() for bars in gap.containers] == [
         *("fc_lrpe", "fc_gqpe", "lrpe_s16", "qpe_s16", "gqpe_s16")
     ]

@@ -16,42 +16,44 @@ CONFIG_FILE, SITE_FILE = Path("config/config.yaml"), Path("slurm/site.yaml")
 class Settings(Section):
     """How to run: the keys of config/config.yaml and of `snakemake --config`."""
 
-    # On Snakemake's command line `false` and 2 may be texts, and a study's name may be a number.
+    # Snakemake may pass `false` and 2 as strings, and a study named 2024 as a number.
     model_config = ConfigDict(strict=False, coerce_numbers_to_str=True)
 
     study: str = Field(description="name of a study in config/studies, or path of a study file")
     data_root: str = Field("data", description="folder of the data sets")
     results: str = Field("results", description="folder of runs, tables and figures")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what runs train on")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="device to train on")
     checkpoint_minutes: float = Field(
-        10.0, gt=0, description="minutes between the checkpoints that a run writes within an epoch"
+        10.0,
+        gt=0,
+        description="minutes between checkpoints within an epoch; each epoch ends with one",
     )
     tracking: bool = Field(
-        True, description="bring MLflow up to date at the end of a study (`posmlp sync`)"
+        True, description="update MLflow at the end of a study, like `posmlp sync`"
     )
     runs_per_job: int | None = Field(
         None,
         ge=1,
-        description="runs that one job trains; null: all of the study, or one on a cluster",
+        description="runs trained by one job; null: all runs of the study, or one on a cluster",
     )
     runs_at_once: int | None = Field(
         None,
         ge=1,
-        description="runs of a job that train side by side and share its cores and GPUs; null: as "
-        "many as this machine has GPUs or else cores, or one on a cluster",
+        description="runs of a job trained at the same time, sharing its cores and GPUs; null: one "
+        "per GPU of this machine, or per core if it has none; on a cluster one",
     )
-    slurm: Site | None = Field(None, description="the cluster, from slurm/site.yaml")
+    slurm: Site | None = Field(None, description="settings of the cluster, from slurm/site.yaml")
 
 
 def read_settings(config: dict[str, Any], where: str = f"{CONFIG_FILE} or --config") -> Settings:
     """Check settings.
 
     Args:
-        config: all of Snakemake's config.
-        where: they come from, for messages.
+        config: Snakemake's whole config.
+        where: source of the settings, for error messages.
 
     Raises:
-        StudyError: names every key that is wrong.
+        StudyError: names every invalid key.
     """
     try:
         return Settings.model_validate(config)
@@ -60,12 +62,12 @@ def read_settings(config: dict[str, Any], where: str = f"{CONFIG_FILE} or --conf
 
 
 def default_settings(*, cluster: bool = False) -> Settings:
-    """Read config/config.yaml and, for a `cluster`, slurm/site.yaml as its profile does.
+    """Read config/config.yaml and, for a `cluster`, slurm/site.yaml.
 
-    Outside a checkout, where there is no config.yaml, every key has its default.
+    Without a config.yaml, outside a checkout, every key has its default.
 
     Raises:
-        StudyError: a file cannot be read or is wrong.
+        StudyError: a file is unreadable or invalid.
     """
     settings = read_mapping(CONFIG_FILE) if CONFIG_FILE.exists() else {"study": ""}
     if not cluster:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -157,20 +156,3 @@ def test_environment_has_every_fact_of_a_run(monkeypatch):
     assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
     monkeypatch.delenv("SLURM_JOB_ID")
     assert environment("cpu")["slurm_job_id"] is None
-
-
-def test_reading_a_study_needs_no_heavy_package():
-    code = """
-        import sys, posmlp, posmlp.code_version, posmlp.study
-        from posmlp.code_version import git_state, training_code_digest
-        training_code_digest(), git_state()
-        heavy = "torch torchvision timm sklearn pandas matplotlib mlflow scipy".split()
-        print([name for name in heavy if name in sys.modules])
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == "[]"

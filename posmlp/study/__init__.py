@@ -1,6 +1,6 @@
 """Studies: a YAML file and a sheet of variants, checked before any job and resolved into runs.
 
-Needs neither torch nor timm (`check_models` imports them when called): Snakemake parses with it.
+Imports neither torch nor timm until `check_models` is called, so that Snakemake starts quickly.
 """
 
 from posmlp.study.data_settings import Data

@@ -1,4 +1,4 @@
-"""check_models: whether every network of a study can be built, before the first job starts."""
+"""Check before the first job that every network of a study can be built."""
 
 import json
 from importlib.metadata import version
@@ -12,13 +12,13 @@ from posmlp.study.variant_sheet import Variant
 
 
 def check_models(study: Study, passed: Path | None = None) -> None:
-    """Build each distinct network without memory, which imports torch and timm.
+    """Build each distinct network on the meta device; imports torch and timm.
 
     Args:
-        passed: folder of marks; networks that this code has built before are not built again.
+        passed: folder that records successful checks, which are not repeated with the same code.
 
     Raises:
-        StudyError: names the settings that do not work.
+        StudyError: names the settings that failed.
     """
     networks: dict[str, list[Variant]] = {}  # by what is checked
     for variant in study.variants:
@@ -45,7 +45,7 @@ def check_models(study: Study, passed: Path | None = None) -> None:
 
 
 def _why_not(config: RunConfig) -> str | None:
-    """Say why the network cannot be built or trained; None when it can."""
+    """Why the network cannot be built or trained; None if it can."""
     import timm
     import torch
 
@@ -54,14 +54,14 @@ def _why_not(config: RunConfig) -> str | None:
     arguments, name = config.model_arguments(), config.model["name"]
     if not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
-        return f"model.name: no model {name!r}; {hint}timm.list_models() lists all"
+        return f"model.name: no model {name!r}; {hint}timm.list_models() lists them all"
     try:
         with torch.device("meta"):
             model = timm.create_model(**arguments)
-    except Exception as error:  # timm's models refuse settings by assertions and lookups as well
+    except Exception as error:  # models of timm also fail with AssertionError or KeyError
         key = getattr(error, "key", None)
         return f"model.{key}: {error}" if key else f"model: {type(error).__name__}: {error}"
     if config.recipe.position_lr != 1 and not positional_parameters(model, bias=False):
-        reason = "has no effect on a network without a positional encoding; write 1"
+        reason = "has no effect on a network without a positional encoding; set it to 1"
         return f"recipe.position_lr: {config.recipe.position_lr:g} {reason}"
     return None

@@ -1,4 +1,4 @@
-"""The `model` section of a study file: name and arguments of a timm model, checked without timm."""
+"""The `model` section of a study file: name and arguments of a timm model."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from posmlp.study.study_error import setting_error
 
-# Arguments of timm.create_model that a study must not set, and why or where instead.
+# Arguments of timm.create_model that a study must not set, and why.
 NOT_MODEL_SETTINGS = {
     "num_classes": "comes from data.name",
     "in_chans": "comes from data.name",
@@ -18,7 +18,7 @@ NOT_MODEL_SETTINGS = {
     "features_only": "would drop the classifier",
     **dict.fromkeys(
         ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
-        "would start from trained weights; every run starts from random ones",
+        "would load trained weights; every run starts from random ones",
     ),
     **dict.fromkeys(
         ("scriptable", "exportable", "no_jit"), "says how to run the network, not which"
@@ -27,9 +27,9 @@ NOT_MODEL_SETTINGS = {
 
 
 def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Sort the arguments after the name; null, the model's default, is left out."""
+    """Sort the arguments and drop those that are null, for the model's default."""
     name = values.get("name")
-    # A name with a slash would fetch a model from elsewhere.
+    # timm would download a model whose name contains a slash.
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
         needed = "the name of a model registered with timm, such as gmlp_posgu_xs1_8"
         raise setting_error("name", f"should be {needed}, found {name!r}")
@@ -49,7 +49,7 @@ def _model_settings(values: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(entry, str | int) and not (
                 isinstance(entry, float) and math.isfinite(entry)
             ):
-                allowed = "a finite number, true, false, a word or a plain list of these"
+                allowed = "a finite number, true, false, text or a list of these"
                 raise setting_error(key, f"should be {allowed}, found {entry!r:.60}")
         settings[key] = tuple(value) if is_list else value
     return settings

@@ -1,4 +1,4 @@
-"""RunConfig: the resolved settings of one training, its key and its folder."""
+"""The resolved settings of one run, its key and its folder."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from posmlp.study.yaml_files import dump_yaml, read_mapping
 
 
 class RunConfig(Section):
-    """Everything but the code that determines a run."""
+    """Everything that determines a run, apart from the code."""
 
     study: PathName
     variant: PathName
@@ -37,22 +37,22 @@ class RunConfig(Section):
 
     @property
     def key(self) -> str:
-        """16 hex digits: equal keys mean equal settings, whatever their names, and equal code."""
+        """16 hex digits that identify settings, seed and code; names do not count."""
         settings = self.model_dump(mode="json", exclude={"study", "variant"})
         return digest({"settings": canonical(settings), "code": training_code_digest()})
 
     @property
     def speed_key(self) -> str:
-        """16 hex digits of the settings without the seed, which decide how fast a run trains."""
+        """16 hex digits that identify the settings without the seed, which determine the speed."""
         return digest(canonical(self.flat()))
 
     def flat(self) -> dict[str, Any]:
-        """What the result depends on but for the seed, as {dotted setting: value}."""
+        """All settings that the result depends on, except the seed, as {dotted key: value}."""
         values = self.model_dump(mode="json", include={"data", "model", "recipe"})
         return dict(dotted("", values))
 
     def differences(self, other: Self) -> list[str]:
-        """Say how the settings of another run differ, one text a setting."""
+        """Describe every setting that differs from another run."""
         ours, theirs = self.flat(), other.flat()
         return [
             f"{name} is {json.dumps(ours.get(name))} here and {json.dumps(theirs.get(name))} there"
@@ -61,7 +61,7 @@ class RunConfig(Section):
         ]
 
     def model_arguments(self) -> dict[str, Any]:
-        """Arguments of timm.create_model; classes, channels and image size follow the data."""
+        """Arguments of timm.create_model; classes, channels and image size come from the data."""
         arguments = {key: value for key, value in self.model.items() if key != "name"}
         if self.recipe.decay_position:
             arguments["decay_position"] = True
@@ -78,15 +78,15 @@ class RunConfig(Section):
         return Path(results_dir) / "runs" / self.study / self.variant / f"seed{self.seed}"
 
     def to_yaml(self) -> str:
-        """The text of config.yaml: the settings, and their key under the present code."""
+        """The text of config.yaml: the settings, and the run key with the current code."""
         return dump_yaml({**self.model_dump(mode="json"), "key": self.key})
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a config.yaml back; the key recorded in it is left out.
+        """Read a config.yaml, ignoring the recorded key.
 
         Raises:
-            StudyError: the file cannot be read or holds wrong settings.
+            StudyError: the file cannot be read or has invalid settings.
         """
         values = read_mapping(Path(path))
         values.pop("key", None)
@@ -97,10 +97,10 @@ class RunConfig(Section):
 
 
 def recorded_values(path: str | Path) -> dict[str, Any]:
-    """Read settings and key of a config.yaml that an earlier version may have written, unchecked.
+    """Read a config.yaml unchecked: an earlier version may have written it.
 
     Raises:
-        StudyError: the file cannot be read or lacks what names a run.
+        StudyError: the file cannot be read or lacks a section.
     """
     values = read_mapping(Path(path))
     if missing := {"key", *RunConfig.model_fields} - values.keys():
@@ -109,13 +109,13 @@ def recorded_values(path: str | Path) -> dict[str, Any]:
 
 
 def digest(facts: Any) -> str:
-    """Hash what JSON can hold to 16 hex digits."""
+    """Hash JSON values to 16 hex digits."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def dotted(prefix: str, values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every setting with its dotted name."""
+    """Yield every setting with its dotted key."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from dotted(f"{prefix}{name}.", value)

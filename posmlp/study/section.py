@@ -1,4 +1,4 @@
-"""The base of all sections of a study file, and names that become folders."""
+"""Base class of the sections of a study file, and names that become folders."""
 
 import re
 from typing import Annotated
@@ -12,7 +12,7 @@ NAME_RULE = (
 
 
 class Section(BaseModel):
-    """A section that refuses unknown keys, wrong types and non-finite numbers."""
+    """Refuses unknown keys, wrong types and non-finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

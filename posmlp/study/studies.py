@@ -1,4 +1,4 @@
-"""Study and load_study: a study file, its bases and its sheet, checked and resolved into runs."""
+"""Read a study file, its bases and its sheet; check them and resolve them into runs."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -15,19 +15,19 @@ from posmlp.study.variant_sheet import NOTHING, Variant, read_sheet
 from posmlp.study.yaml_files import read_mapping
 
 CONFIG_DIR = Path("config/studies")
-# Names in the results folder that are not studies.
+# Other names in the results folder.
 NOT_STUDIES = ("audit", "bench", "figures", "logs", "mlartifacts", "mlflow.db", "runs")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A checked study; its runs are all variants with all seeds."""
+    """A checked study. Its runs are all variants with all seeds."""
 
     name: str
     title: str
     question: str
     reference: str
-    level: float  # family-wise error rate over the questions
+    level: float  # family-wise error rate over all contrasts of the questions
     margin: float | None  # of non-inferiority, in points of test_top1
     questions: tuple[Question, ...]
     may_not_learn: tuple[str, ...]
@@ -40,12 +40,12 @@ class Study:
 
     @property
     def command_name(self) -> str:
-        """What commands call it: its name where that finds it, or else the path of its file."""
+        """What commands call it: its name, or the path of a file outside config/studies."""
         path = self.files[0]
         return self.name if path.parent == CONFIG_DIR else str(path)
 
     def runs(self) -> list[RunConfig]:
-        """One RunConfig a run: variants in the order of the sheet, each with all seeds."""
+        """Settings of every run: variants in the order of the sheet, each with all seeds."""
         return [self.run(variant.name, seed) for variant in self.variants for seed in self.seeds]
 
     def run(self, variant: str, seed: int) -> RunConfig:
@@ -70,7 +70,7 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
         name_or_path: a name in `config_dir`, or the path of a .yaml file.
 
     Raises:
-        StudyError: holds every mistake found.
+        StudyError: lists every mistake found.
     """
     path = _study_path(str(name_or_path), Path(config_dir))
     chain = _with_bases(path)
@@ -78,13 +78,12 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
     for _, values in reversed(chain):
         merged = _merge(merged, values)
     problems: list[str] = []
-    file, sheet, variants = None, None, []
+    sheet = path.with_suffix(".tsv")
     try:
         file = StudyFile.model_validate(merged)
     except ValidationError as error:
         problems += [f"{_origin(chain, fault)}: {fault}" for fault in faults(error, StudyFile)]
     try:
-        sheet = _beside(path, "variants", merged.get("variants") or f"{path.stem}.tsv", ".tsv")
         variants = read_sheet(sheet)
     except StudyError as error:
         problems += error.problems
@@ -106,57 +105,50 @@ def load_study(name_or_path: str | Path, config_dir: str | Path = CONFIG_DIR) ->
 
 
 def _study_path(name_or_path: str, config_dir: Path) -> Path:
-    """Find the study file; its name becomes a folder."""
+    """Find the study file and check its name, which becomes a folder."""
     is_path = "/" in name_or_path or name_or_path.endswith(".yaml")
     if not is_path and not config_dir.is_dir():
         raise StudyError(
-            f"{config_dir}: no such folder, so {name_or_path!r} names no study; run the command "
-            "from the repository's root, or name the path of a study file"
+            f"{config_dir}: no such folder, so there is no study {name_or_path!r}; run the command "
+            "from the root of the repository, or give the path of a study file"
         )
     path = Path(name_or_path) if is_path else config_dir / f"{name_or_path}.yaml"
     if not is_path_name(path.stem) or path.stem.lower() in NOT_STUDIES:
         reserved = ", ".join(NOT_STUDIES)
         raise StudyError(
             f"{path}: a study cannot be called {path.stem!r}; rename the file. Allowed: "
-            f"{NAME_RULE}, but not what results holds beside studies ({reserved})"
+            f"{NAME_RULE}, except names used in the results folder ({reserved})"
         )
     return path
 
 
-def _beside(file: Path, key: str, name: Any, suffix: str) -> Path:
-    """The file in the same folder that a study file names under `key`."""
-    if not isinstance(name, str) or Path(name).name != name or not name.endswith(suffix):
-        raise StudyError(
-            f"{file}: {key}: should be the name of a {suffix} file in the same folder, such as "
-            f"fashion{suffix}, found {name!r}"
-        )
-    return file.parent / name
-
-
 def _with_bases(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Read the file and the bases it builds on, nearest first."""
+    """Read the file and its bases, nearest first."""
     chain = [(path, read_mapping(path))]
     while (name := chain[-1][1].get("base")) is not None:
-        base = _beside(chain[-1][0], "base", name, ".yaml")
         files = [file for file, _ in chain]
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".yaml"):
+            needed = "should be the name of a .yaml file in the same folder, such as fashion.yaml"
+            raise StudyError(f"{files[-1]}: base: {needed}, found {name!r}")
+        base = path.with_name(name)
         if base in files:
             circle = " -> ".join(file.name for file in (*files, base))
             raise StudyError(
-                f"{files[-1]}: base: the files build on each other in a circle: {circle}"
+                f"{files[-1]}: base: the files extend each other in a circle: {circle}"
             )
         chain.append((base, read_mapping(base)))
     return chain
 
 
 def _merge(base: Any, changes: Any) -> Any:
-    """Merge mappings key by key; anything else is replaced."""
+    """Merge mappings key by key and replace everything else."""
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
     return {**base, **{key: _merge(base.get(key), value) for key, value in changes.items()}}
 
 
 def _origin(chain: list[tuple[Path, dict[str, Any]]], fault: Fault) -> Path:
-    """The file that sets the faulty key or, where none does, the one nearest to setting it."""
+    """The file that sets the faulty key; if it is missing, the file with most of its parents."""
 
     def depth(values: Any) -> int:
         for num_names, name in enumerate(fault.key):
@@ -193,7 +185,7 @@ def _resolve(
         if twin is not variant:
             problems.append(
                 f"{where}: {variant.name} has the same settings as {twin.name} in row {twin.row}; "
-                "delete one of them, or change what should differ"
+                "delete one of them, or change a setting"
             )
         recipe = config.recipe
         if recipe.batch_size % (recipe.grad_accum * file.gpus):
@@ -208,7 +200,7 @@ def _resolve(
 
 
 def _column(variant: Variant, fault: Fault) -> str:
-    """Name the column of the faulty setting, or the variant where no cell of the row sets it."""
+    """Name the column of the faulty setting, or the variant if no cell of its row sets it."""
     key = ".".join(map(str, fault.key))
     for column in variant.settings:
         if f"{key}.".startswith(f"{column}."):
@@ -217,7 +209,7 @@ def _column(variant: Variant, fault: Fault) -> str:
 
 
 def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Variant]) -> None:
-    """Refuse names of variants, in the study file and under `against`, that the sheet lacks."""
+    """Refuse names in the study file, or under `against`, that are not variants of the sheet."""
     names = [variant.name for variant in variants]
     named = [(f"{path}: reference", file.reference)]
     named += [(f"{path}: may_not_learn", name) for name in file.may_not_learn]
@@ -229,14 +221,14 @@ def _check_names(path: Path, file: StudyFile, sheet: Path, variants: list[Varian
     ]
     problems = []
     for variant in variants:
-        where = f"{sheet}, row {variant.row}, column against"
-        if variant.against is None or variant.against == NOTHING:
+        if variant.against in (None, NOTHING):
             continue
+        where = f"{sheet}, row {variant.row}, column against"
         named.append((where, variant.against))
         if variant.name in (variant.against, file.reference):
             problems.append(
                 f"{where}: {variant.name} cannot be compared with {variant.against}; name another "
-                "variant, or leave the cell empty (as the row of the study's reference must)"
+                "variant, or leave the cell empty (the reference of the study must)"
             )
     problems += [
         f"{where}: no variant {name!r} in the sheet; {did_you_mean(name, names)}"

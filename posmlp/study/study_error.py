@@ -1,4 +1,4 @@
-"""StudyError, and pydantic's findings in the words of a study file."""
+"""StudyError, and pydantic's errors reworded for users of YAML."""
 
 import difflib
 import reprlib
@@ -28,7 +28,7 @@ class StudyError(ValueError):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a setting; its key is a path, such as ("recipe", "lr")."""
+    """What is wrong with a setting, whose key is a path such as ("recipe", "lr")."""
 
     key: tuple[str | int, ...]
     text: str
@@ -38,19 +38,19 @@ class Fault(NamedTuple):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the nearest known name (`did you mean "lr"? `); empty when none is near."""
+    """Suggest the closest known name (`did you mean "lr"? `); empty if none is close."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f'did you mean "{near[0]}"? ' if near else ""
 
 
 def setting_error(key: str, message: str) -> PydanticCustomError:
-    """Make the error by which the validator of a whole section blames its setting `key`."""
-    # The text is a value because pydantic would read its braces as fields to fill.
+    """Error for validators of a whole section, attributed to its setting `key`."""
+    # Passed as a value, because pydantic would format braces in the text.
     return PydanticCustomError("setting", "{message}", {"key": key, "message": message})
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Convert pydantic's findings about `model`, in the order of its fields."""
+    """Convert pydantic's errors about `model`, in the order of its fields."""
     return [_fault(details, model) for details in error.errors(include_url=False)]
 
 
@@ -73,7 +73,7 @@ def _fault(details: dict, model: type[BaseModel]) -> Fault:
 
 
 def _fields(model: type[BaseModel], key: Sequence[str | int]) -> dict:
-    """Find the settings under `key`; empty where there are none."""
+    """Find the settings under `key`; empty if there are none."""
     for name in key:
         field = model.model_fields.get(str(name))
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

@@ -1,4 +1,4 @@
-"""The study file: every key with unit, range and default, and what must fit together in it."""
+"""The keys of a study file, and checks across several keys."""
 
 import re
 import sys
@@ -15,8 +15,8 @@ from posmlp.study.study_error import setting_error
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 CONTRAST_RULE = (
-    "variants with + or - between them, each in spaces, as many added as subtracted: gqpe - sgu, "
-    "or gqpe_few - sgu_few - gqpe + sgu"
+    "variants joined by + or - with spaces around the signs, as many added as subtracted: "
+    "gqpe - sgu, or gqpe_few - sgu_few - gqpe + sgu"
 )
 
 
@@ -45,13 +45,12 @@ def _distinct(seeds: list[int]) -> list[int]:
 
 
 class Question(Section):
-    """A question, what it claims, and the contrasts that answer it."""
+    """A question, its claim and the contrasts that answer it."""
 
     ask: Text = Field(description="the question")
     claim: Literal["superior", "non-inferior"] = Field(
         "superior",
-        description="the verdict that the question is about; non-inferior: not worse by the "
-        "study's margin or more",
+        description="claim to test; non-inferior: worse by less than the study's margin",
     )
     contrasts: Annotated[
         list[Annotated[str, AfterValidator(_is_contrast)]], Field(min_length=1)
@@ -59,7 +58,7 @@ class Question(Section):
 
 
 def settings_apply(config: Any) -> Any:
-    """Refuse settings of data, model and recipe that do not fit together or have no effect."""
+    """Refuse settings of data, model and recipe that conflict or have no effect."""
     source, recipe = DATASETS[config.data.name], config.recipe
     kind = "is held in memory" if source.read else "is read from image files"
     no_effect = f"has no effect on {source.name}, which {kind}; delete it"
@@ -70,15 +69,11 @@ def settings_apply(config: Any) -> Any:
     if source.check and recipe.augment.shift:
         raise setting_error("recipe.augment.shift", no_effect)
     if recipe.augment.shift and (key := recipe.augment.needs_files):
-        reason = f"moves images in memory, and {key} changes image files as they are read"
+        reason = f"applies to images held in memory, but {key} to image files"
         raise setting_error("recipe.augment.shift", f"{reason}; delete one of the two")
-    num_train = int(
-        (
-            source.num_images[0] if source.num_images else sys.maxsize
-        )  # of images of your own: known when they are read
-        * (1 - config.data.validation)
-        * config.data.train_fraction
-    )
+    # The number of your own images is known only when they are read.
+    num_images = source.num_images[0] if source.num_images else sys.maxsize
+    num_train = int(num_images * (1 - config.data.validation) * config.data.train_fraction)
     if recipe.batch_size > num_train:
         reason = f"{recipe.batch_size} exceeds the {num_train} training images"
         raise setting_error("recipe.batch_size", reason)
@@ -86,7 +81,7 @@ def settings_apply(config: Any) -> Any:
         reason = f"{recipe.batch_size} is not a multiple of recipe.grad_accum, {recipe.grad_accum}"
         raise setting_error("recipe.batch_size", reason)
     if recipe.batch_size // recipe.grad_accum % 2 and (recipe.mixup or recipe.cutmix):
-        reason = "Mixup and CutMix need an even number of images in a micro-batch"
+        reason = "Mixup and CutMix need an even number of images per micro-batch"
         raise setting_error("recipe.batch_size", reason)
     return config
 
@@ -94,35 +89,35 @@ def settings_apply(config: Any) -> Any:
 class StudyFile(Section):
     """A study file merged with its base."""
 
-    title: Text = Field(description="one line for tables and figures")
-    question: Text = Field(description="what the study is to find out")
+    title: Text = Field(description="one line, for tables and figures")
+    question: Text = Field(description="what the study is meant to find out")
     base: str | None = Field(
         None,
-        description="another study file in the same folder; this one then holds only differences "
+        description="another study file in the same folder, of which this one lists only changes "
         "(mappings are merged key by key, everything else is replaced)",
     )
     data: Data = Field(description="images to train and test on")
     model: Model = Field(
-        description="name: a model registered with timm; any other key: an argument of that "
-        "model (gate, groups, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init, "
-        "patch_size, num_blocks, embed_dim, mlp_ratio, drop_path_rate, ...), checked by building "
-        "the network, but none that follows from data or recipe; null: the model's default"
+        description="name: a model registered with timm; other keys: arguments of that model "
+        "(gate, groups, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init, "
+        "patch_size, num_blocks, embed_dim, mlp_ratio, drop_path_rate, ...) that do not follow "
+        "from data or recipe, checked by building the network; null: the model's default"
     )
     recipe: Recipe = Field(description="optimisation, schedule and augmentation")
     seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        description="integers from 0; one run of every variant for each"
+        description="integers from 0; every variant is trained with each"
     )
     gpus: int = Field(
         1,
         ge=1,
         le=4096,
-        description="GPUs of a run, over all its nodes, with a process each (processes on CPUs "
-        "too); not part of the run key, so changing it retrains nothing",
+        description="GPUs per run, over all its nodes, with one process each (on CPUs: processes); "
+        "not part of the run key, so changing it retrains nothing",
     )
-    nodes: int = Field(1, ge=1, description="nodes of a cluster that share these GPUs evenly")
+    nodes: int = Field(1, ge=1, description="cluster nodes that share these GPUs evenly")
     reference: PathName = Field(
-        description="the variant that the others are compared with, unless the sheet's column "
-        "`against` names another"
+        description="variant that the others are compared with, unless the column `against` of the "
+        "sheet names another"
     )
     level: float = Field(
         0.05,
@@ -135,20 +130,15 @@ class StudyFile(Section):
         gt=0,
         le=100,
         description="largest loss of test_top1, in points, that still counts as non-inferior; "
-        "null: nothing is called non-inferior",
+        "null: non-inferiority is not tested",
     )
     questions: list[Question] = Field(
-        [], description="what the study is to decide, written down before its runs; see below"
+        [], description="what the study is to decide, written before its runs; see below"
     )
     may_not_learn: list[PathName] = Field(
         [],
-        description="variants that may do no better than guessing; of all others the checks "
-        "demand a falling loss and an accuracy above chance",
-    )
-    variants: str | None = Field(
-        None,
-        description="the sheet of variants, a file in the same folder; null: the study's name "
-        "with .tsv",
+        description="variants that may stay at chance level; for all others, the checks require a "
+        "falling loss and an accuracy above chance",
     )
 
     _settings_apply = model_validator(mode="after")(settings_apply)

@@ -1,4 +1,4 @@
-"""The sheet of variants: tab-separated text, one variant a row, one setting a column."""
+"""The sheet of variants: tab-separated, a variant per row, a setting per column."""
 
 import re
 from collections import Counter
@@ -10,30 +10,30 @@ from posmlp.study.section import NAME_RULE, is_path_name
 from posmlp.study.study_error import StudyError
 from posmlp.study.yaml_files import parse_yaml, read_text
 
-NAME_COLUMNS = ("variant", "claim", "against")  # the others are settings
+NAME_COLUMNS = ("variant", "claim", "against")  # all others are settings
 SETTING_COLUMN = re.compile(r"data\.\w+|model\.\w+|recipe\.(?!augment$)\w+|recipe\.augment\.\w+")
-NOTHING = "none"  # under `against`: the variant is compared with no other
+NOTHING = "none"  # under `against`: not compared with any variant
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A row of the sheet: `settings` maps dotted keys to what the variant changes."""
+    """A row of the sheet; `settings` maps dotted keys to the values that it changes."""
 
     name: str
     claim: str
     settings: dict[str, Any]
-    row: int  # line of the sheet, the header being 1
-    against: str | None = None  # None: the reference; NOTHING: no other
+    row: int  # line number, from 1
+    against: str | None = None  # None: the reference of the study
 
 
 def read_sheet(path: Path) -> list[Variant]:
     """Read the variants in the order of the sheet.
 
-    Cells are YAML, unquoted; an empty one leaves the study file's setting. Blank lines and lines
-    that begin with # are skipped.
+    Cells are YAML; an empty cell keeps the setting of the study file. Blank lines and lines that
+    start with # are skipped.
 
     Raises:
-        StudyError: holds every mistake in the sheet.
+        StudyError: lists every mistake in the sheet.
     """
     lines = enumerate(read_text(path).replace("\r\n", "\n").split("\n"), start=1)
     rows = [
@@ -81,12 +81,12 @@ def _header_problems(header: list[str]) -> list[str]:
 
 
 def _read_row(row: int, header: list[str], cells: list[str]) -> tuple[Variant, list[str]]:
-    """Read a row's variant and what is wrong with it."""
+    """Read the variant of a row, and list its mistakes."""
     problems, settings = [], {}
     if len(cells) > len(header):
         problems.append(
-            f"{len(cells)} cells for {len(header)} columns; single tabs separate cells, and no "
-            "text may hold one"
+            f"{len(cells)} cells for {len(header)} columns; a tab separates cells, so no cell may "
+            "contain one"
         )
     texts = dict(zip(header, cells, strict=False))
     name, claim, against = (texts.pop(column, "") for column in NAME_COLUMNS)

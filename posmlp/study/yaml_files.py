@@ -1,4 +1,4 @@
-"""Read a user's text files; read and write YAML 1.2 of plain values, without duplicate keys."""
+"""Read text files; read and write YAML 1.2 with plain values and unique keys."""
 
 import io
 import reprlib
@@ -15,7 +15,7 @@ def parse_yaml(text: str) -> Any:
     """Parse one document of plain values.
 
     Raises:
-        ValueError: not such a document; says line and column where known.
+        ValueError: not such a document; gives line and column if known.
     """
     try:
         values = _yaml().load(text)
@@ -33,17 +33,17 @@ def parse_yaml(text: str) -> Any:
 
 
 def dump_yaml(values: dict[str, Any]) -> str:
-    """Write values in their order, so that parse_yaml gives them back."""
+    """Write values, in order, as text that parse_yaml reads back."""
     text = io.StringIO()
     _yaml().dump(values, text)
     return text.getvalue()
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file, without its byte-order mark.
+    """Read a UTF-8 file, dropping a byte-order mark.
 
     Raises:
-        StudyError: it cannot be read.
+        StudyError: the file cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -52,14 +52,14 @@ def read_text(path: Path) -> str:
         found = ", ".join(names) or f"no {path.suffix} files"
         raise StudyError(f"{path}: no such file; {path.parent} has {found}") from None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: not a readable file of UTF-8 text ({error})") from None
+        raise StudyError(f"{path}: not a readable UTF-8 text file ({error})") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file of `key: value` lines.
 
     Raises:
-        StudyError: it cannot be read or holds anything else.
+        StudyError: the file cannot be read or contains anything else.
     """
     text = read_text(path)
     try:
@@ -67,12 +67,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise StudyError(f"{path}, {error}") from None
     if not isinstance(values, dict):
-        raise StudyError(f"{path}: should hold `key: value` lines, found {reprlib.repr(values)}")
+        raise StudyError(f"{path}: should contain `key: value` lines, found {reprlib.repr(values)}")
     return values
 
 
 def _yaml() -> YAML:
-    # A new one every time: a %YAML line changes how its reader reads the next document.
+    # New every time: a %YAML directive would affect the next document.
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
@@ -81,17 +81,17 @@ def _yaml() -> YAML:
 
 
 def _check_plain(value: Any) -> None:
-    """Refuse what JSON could not hold, such as dates, and text that no file can hold."""
+    """Refuse values that JSON does not have, such as dates, and text that UTF-8 cannot encode."""
     if isinstance(value, dict):
         for key, entry in value.items():
             if not isinstance(key, str):
-                raise ValueError(f"a key must be a word, found {key!r}")
+                raise ValueError(f"a key must be text, found {key!r}")
             _check_plain(key)
             _check_plain(entry)
     elif isinstance(value, list):
         for entry in value:
             _check_plain(entry)
     elif isinstance(value, str):
-        value.encode()  # "\ud800": a UnicodeEncodeError, which is a ValueError
+        value.encode()  # UnicodeEncodeError is a ValueError
     elif not isinstance(value, bool | int | float | None):
         raise ValueError(f"{value} is read as a {type(value).__name__}; put text in quotes")

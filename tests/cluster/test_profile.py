@@ -70,8 +70,9 @@ def test_two_runs_train_on_one_gpu_at_once(submit, checkout):
 def test_two_gpus_of_two_nodes_train_one_run(submit, checkout):
     study = "config/studies/long.yaml"
     checkout.edit(study, "epochs: 3, batch_size: 8", "epochs: 1, batch_size: 32")
-    one = (checkout.path / study).read_text()
-    (checkout.path / "config/studies/one.yaml").write_text(one + "variants: long.tsv\n")
+    for suffix in (".yaml", ".tsv"):
+        file = (checkout.path / study).with_suffix(suffix)
+        file.with_stem("one").write_text(file.read_text())
     checkout.edit(study, "seeds: [0]", "seeds: [0]\ngpus: 2\nnodes: 2")
     run = submit(*TRAIN, study="long")
     wait_for(lambda: "RUNNING" in run.jobs().values(), 120, "a training that runs")

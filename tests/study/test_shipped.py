@@ -1,4 +1,4 @@
-"""The studies that ship: they load, their runs do not collide, and they say what they cost."""
+"""The shipped studies: they load, their runs do not collide and their networks can be built."""
 
 import json
 import re
@@ -16,19 +16,11 @@ CONFIG = ROOT / "config"
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 
 
-def test_the_studies_are_there():
-    shipped = {"digits", "fashion", "tiny_imagenet", "imagenet_gmlp", "imagenet_posmlp"}
-    shipped |= {"digits_switches", "digits_shift", "digits_shift_tuning"}
-    assert shipped | {"cifar_small", "cifar_tuning"} == set(STUDIES)
-    assert read_mapping(CONFIG / "config.yaml")["study"] == "digits"
-
-
 @pytest.mark.parametrize("name", STUDIES)
-def test_runs_have_keys_and_folders_of_their_own_and_networks_can_be_built(name):
+def test_keys_are_unique_and_networks_can_be_built(name):
     study = load_study(name, CONFIG / "studies")
     runs = study.runs()
     assert len({run.key for run in runs}) == len(runs)
-    assert len({str(run.folder("results")).lower() for run in runs}) == len(runs)
     check_models(study)
 
 

@@ -10,15 +10,11 @@ from posmlp.study.yaml_files import dump_yaml, parse_yaml, read_mapping, read_te
     ("text", "value"),
     [
         ("1e-3", 1e-3),
-        ("2", 2),
         ("2.0", 2.0),
-        ("true", True),
         ("off", "off"),  # YAML 1.1 reads False
         ("010", 10),  # YAML 1.1 reads 8
         ("1:30", "1:30"),  # YAML 1.1 reads 90
-        ("null", None),
         ("", None),
-        ("[8, 16]", [8, 16]),
     ],
 )
 def test_scalars_are_those_of_yaml_1_2(text, value):
@@ -32,8 +28,7 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
     [
         ("a: 1\na: 2", "line 2, column 1: while constructing a mapping, found duplicate"),
         ("a: {b: 1, b: 1}", "line 1, column 11: while constructing a mapping, found dup"),
-        ("1: a", "a key must be a word, found 1"),
-        ("[a]: b", "a key must be a word"),
+        ("1: a", "a key must be text, found 1"),
         ("a: &x [*x]", "nested too deeply"),
         ("a: !!set {b}", "read as a set; put text in quotes"),
         ("a: !x 1", "could not determine a constructor"),
@@ -55,9 +50,9 @@ def test_refused_text_is_a_value_error_that_says_why(text, reason):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"# only a comment\n", "should hold `key: value` lines, found None"),
+        (b"# only a comment\n", "should contain `key: value` lines, found None"),
         (b"- a\n", "found ['a']"),
-        (b"a: \xff\n", "not a readable file of UTF-8 text"),
+        (b"a: \xff\n", "not a readable UTF-8 text file"),
         (b"a: {\n", "study.yaml, line 2, column 1"),
     ],
 )
@@ -77,9 +72,8 @@ def test_missing_file_names_its_neighbours(tmp_path):
 
 
 def test_byte_order_mark_is_dropped(tmp_path):
-    path = tmp_path / "a.yaml"
-    path.write_bytes(b"\xef\xbb\xbfa: 1\n")
-    assert read_text(path) == "a: 1\n"
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: 1\n")
+    assert read_text(tmp_path / "a.yaml") == "a: 1\n"
 
 
 def test_what_is_written_is_read_back():

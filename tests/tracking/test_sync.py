@@ -24,7 +24,7 @@ def test_sync_says_what_it_found_of_every_study(results, new_run, capsys):
     assert main(["sync", "--results", str(results)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "digits: 2 runs, 1 finished. No model is registered: there are no results yet.",
-        f"{damaged.path}: not synced: config.yaml: should hold `key: value` lines, found None",
+        f"{damaged.path}: not synced: config.yaml: should contain `key: value` lines, found None",
         "fashion: 0 runs, 0 finished, 1 not synced. "
         "No model is registered: there are no results yet.",
     ]

@@ -6,7 +6,6 @@ function from Checked to problems under @check.
 Curves are checked a few variants at a time, so those of a large study need not fit into memory.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -184,46 +183,6 @@ def better_than_guessing(results: Checked) -> Iterator[str]:
             f"{names(runs.iloc[[i]])}: top-1 {runs['test_top1'].iloc[i]:.2f} %; guessing gives "
             f"{100 * chance.iloc[i]:g} % and may reach {least.iloc[i]:.2f} % by luck"
         )
-
-
-@check(
-    "The parameter count of every token-mixing layer equals the closed form for its gate, groups "
-    "and window",
-    "compare the closed form in posmlp/layers/gates.py with the layer, fix the wrong one and train "
-    "again",
-)
-def params_follow_the_formula(results: Checked) -> Iterator[str]:
-    for config, rows in results.by_variant(results.finished):
-        expected = expected_params(config)
-        wrong = rows["token_mixing_params_per_layer"] != json.dumps(expected)
-        wrong |= rows["token_mixing_params"] != sum(expected)
-        if wrong.any():
-            first = rows[wrong].iloc[0]
-            yield (
-                f"{names(rows[wrong])}: {first['token_mixing_params_per_layer']}, total "
-                f"{first['token_mixing_params']:g}; closed form {expected}, total {sum(expected)}"
-            )
-
-
-def expected_params(config: RunConfig) -> list[int]:
-    """Parameters of each token-mixing layer by the closed form of its gate."""
-    import timm  # imported late: torch takes seconds
-    import torch
-
-    import posmlp.models  # noqa: F401  (registers our models)
-    from posmlp.layers import GATES, TokenMixing
-
-    with torch.device("meta"):
-        model = timm.create_model(**config.model_arguments())
-    kinds = {(gate.position, gate.token_fc): gate for gate in GATES.values()}
-    expected = []
-    for layer in model.modules():
-        if isinstance(layer, TokenMixing):
-            kind = type(layer.position) if layer.position else None
-            bias = layer.bias is not None or layer.position_bias is not None
-            gate = kinds[kind, layer.weight is not None]
-            expected.append(gate.layer_parameters(layer.window, layer.groups, bias))
-    return expected
 
 
 @check("Curves are finite, and percentages lie between 0 and 100", TRAIN_AGAIN)

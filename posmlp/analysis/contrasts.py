@@ -8,6 +8,7 @@ Shape letters: V variants, K seeds, R finished runs, P parameters of the model, 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -92,32 +93,41 @@ def estimate(values_VK: np.ndarray, signs_QV: np.ndarray, floor: float = 0.0) ->
     """
     finished_VK = np.isfinite(values_VK)
     values_R, num_V = values_VK[finished_VK], finished_VK.sum(axis=1)
-    variant_R, seed_R = np.nonzero(finished_VK)
-    of_variant_RV, of_seed_RK = np.eye(len(num_V))[variant_R], np.eye(values_VK.shape[1])[seed_R]
-    design_RP = np.hstack([of_variant_RV, of_seed_RK])
-    target_QP = np.pad(signs_QV, ((0, 0), (0, of_seed_RK.shape[1])))
-    # Variants and seeds share a constant: one singular value is 0, or what rounding leaves of it.
-    inverse_PR = np.linalg.pinv(design_RP, rcond=1e-10)
+    design_RP, inverse_PR, rank = least_squares(finished_VK.tobytes(), finished_VK.shape)
+    target_QP = np.pad(signs_QV, ((0, 0), (0, finished_VK.shape[1])))
     weight_QR = target_QP @ inverse_PR
     known_Q = np.isclose(weight_QR @ design_RP, target_QP).all(axis=1)
     residual_R = values_R - design_RP @ (inverse_PR @ values_R)
-    df = len(values_R) - np.linalg.matrix_rank(design_RP)
+    df = len(values_R) - rank
     floor = max(floor, NO_VARIANCE)
     pooled = max(residual_R @ residual_R / df, floor) if df else np.nan
     variance_V = np.maximum(pd.DataFrame(values_VK).var(axis=1).to_numpy(), floor)
     apart_V = noisier(variance_V, num_V) | (bartlett(variance_V, num_V) < UNEQUAL_LEVEL)
     welch_Q = ((signs_QV != 0) & apart_V).any(axis=1)
-    squares_QV = weight_QR**2 @ of_variant_RV  # of a variant's runs
+    squares_QV = weight_QR**2 @ design_RP[:, : len(num_V)]  # of a variant's runs
     own_Q, own_df_Q = _satterthwaite(squares_QV, variance_V, num_V)
     square_Q = np.where(welch_Q, own_Q, squares_QV.sum(axis=1) * pooled)
     difference_Q = np.round(weight_QR @ values_R, 9)  # 97.2 - 97.0 and 95.2 - 95.0 are equal
     return Estimates(
-        np.where(known_Q, np.where(signs_QV != 0, num_V, len(seed_R)).min(axis=1), 0),
+        np.where(known_Q, np.where(signs_QV != 0, num_V, len(values_R)).min(axis=1), 0),
         np.where(known_Q, difference_Q, np.nan),
         np.where(known_Q, np.sqrt(square_Q), np.nan),
         np.where(welch_Q, own_df_Q, df if df else np.nan),
         welch_Q,
     )
+
+
+@lru_cache(maxsize=2)
+def least_squares(finished: bytes, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, int]:
+    """The design matrix (R, P) of variant + seed, its pseudo-inverse and its rank.
+
+    Kept, because the metrics and epochs of a study have the same finished runs.
+    """
+    variant_R, seed_R = np.nonzero(np.frombuffer(finished, bool).reshape(shape))
+    design_RP = np.hstack([np.eye(shape[0])[variant_R], np.eye(shape[1])[seed_R]])
+    # Variants and seeds share a constant: one singular value is 0, or what rounding leaves of it.
+    inverse_PR = np.linalg.pinv(design_RP, rcond=1e-10)
+    return design_RP, inverse_PR, np.linalg.matrix_rank(design_RP)
 
 
 def _satterthwaite(

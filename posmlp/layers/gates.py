@@ -27,7 +27,7 @@ class Gate:
     Attributes:
         position: encoding that the map is derived from; None: a free matrix alone.
         num_position: closed form of the encoding's learnable numbers, of window and groups.
-            Checks of results compare the layers with it, so write it from the equation.
+            Every start of a study compares the layers with it, so write it from the equation.
         token_fc: whether the map has a learnable N x N matrix.
         norm: whether the mixed half has a LayerNorm by default.
         bias_init: start of the bias.

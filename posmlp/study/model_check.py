@@ -3,12 +3,16 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from posmlp.code_version import training_code_digest
 from posmlp.study.run_config import RunConfig, digest
 from posmlp.study.studies import Study
 from posmlp.study.study_error import StudyError, did_you_mean
 from posmlp.study.variant_sheet import Variant
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def check_models(study: Study, passed: Path | None = None) -> None:
@@ -64,4 +68,24 @@ def _why_not(config: RunConfig) -> str | None:
     if config.recipe.position_lr != 1 and not positional_parameters(model, bias=False):
         reason = "has no effect on a network without a positional encoding; set it to 1"
         return f"recipe.position_lr: {config.recipe.position_lr:g} {reason}"
+    return _wrong_count(model)
+
+
+def _wrong_count(model: "nn.Module") -> str | None:
+    """Compare the parameters of each token-mixing layer with the closed form of its gate."""
+    from posmlp.layers import GATES, TokenMixing
+    from posmlp.training.cost import num_parameters
+
+    gates = {(gate.position, gate.token_fc): gate for gate in GATES.values()}
+    for name, layer in model.named_modules():
+        if isinstance(layer, TokenMixing):
+            gate = gates[layer.position and type(layer.position), layer.weight is not None]
+            bias = layer.bias is not None or layer.position_bias is not None
+            expected = gate.layer_parameters(layer.window, layer.groups, bias)
+            if num_parameters(layer) != expected:
+                return (
+                    f"model.gate: {name} has {num_parameters(layer)} learnable numbers and its "
+                    f"closed form gives {expected:g}; correct num_position in "
+                    "posmlp/layers/gates.py, or the encoding"
+                )
     return None

@@ -1,8 +1,11 @@
 """check_models: a network that cannot be built is known before the first job."""
 
+from dataclasses import replace
+
 import pytest
 import timm
 
+from posmlp.layers import GATES
 from posmlp.study import StudyError, check_models, model_check
 
 
@@ -28,6 +31,7 @@ def test_every_distinct_network_is_built_once(folder, monkeypatch):
         built.append(arguments)
         model = create_model(**arguments)
         assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+        return model
 
     monkeypatch.setattr(timm, "create_model", create)
     check_models(folder.load())  # gqpe_s4 and gqpe_fast are one network
@@ -64,6 +68,12 @@ def test_a_positional_rate_needs_a_positional_encoding(folder):
     folder.sheet[0].append("recipe.position_lr")
     folder.sheet[1].append("1")
     check_models(folder.load())
+
+
+def test_a_closed_form_must_count_the_layers_parameters(folder, monkeypatch):
+    wrong = replace(GATES["gqpe"], num_position=lambda window, groups: 5 * groups)
+    monkeypatch.setitem(GATES, "gqpe", wrong)
+    assert "has 88 learnable numbers and its closed form gives 84" in problem(folder.load())
 
 
 def test_any_model_of_timm_is_checked(folder):

@@ -1,4 +1,4 @@
-"""PosMLP: every gating unit of the paper, trained, tracked and compared by one command."""
+"""PosMLP: train, track and compare every gating unit of the paper."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ STUDY_EXTRA = "install it with pip install 'posmlp[study]' (import posmlp.models
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load_results` and `load_run` when they are first used: they need pandas and torch."""
+    """Import `load_results` and `load_run` on first use, because they need pandas and torch."""
     if name not in _MODULES:
         raise AttributeError(f"module 'posmlp' has no attribute {name!r}")
     try:

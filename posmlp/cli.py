@@ -1,6 +1,6 @@
 """The command `posmlp`: every subcommand is a function of its arguments.
 
-A subcommand imports what it needs, so that `posmlp show` does not wait for torch and
+Each function imports what it needs, so that `posmlp show` does not wait for torch and
 `posmlp doctor` works without pydantic.
 """
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from posmlp.config import Settings
     from posmlp.study import Study
 
-COMMANDS = {}  # by name: the function, a summary, names of OPTIONS
+COMMANDS = {}  # by name: function, summary, names in OPTIONS
 
 
 def from_to(kind: type, low: float, high: float = math.inf) -> Callable[[str], float]:
-    """Parse a number between two limits."""
+    """Parser of a number between two limits."""
 
     def number(text: str) -> float:
         if not low <= kind(text) <= high:
@@ -39,7 +39,7 @@ FOLDER, COUNT, TIME = dict(type=Path, metavar="DIR"), from_to(int, 0), from_to(f
 
 
 def run_name(text: str) -> tuple[str, int]:
-    """Parse the name of a run, which is its folder's."""
+    """Parse VARIANT/seedK, the name of a run and of its folder."""
     if not (found := re.fullmatch(r"(.+)/seed(\d+)", text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not VARIANT/seedK, such as sgu/seed0")
     return found[1], int(found[2])
@@ -55,42 +55,47 @@ def part_of(text: str) -> tuple[int, int]:
 
 OPTIONS = {
     "study": dict(metavar="STUDY", help="name of a study, or path of its file"),
-    "studies": dict(nargs="*", metavar="STUDY", help="names or paths; default: all with results"),
-    "file": dict(type=Path, metavar="FILE.pth"),
+    "studies": dict(nargs="*", metavar="STUDY", help="names or paths (default: all with results)"),
+    "file": dict(type=Path, metavar="FILE.pth", help="released checkpoint"),
     "data": dict(type=Path, metavar="DATA", help="folder with val/<class>/"),
-    "--results": FOLDER | dict(help="folder of results (config.yaml's)"),
-    "--data-root": FOLDER | dict(help="folder of the data sets (config.yaml's)"),
-    "--device": dict(choices=("auto", "cpu", "cuda"), default="auto", help="(auto)"),
-    "--threads": dict(type=COUNT, default=1, metavar="N", help="CPU threads (1)"),
-    "runs": dict(nargs="*", type=run_name, metavar="VARIANT/seedK", help="default: all runs"),
+    "--results": FOLDER | dict(help="folder of results (default: see config.yaml)"),
+    "--data-root": FOLDER | dict(help="folder of the data sets (default: see config.yaml)"),
+    "--device": dict(choices=("auto", "cpu", "cuda"), default="auto", help="default: auto"),
+    "--threads": dict(type=COUNT, default=1, metavar="N", help="CPU threads (default: 1)"),
+    "runs": dict(nargs="*", type=run_name, metavar="VARIANT/seedK", help="runs (default: all)"),
     "--part": dict(
-        type=part_of, default=(1, 1), metavar="K/N", help="only the K-th of N equal parts of them"
+        type=part_of, default=(1, 1), metavar="K/N", help="train only the K-th of N equal parts"
     ),
     "--runs-at-once": dict(
-        type=from_to(int, 1), metavar="N", help="(as many as there are GPUs or else cores)"
+        type=from_to(int, 1), metavar="N", help="default: one per GPU, or per core without GPUs"
     ),
-    "--launch": dict(metavar="COMMAND", help="starts the processes of a run of several (torchrun)"),
+    "--launch": dict(
+        metavar="COMMAND", help="launcher of runs on several GPUs (default: torchrun)"
+    ),
     "--in-process": dict(
-        action="store_true", help="train one run in this process, which torchrun or srun started"
+        action="store_true", help="train one run in this process; torchrun and srun use this"
     ),
-    "--seed": dict(type=int, default=0, help="of the drawn sample (0)"),
+    "--seed": dict(type=int, default=0, help="seed of the sample (default: 0)"),
     "--checkpoint-minutes": dict(
         type=TIME,
         default=10.0,
         metavar="MINUTES",
-        help="between checkpoints within an epoch (10); every epoch ends with one too",
+        help="minutes between checkpoints within an epoch (default: 10); each epoch ends with one",
     ),
-    "--cluster": dict(action="store_true", help="on the cluster of slurm/site.yaml, not here"),
-    "--like": dict(metavar="STUDY", help="take the spread over seeds from its runs"),
-    "--so-far": dict(action="store_true", help="of the runs finished until now"),
-    "--sample": dict(type=COUNT, default=2, metavar="RUNS", help="to retrain per study (2)"),
-    "--every": dict(type=TIME, metavar="SECONDS", help="repeat until stopped"),
+    "--cluster": dict(action="store_true", help="plan for the cluster in slurm/site.yaml"),
+    "--like": dict(metavar="STUDY", help="take the standard deviation over seeds from this study"),
+    "--so-far": dict(action="store_true", help="use the runs finished so far"),
+    "--sample": dict(
+        type=COUNT, default=2, metavar="RUNS", help="runs to retrain per study (default: 2)"
+    ),
+    "--every": dict(type=TIME, metavar="SECONDS", help="repeat at this interval until stopped"),
     "--port": dict(type=from_to(int, 1, 65535), default=5000, help="default: 5000"),
-    "--host": dict(help="an address of this machine that others may use; no password is asked for"),
+    "--host": dict(help="address of this machine, to serve others too; no password"),
     "--weights": dict(choices=("ema", "raw"), help="default: ema if present"),
-    "--max-unreadable": dict(type=COUNT, default=0, metavar="N", help="files to leave out (0)"),
+    "--max-unreadable": dict(
+        type=COUNT, default=0, metavar="N", help="damaged files to skip (default: 0)"
+    ),
 }
-ALL = "study --data-root --device --threads --results"
 
 
 def load_study(name: str) -> "Study":
@@ -122,7 +127,11 @@ def doctor(arguments: Namespace) -> int:
     return 0 if diagnose(arguments.device) else DIFFERENT
 
 
-@command("plan", "print what a study will cost and can decide", "study --results --cluster --like")
+@command(
+    "plan",
+    "print the cost of a study and the power of its seeds",
+    "study --results --cluster --like",
+)
 def plan(arguments: Namespace) -> None:
     from posmlp.plan.estimate import capacity_of
     from posmlp.plan.plan_text import plan_text
@@ -132,7 +141,11 @@ def plan(arguments: Namespace) -> None:
     print(plan_text(study, arguments.results, capacity, arguments.like))
 
 
-@command("calibrate", "measure for the plan how fast a study trains", ALL)
+@command(
+    "calibrate",
+    "measure how fast a study trains, for `posmlp plan`",
+    "study --data-root --device --threads --results",
+)
 def calibrate(arguments: Namespace) -> None:
     study = load_study(arguments.study)
     import torch
@@ -143,7 +156,7 @@ def calibrate(arguments: Namespace) -> None:
     calibrate_study(study, arguments.results, arguments.data_root, arguments.device)
 
 
-@command("prepare", "check a study's data, downloading what can be", "study --data-root --results")
+@command("prepare", "download and check the data of a study", "study --data-root --results")
 def prepare(arguments: Namespace) -> None:
     from posmlp.data.prepare import prepare_study
 
@@ -154,7 +167,7 @@ def prepare(arguments: Namespace) -> None:
 
 @command(
     "train",
-    "train runs of a study, each in a process of its own",
+    "train runs of a study",
     "study runs --part --runs-at-once --data-root --device --threads --results "
     "--checkpoint-minutes --launch --in-process",
 )
@@ -171,7 +184,7 @@ def show(arguments: Namespace) -> None:
     print(printed(load_study(arguments.study), arguments.results, so_far=arguments.so_far))
 
 
-@command("watch", "show how far a study that trains is, until it ends", "study --results")
+@command("watch", "follow the progress of a study until it ends", "study --results")
 def watch(arguments: Namespace) -> None:
     from posmlp.progress.display import Display
     from posmlp.progress.state import Watch
@@ -190,7 +203,7 @@ def check_results(arguments: Namespace) -> int:
     return DIFFERENT if found else 0
 
 
-@command("audit", "compare every published number with ours", "--results")
+@command("audit", "compare published numbers with ours", "--results")
 def audit(arguments: Namespace) -> None:
     from posmlp.analysis.audit import audit, summary, write_audit
     from posmlp.published import RESOURCES
@@ -200,7 +213,7 @@ def audit(arguments: Namespace) -> None:
     print(f"{summary(compared)}\nTables: {folder}/audit.md   Page: {folder}/audit.html")
 
 
-@command("docs", "update generated passages of README, docs and config", "--results")
+@command("docs", "update generated parts of README, docs and config", "--results")
 def docs(arguments: Namespace) -> None:
     from posmlp.analysis.documents import documents, renew
     from posmlp.config_readme import README, SCHEMAS, renew_tables, schema
@@ -219,7 +232,7 @@ def docs(arguments: Namespace) -> None:
         print(f"{path}: {'unchanged' if unchanged else 'updated'}")
 
 
-@command("sync", "bring MLflow up to date with the run folders", "studies --results --every")
+@command("sync", "update MLflow from the run folders", "studies --results --every")
 def sync(arguments: Namespace) -> None:
     from posmlp.tracking.sync import rounds
 
@@ -238,7 +251,7 @@ def ui(arguments: Namespace) -> None:
 
 @command(
     "evaluate-checkpoint",
-    "test a checkpoint of the authors on ImageNet",
+    "test a checkpoint of the released code on ImageNet",
     "file data --device --weights --max-unreadable",
 )
 def evaluate_checkpoint(arguments: Namespace) -> None:
@@ -252,7 +265,7 @@ def evaluate_checkpoint(arguments: Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal without the minus sign
+        stream.reconfigure(errors="replace")  # for terminals without the minus sign
     options = build_parser().parse_args(arguments)
 
     def run() -> int | None:
@@ -269,8 +282,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="posmlp",
         description="Train, compare and track the gating units of PosMLP. `snakemake` runs a whole "
-        "study; these commands do one thing each.",
-        epilog="A STUDY is the name of a file in config/studies without .yaml, or a path. "
+        "study; each of these commands does one step.",
+        epilog="STUDY is the name of a file in config/studies without .yaml, or a path. "
         "`posmlp COMMAND --help` lists the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"posmlp {__version__}")

@@ -1,4 +1,4 @@
-"""Which code, which machine: the facts that make a run's numbers traceable."""
+"""Provenance of a run: digests of the code, git state, hardware and package versions."""
 
 import ast
 import hashlib
@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
-# What a run's result depends on, beside its settings.
+# Code that the result of a run depends on.
 TRAINING_FOLDERS = ("layers", "models", "data", "training")
 
 
 @cache
 def training_code_digest() -> str:
-    """16 hex digits of the code that trains. Comments, docstrings and layout do not change it."""
+    """16 hex digits that identify the training code, ignoring comments, docstrings and layout."""
     return code_digest(PACKAGE, TRAINING_FOLDERS)
 
 
 @cache
 def analysis_code_digest() -> str:
-    """16 hex digits of the code that draws tables and figures."""
+    """16 hex digits that identify the code of tables and figures."""
     return code_digest(PACKAGE, ("analysis",))
 
 
@@ -32,17 +32,17 @@ def code_digest(package: Path, folders: tuple[str, ...]) -> str:
     """Digest of the Python files under `folders`: their paths and their syntax trees."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted((package / folder).rglob("[!.]*.py")):  # editors' locks begin with a dot
+        for path in sorted((package / folder).rglob("[!.]*.py")):  # skips lock files of editors
             tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
             digest.update(f"{path.relative_to(package).as_posix()}\n{canonical(tree)}\n".encode())
     return digest.hexdigest()[:16]
 
 
 def canonical(node: Any) -> str:
-    """Write a syntax tree, without docstrings, as text that Python 3.11 to 3.13 agree on.
+    """A syntax tree without docstrings, as text that is the same in Python 3.11 to 3.13.
 
-    Empty fields are skipped, as later versions add some (3.12 `type_params`, for one), and empty
-    texts in f-strings, which 3.12 adds to format specifications.
+    Later versions add empty fields (such as `type_params`, 3.12) and empty strings in the format
+    specifications of f-strings (3.12), which are skipped.
     """
     if isinstance(node, ast.AST):
         fields = dict(ast.iter_fields(node))
@@ -52,7 +52,7 @@ def canonical(node: Any) -> str:
         return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
         return f"[{','.join(canonical(entry) for entry in node if not _is_docstring(entry))}]"
-    return ascii(node)  # repr prints other characters as each Python's Unicode tables have it
+    return ascii(node)  # unlike repr, independent of the Unicode version
 
 
 def _is_docstring(node: Any) -> bool:
@@ -61,10 +61,7 @@ def _is_docstring(node: Any) -> bool:
 
 
 def git_state() -> dict[str, str | bool | None]:
-    """Commit of the repository and whether files differ from it; None outside of a repository.
-
-    results/ does not count: a study that writes its tables does not change the code.
-    """
+    """Commit of the repository and whether files outside results/ differ; None if unknown."""
     commit = _git("rev-parse", "--verify", "HEAD")
     changes = commit and _git("status", "--porcelain", "--", ":/", ":(top,exclude)results")
     dirty = None if changes is None else changes != ""
@@ -72,7 +69,7 @@ def git_state() -> dict[str, str | bool | None]:
 
 
 def _git(*arguments: str) -> str | None:
-    # Many runs start at once: none of them may take the index lock.
+    # Runs that start at the same time must not compete for the index lock.
     command = ["git", "--no-optional-locks", *arguments]
     options = dict(cwd=PACKAGE, stderr=subprocess.DEVNULL, text=True, timeout=30)
     try:
@@ -82,25 +79,21 @@ def _git(*arguments: str) -> str | None:
 
 
 def environment(device_type: str) -> dict[str, str | int | None]:
-    """Versions and hardware of this process.
-
-    Args:
-        device_type: "cpu" or "cuda", where the run computes.
-    """
+    """Versions and hardware of a run on "cpu" or "cuda"."""
     from importlib.metadata import version
 
     import torch
 
     return {
         "python": platform.python_version(),
-        "torch": str(torch.__version__),  # its version, unlike the metadata's, tells +cpu from +cu
+        "torch": str(torch.__version__),  # includes +cpu or +cu, unlike the metadata
         "torchvision": version("torchvision"),
         "timm": version("timm"),
         "numpy": version("numpy"),
         "cuda": torch.version.cuda,
         "device": torch.cuda.get_device_name() if device_type == "cuda" else cpu_name(),
         "cpu": cpu_name(),
-        # of torch's kernels, by which processors of one name may differ
+        # chosen by torch; may differ between processors of the same name
         "cpu_instructions": torch.backends.cpu.get_cpu_capability(),
         "hostname": socket.gethostname(),
         "num_threads": torch.get_num_threads(),
@@ -110,7 +103,7 @@ def environment(device_type: str) -> dict[str, str | int | None]:
 
 @cache
 def packages() -> list[str]:
-    """Every installed package as name==version, in the order of names."""
+    """Every installed package as name==version, sorted."""
     from importlib.metadata import distributions
 
     found = {d.metadata["Name"]: d.version for d in distributions()}
@@ -118,7 +111,7 @@ def packages() -> list[str]:
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor as the system names it, with the numbers that tell apart those of one name."""
+    """Name of the processor, with the numbers that distinguish models of the same name."""
     try:
         first = cpuinfo.read_text().partition("\n\n")[0]
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""Which verdicts a study's seeds can reach, from the standard deviation of earlier runs."""
+"""Statistical power of a study's questions, given the standard deviation of earlier runs."""
 
 from pathlib import Path
 from textwrap import wrap
@@ -13,15 +13,15 @@ from posmlp.analysis.statistics import PRIMARY, pooled_std
 from posmlp.analysis.tables import TEXT_WIDTH, Column, Table
 from posmlp.study import Study
 
-POWER = 0.8  # probability of a verdict from which a difference counts as in reach
-ASSUMED = 1.0  # points, of a study without a margin
+POWER = 0.8  # target
+ASSUMED = 1.0  # true difference in points, for a study without a margin
 
 
 def power_text(study: Study, results: Path, like: str | None = None) -> str:
-    """Say how likely the verdicts of the study's questions are with its seeds.
+    """How likely the seeds of a study are to give the verdicts that its questions claim.
 
     Args:
-        like: a study whose runs have the standard deviation over seeds; None: this one.
+        like: study whose runs give the standard deviation over seeds; None: this one.
 
     Raises:
         ResultsError: the runs.csv of the study named by `like` is missing or damaged.
@@ -30,34 +30,32 @@ def power_text(study: Study, results: Path, like: str | None = None) -> str:
     path = results / source / "runs.csv"
     if not like and not path.exists():
         return (
-            "Verdicts:    no runs of this study yet, so the standard deviation over seeds is not "
-            "known; `--like STUDY` takes that of another"
+            "Verdicts:    power unknown: this study has no runs yet to take the standard deviation "
+            "over seeds from; `--like STUDY` takes it from another study"
         )
     runs = read_frame(path)
     std, num_runs = pooled_std(runs, [PRIMARY])[PRIMARY], runs[PRIMARY].count()
     if np.isnan(std) or len(study.seeds) < 2:
-        return "Verdicts:    none without a second seed"
+        return "Verdicts:    none, they need at least two seeds"
     rows = reach(study, std)
     head = (
-        f"Verdicts of {len(study.seeds)} seeds: {(rows['power'] >= POWER).sum()} of {len(rows)} "
-        f"have a power of {POWER:.0%}, for a standard deviation of {std:.2f} points over seeds "
+        f"Verdicts with {len(study.seeds)} seeds: {(rows['power'] >= POWER).sum()} of {len(rows)} "
+        f"contrasts have {POWER:.0%} power, at a standard deviation over seeds of {std:.2f} points "
         f"({num_runs} runs of {source})"
     )
     return "\n".join([*wrap(head, TEXT_WIDTH), "", table(study, rows).to_text().rstrip()])
 
 
 def table(study: Study, rows: pd.DataFrame) -> Table:
-    """The rows of `reach` for people."""
-    interval = f"interval: half width at {1 - study.level:.0%}"
+    """The rows of `reach`, to print."""
+    interval = f"interval: half width of the {1 - study.level:.0%} interval"
     power = (
-        "power: probability of the claim's verdict, of superior if the true difference is "
-        f"{study.margin or ASSUMED:g}, of non-inferior if it is 0, at Holm's strictest step over "
-        f"{len(rows)} contrasts"
+        "power: probability of the claimed verdict, if the true difference is "
+        f"{study.margin or ASSUMED:g} (superior) or 0 (non-inferior), at Holm's strictest step "
+        f"over {len(rows)} contrasts"
     )
     least = f"{POWER:.0%} from"
-    reached = (
-        f"{least}: the true difference, in points, from which the verdict has that probability"
-    )
+    reached = f"{least}: smallest true difference, in points, with {POWER:.0%} power"
     columns = (
         Column("contrast", lambda row: row["contrast"], align="left"),
         Column("claim", lambda row: row["claim"], align="left"),
@@ -69,7 +67,7 @@ def table(study: Study, rows: pd.DataFrame) -> Table:
 
 
 def reach(study: Study, std: float) -> pd.DataFrame:
-    """Every contrast with its interval, its power, and the difference that is in reach."""
+    """Every contrast with its interval, its power and the smallest detectable difference."""
     contrasts = [(c, q.claim) for q in study.questions for c in q.contrasts]
     rows = pd.DataFrame(contrasts, columns=["contrast", "claim"])
     num_V, num_K = len(study.variants), len(study.seeds)
@@ -77,11 +75,11 @@ def reach(study: Study, std: float) -> pd.DataFrame:
     signs_QV = coefficients(list(rows.contrast), [variant.name for variant in study.variants])
     error_Q = std * np.sqrt((signs_QV**2).sum(axis=1) / num_K)
     critical = stats.t.ppf(1 - study.level / len(rows) / 2, df)
-    # In standard errors; beyond `critical + 10` the power is 1.
+    # In standard errors; the power is 1 at `critical + 10`.
     needed = optimize.brentq(
         lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0, critical + 10
     )
-    shift = study.margin or ASSUMED  # of non-inferior from 0, of superior from no difference
+    shift = study.margin or ASSUMED  # from the null hypothesis to the assumed difference
     return rows.assign(
         half_width=stats.t.ppf(1 - study.level / 2, df) * error_Q,
         power=stats.nct.sf(critical, df, shift / error_Q),

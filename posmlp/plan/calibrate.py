@@ -1,4 +1,4 @@
-"""Measure for some seconds how fast each variant of a study trains on this machine."""
+"""Measure in a few seconds how fast each variant of a study trains on this machine."""
 
 import io
 import itertools
@@ -16,18 +16,18 @@ from posmlp.training.distributed import World, join_world
 from posmlp.training.engine import make_loss, take_step
 from posmlp.training.trainer import Trainer, make_trainer
 
-WARM_UP_STEPS = 3  # allocations, choice of algorithms
-MEASURED_S = 6.0  # of training steps; as long again, at most, of test batches
+WARM_UP_STEPS = 3  # for allocations and the choice of algorithms
+MEASURED_S = 6.0  # of training steps, and at most of test batches
 
 
 def calibrate_study(study: Study, results: Path, data_root: Path, device: str) -> None:
     """Measure every variant and write RESULTS/STUDY/calibration.csv.
 
     Raises:
-        DataError, TrainingError: as for a training.
+        DataError, TrainingError: as in training.
     """
     file = results / study.name / "calibration.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)  # an error now, not after the measurements
+    file.parent.mkdir(parents=True, exist_ok=True)  # fails now rather than after the measurements
     process_s = time.time() - psutil.Process().create_time()
     world, rows = join_world(device), []
     for config in study.configs.values():
@@ -43,13 +43,13 @@ def calibrate_study(study: Study, results: Path, data_root: Path, device: str) -
 def calibrate(
     config: RunConfig, data_root: Path, world: World, process_s: float
 ) -> tuple[Calibration, float]:
-    """Train some steps and test some batches; the network is thrown away.
+    """Train some steps, test some batches and discard the network.
 
     Args:
-        process_s: seconds that the process took to start and import.
+        process_s: seconds that starting the process and importing took.
 
     Returns:
-        The calibration, and the training images a second.
+        The calibration, and training images per second.
     """
     began = time.perf_counter()
     trainer, recipe = make_trainer(config, data_root, world), config.recipe
@@ -75,7 +75,7 @@ def calibrate(
 
 
 def step_seconds(trainer: Trainer) -> float:
-    """Median time of a training step, loading and optimiser included."""
+    """Median time of a training step, including data loading and optimiser."""
     loss_fn = make_loss(trainer.config.recipe, trainer.mixup)
     trainer.model.train()
     times: list[float] = []
@@ -92,7 +92,7 @@ def step_seconds(trainer: Trainer) -> float:
 
 @torch.inference_mode()
 def test_image_seconds(trainer: Trainer) -> float:
-    """Time of testing for each image, all processes together."""
+    """Test time per image, over all processes."""
     trainer.model.eval()
     began, images_done = time.perf_counter(), 0
     for images, _ in trainer.splits.test:

@@ -1,7 +1,4 @@
-"""What is left to do of a study, how many runs train at once, and how long all will take.
-
-calibration.csv keeps what `posmlp calibrate` has measured.
-"""
+"""Remaining runs of a study, how many train at once, and how long they will take."""
 
 import csv
 import heapq
@@ -20,35 +17,35 @@ from posmlp.runs.pack import parts
 from posmlp.runs.reading import read_json
 from posmlp.runs.run_folder import write_atomically
 from posmlp.slurm.commands import SlurmError, installed, jobs_of_partition, partition_minutes
-from posmlp.study import Study
+from posmlp.study import RunConfig, Study
 from posmlp.study.yaml_files import read_mapping
 from posmlp.workflow.allocation import allocate
 
-PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; its `jobs` limits the queue
+PROFILE = SITE_FILE.with_name("config.v9+.yaml")  # of Snakemake; `jobs` limits the queue
 
 
 class Capacity(NamedTuple):
-    """How many jobs and runs train side by side, and what limits them, in words."""
+    """How many jobs and runs train at once, and what limits them."""
 
-    jobs: int  # side by side
-    at_once: int  # runs of a job, side by side
-    limit: str
-    num_jobs: int = 1  # that the study is divided into
+    jobs: int  # at once
+    at_once: int  # runs of a job at once
+    limit: str  # for the plan
+    num_jobs: int = 1  # in total
     runs_per_gpu: float = 1
-    job_minutes: int | None = None  # time limit of a job; None: there is none
+    job_minutes: int | None = None  # time limit of a job; None: unlimited
 
 
 def capacity_of(settings: Settings, study: Study) -> Capacity:
-    """Ask this machine or, where the settings have a site, Slurm.
+    """Capacity of this machine or, if the settings describe a cluster, of Slurm.
 
     Raises:
-        ValueError: Slurm is not installed or refuses, or settings do not fit.
+        ValueError: Slurm is missing or reports an error, or the settings conflict.
     """
     site, cores = settings.slurm, len(os.sched_getaffinity(0))
     if site and not installed():
         raise SlurmError(
-            "Slurm is not installed here (sinfo is not on PATH); run the command on a machine "
-            "that submits jobs, or leave out --cluster"
+            "Slurm is not installed here (sinfo is not on PATH); run the command on a login node, "
+            "or omit --cluster"
         )
     job = allocate(settings, study, cores, submits=False)
     shared = max(1, job.at_once * study.gpus / job.num_gpus) if job.num_gpus else 1
@@ -63,32 +60,22 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
 
 
 class Calibration(BaseModel):
-    """What a run of a variant takes on one kind of machine; a row of calibration.csv."""
+    """Cost of a run of a variant on one kind of machine; a row of calibration.csv."""
 
     model_config = ConfigDict(extra="forbid")
 
     variant: str
-    settings: str  # RunConfig.speed_key of what was measured
+    settings: str  # RunConfig.speed_key
     device: str  # name of the GPU or CPU
     processes: int
     threads: int
     start_s: float  # from the start of the process to the first step
-    run_s: float  # training and testing of all epochs, as `wall_s` of a run
+    run_s: float  # training and testing in all epochs, like `wall_s` of a run
     disk_mb: float  # two checkpoints and the weights
 
 
-def fitting(calibrations: Iterable[Calibration], study: Study) -> dict[str, Calibration]:
-    """The latest calibration of each variant, by name; those of other settings are left out."""
-    latest = {row.variant: row for row in calibrations}
-    return {
-        name: latest[name]
-        for name, config in study.configs.items()
-        if name in latest and latest[name].settings == config.speed_key
-    }
-
-
 def read_calibrations(path: Path) -> list[Calibration]:
-    """Read calibration.csv, the latest row last; empty where there is no file.
+    """Read calibration.csv, the latest row last; empty without a file.
 
     Raises:
         ValueError: the file is damaged.
@@ -103,7 +90,7 @@ def read_calibrations(path: Path) -> list[Calibration]:
 
 
 def write_calibrations(path: Path, new: list[Calibration]) -> None:
-    """Add measurements to calibration.csv, in place of earlier ones on the same kind of machine."""
+    """Add rows to calibration.csv, replacing earlier ones from the same kind of machine."""
     import pandas as pd  # half a second
 
     table = pd.DataFrame(row.model_dump() for row in [*read_calibrations(path), *new])
@@ -113,14 +100,14 @@ def write_calibrations(path: Path, new: list[Calibration]) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A variant's runs, which are left, and what one of them takes."""
+    """Runs of a variant, the seeds left to train, and the cost of one run."""
 
     variant: str
     num_runs: int
     seeds_left: tuple[int, ...]
-    seconds: float | None  # of one run; None: never measured
-    source: str
-    disk_mb: float | None  # of one run
+    seconds: float | None  # per run; None: not measured
+    source: str  # of `seconds`
+    disk_mb: float | None  # per run
 
     @property
     def num_left(self) -> int:
@@ -134,40 +121,39 @@ class Estimate:
 def estimate(study: Study, results: Path, calibrations: Iterable[Calibration]) -> list[Estimate]:
     """Estimate every variant, in the order of the sheet.
 
-    From the variant's finished runs, or from its latest calibration where none has finished.
+    Uses the variant's finished runs or, without any, its latest calibration.
     """
-    measured, estimates = fitting(calibrations, study), []
-    for variant in study.configs:
-        calibration = measured.get(variant)
-        runs = {seed: study.run(variant, seed) for seed in study.seeds}
-        found = {seed: _measured_s(run.folder(results), run.key) for seed, run in runs.items()}
-        times = [wall_s for wall_s in found.values() if wall_s]
+    measured, estimates = {row.settings: row for row in calibrations}, []
+    for variant, config in study.configs.items():
+        calibration = measured.get(config.speed_key)
+        found = {seed: _wall_s(study.run(variant, seed), results) for seed in study.seeds}
         left = tuple(seed for seed, wall_s in found.items() if not wall_s)
-        seconds, source = None, "not measured"
-        if times:
-            seconds = fmean(times)
-            source = f"{len(times)} finished run{'s' * (len(times) > 1)}"
-        elif calibration:
-            seconds = calibration.run_s
-            source = f"calibration on {calibration.device}"
-            if calibration.processes > 1:
-                source += f", {calibration.processes} processes"
-        if calibration:
-            seconds += calibration.start_s
+        seconds, source = _seconds([wall_s for wall_s in found.values() if wall_s], calibration)
         disk = calibration.disk_mb if calibration else None
-        estimates.append(Estimate(variant, len(runs), left, seconds, source, disk))
+        estimates.append(Estimate(variant, len(found), left, seconds, source, disk))
     return estimates
 
 
-def _measured_s(folder: Path, key: str) -> float | None:
-    """Time of the finished run with this key; None where there is none, or it is damaged."""
+def _seconds(wall_s: list[float], calibration: Calibration | None) -> tuple[float | None, str]:
+    """Time of a run from finished runs or a calibration, and its source."""
+    start_s = calibration.start_s if calibration else 0
+    if wall_s:
+        return start_s + fmean(wall_s), f"{len(wall_s)} finished run{'s' * (len(wall_s) > 1)}"
+    if calibration:
+        several = f", {calibration.processes} processes" if calibration.processes > 1 else ""
+        return start_s + calibration.run_s, f"calibration on {calibration.device}{several}"
+    return None, "not measured"
+
+
+def _wall_s(run: RunConfig, results: Path) -> float | None:
+    """Wall time of a finished run; None if it is missing, damaged or has other settings."""
     with suppress(ValueError):
-        metrics = read_json(folder / "metrics.json")
-        return metrics.get("wall_s") if metrics.get("key") == key else None
+        metrics = read_json(run.folder(results) / "metrics.json")
+        return metrics.get("wall_s") if metrics.get("key") == run.key else None
 
 
 def wall_seconds(study: Study, estimates: Iterable[Estimate], capacity: Capacity) -> float:
-    """Time for the runs that are left: the longest jobs first, a job's runs in its order."""
+    """Time for the remaining runs: longest jobs first, runs of a job in order."""
     left = {(e.variant, seed): e.seconds for e in estimates for seed in e.seeds_left if e.seconds}
     jobs = []
     for runs in parts(study.runs(), capacity.num_jobs):
@@ -177,7 +163,7 @@ def wall_seconds(study: Study, estimates: Iterable[Estimate], capacity: Capacity
 
 
 def _side_by_side(times: list[float], at_once: int) -> float:
-    """When the last ends, if each starts as soon as there is room."""
+    """When the last one ends, if each starts as soon as there is room."""
     ends = [0.0] * max(1, min(at_once, len(times)))
     for seconds in times:
         heapq.heapreplace(ends, ends[0] + seconds)

@@ -1,4 +1,4 @@
-"""The plan of a study in words."""
+"""Print the plan of a study."""
 
 import math
 import shutil
@@ -6,18 +6,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from posmlp.plan.estimate import (
-    Capacity,
-    Estimate,
-    estimate,
-    read_calibrations,
-    wall_seconds,
-)
+from posmlp.plan.estimate import Capacity, Estimate, estimate, read_calibrations, wall_seconds
 from posmlp.study import Study
 
 
 def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None = None) -> str:
-    """Print runs, times, GPU-hours and disk of what is left to do, and verdicts in reach.
+    """Remaining runs, time, GPU-hours and disk space, and the verdicts within reach.
 
     Args:
         like: see posmlp.analysis.power.power_text.
@@ -38,12 +32,12 @@ def plan_text(study: Study, results: Path, capacity: Capacity, like: str | None 
     missing = [e.variant for e in estimates if e.seconds is None and e.num_left]
     if missing:
         lines.append(
-            f"Not measured and not counted: {', '.join(missing)}. "
-            f"`posmlp calibrate {study.command_name}` measures each for some seconds (on a "
-            f"cluster: snakemake calibrate --profile slurm --config study={study.command_name})"
+            f"Not measured, so not included: {', '.join(missing)}. Measure them in some seconds "
+            f"each with `posmlp calibrate {study.command_name}` (on a cluster: `snakemake "
+            f"calibrate --profile slurm --config study={study.command_name}`)"
         )
     if not study.questions:
-        return "\n".join([*lines, "", "Verdicts:    none, the study asks no question"])
+        return "\n".join([*lines, "", "Verdicts:    none, the study has no questions"])
     from posmlp.analysis.power import power_text  # statistics take a second to import
 
     return "\n".join([*lines, "", power_text(study, results, like)])
@@ -54,7 +48,7 @@ def _table(estimates: list[Estimate]) -> str:
     for e in estimates:
         times = duration(e.seconds), duration(e.seconds_left)
         rows.append((e.variant, e.num_runs, e.num_runs - e.num_left, *times, e.source))
-    headers = "variant", "runs", "done", "a run", "left", "from"
+    headers = "variant", "runs", "done", "per run", "left", "source"
     aligns = "left", *["right"] * 4, "left"
     return tabulate(rows, headers, "plain", colalign=aligns, disable_numparse=True)
 
@@ -66,25 +60,25 @@ def _time_lines(study: Study, known: list[Estimate], capacity: Capacity) -> list
     hours = sum(e.seconds_left for e in known) * study.gpus / shared / 3600
     longest = max(known, key=lambda e: e.seconds)
     lines = [
-        f"To pay for:  {hours:.2f} GPU-hours (hours of processes on CPUs)",
-        f"To wait for: {duration(wall_seconds(study, known, capacity))} with "
+        f"Cost:        {hours:.2f} GPU-hours (process-hours on CPUs)",
+        f"Wall time:   {duration(wall_seconds(study, known, capacity))} with "
         f"{capacity.jobs * capacity.at_once} runs at once ({capacity.limit})",
         f"Longest run: {duration(longest.seconds)} ({longest.variant})",
     ]
     if capacity.job_minutes is not None:
         jobs = math.ceil(longest.seconds / (60 * capacity.job_minutes))
-        fits = "one job" if jobs == 1 else f"{jobs} jobs, one after the other"
-        lines[-1] += f"; the limit of a job is {capacity.job_minutes / 60:g} h: {fits}"
+        fits = "one job" if jobs == 1 else f"{jobs} jobs in sequence"
+        lines[-1] += f"; job time limit {capacity.job_minutes / 60:g} h: {fits}"
     if shared > 1:
         lines.append(
-            f"Shared GPUs: {shared:g} runs on each. Times measured on a GPU that one run had to "
-            "itself, as in a calibration, are lower bounds"
+            f"Shared GPUs: {shared:g} runs each. Times measured with one run per GPU, as by "
+            "`posmlp calibrate`, are lower bounds"
         )
     return lines
 
 
 def duration(seconds: float | None) -> str:
-    """Format a time in a unit that suits it; a question mark where it is not known."""
+    """Format a time in a suitable unit, or a question mark if it is unknown."""
     if seconds is None:
         return "?"
     for unit, size in (("h", 3600), ("min", 60)):
@@ -97,5 +91,5 @@ def _disk_line(results: Path, estimates: list[Estimate]) -> str:
     existing = next(p for p in (results, *results.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free / 1e9
     sizes = [e.disk_mb * e.num_left for e in estimates if e.disk_mb is not None]
-    needed = f"{sum(sizes) / 1000:.3f} GB" if sizes else "not measured"
-    return f"Disk:        {needed} for checkpoints and weights, {free:,.0f} GB free in {results}"
+    needed = f"{sum(sizes) / 1000:.3f} GB for checkpoints and weights" if sizes else "not measured"
+    return f"Disk:        {needed}, {free:,.0f} GB free in {results}"

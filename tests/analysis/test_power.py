@@ -1,4 +1,4 @@
-"""What a plan says of verdicts, beside simulated studies and the words of the command."""
+"""The power that a plan prints, compared with simulated studies."""
 
 from dataclasses import replace
 
@@ -50,6 +50,6 @@ def test_a_difference_in_reach_has_the_power(planned):
 
 
 def test_a_plan_says_where_its_spread_is_from_or_that_there_is_none(planned, runs_of, tmp_path):
-    assert "`--like STUDY` takes that of another" in power_text(planned, tmp_path)
+    assert "`--like STUDY` takes it from another study" in power_text(planned, tmp_path)
     with pytest.raises(ResultsError, match=r"other/runs.csv: no such file"):
         power_text(planned, tmp_path, "other")

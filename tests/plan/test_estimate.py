@@ -1,4 +1,4 @@
-"""Plans are sums of what was measured; what was not is named and never guessed."""
+"""Plans add up measurements; variants without one are listed, never guessed."""
 
 import json
 from dataclasses import replace
@@ -103,19 +103,19 @@ def test_the_plan_says_what_is_left_and_what_is_not_known(tmp_path):
     text = plan_text(STUDY, tmp_path, Capacity(1, 4, "4 GPUs", job_minutes=60))
     assert "36 runs in 1 job, 1 done, 35 to do" in text
     assert "4.01 GPU-hours" in text
-    assert "To wait for: 2.0 h with 4 runs at once (4 GPUs)" in text
-    assert "the limit of a job is 1 h: 3 jobs, one after the other" in text
+    assert "Wall time:   2.0 h with 4 runs at once (4 GPUs)" in text
+    assert "job time limit 1 h: 3 jobs in sequence" in text
     assert "0.014 GB for checkpoints" in text
     none = plan_text(replace(STUDY, questions=()), tmp_path, Capacity(1, 4, "4 GPUs"))
-    assert none.endswith("Verdicts:    none, the study asks no question")
-    assert "lrpe_s1, " in text.split("Not measured and not counted: ")[1]
+    assert none.endswith("Verdicts:    none, the study has no questions")
+    assert "lrpe_s1, " in text.split("Not measured, so not included: ")[1]
 
 
 def test_runs_that_share_a_gpu_pay_for_their_fraction_of_it(tmp_path):
     calibrated(tmp_path, ROW)
     text = plan_text(STUDY, tmp_path, Capacity(1, 8, "2 GPUs", runs_per_gpu=4))
     assert f"{3 * (10 + A_RUN_S) / 4 / 3600:.2f} GPU-hours" in text
-    assert "4 runs on each" in text
+    assert "4 runs each" in text
     assert "lower bounds" in text
 
 

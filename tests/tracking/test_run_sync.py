@@ -260,7 +260,7 @@ CASES = {
     empty_metrics: "metrics.json: is damaged",
     begin_another_training: "metrics.json: key 00000000000000bb differs",
     remove_an_epoch: "history.csv: has 2 of 3 epochs",
-    empty_config: "config.yaml: should hold",
+    empty_config: "config.yaml: should contain",
     move: "config.yaml: belongs to another folder, digits/damaged4/seed0/",
 }
 

@@ -1,1 +1,1 @@
-"""Data sets: where they come from, what they hold, which images a run sees. No torch here."""
+"""Data sets: sources, readers and subsets. Nothing here imports torch."""

@@ -1,7 +1,7 @@
-"""The data sets that come as arrays: digits, Fashion-MNIST, CIFAR-10 and CIFAR-100.
+"""Readers of data sets stored as arrays: digits, Fashion-MNIST, CIFAR-10 and CIFAR-100.
 
-Each is a function `(root, split) -> Images`; `DataSource.load` compares what it read with the
-published images. torchvision imports torch, so it is imported only where it is needed.
+Each is a function `(root, split) -> Images`; `DataSource.load` checks its result. torchvision
+imports torch, so functions import it only when they need it.
 """
 
 import gzip
@@ -16,14 +16,14 @@ import numpy as np
 from posmlp.data.images import DataError, Images, SourceSplit
 from posmlp.data.subsets import first_ranked, shuffled_within_classes
 
-# The split of the digits belongs to the data set: drawn once, whatever a run's seed.
+# The digits' split is part of the data set and independent of a run's seed.
 _TEST_DIGITS_PER_CLASS, _DIGITS_SEED = 50, 0
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 def read_digits(root: Path, split: SourceSplit) -> Images:
     """Read the split of scikit-learn's 1,797 grey digits of 8x8 pixels; `root` is not used."""
-    # The file behind sklearn.datasets.load_digits, whose import would take 2 s of every run.
+    # Read the file of sklearn.datasets.load_digits directly: importing sklearn takes 2 s.
     package = find_spec("sklearn")
     if not package:
         raise DataError("digits: scikit-learn brings these images and is not installed: make env")
@@ -41,8 +41,8 @@ def read_digits(root: Path, split: SourceSplit) -> Images:
 def read_fashion(root: Path, split: SourceSplit) -> Images:
     """Read the split of 70,000 grey images of clothes, 28x28, from idx files, plain or .gz.
 
-    Files are searched for in `root`, in torchvision's folder and `fashion` below it, and in that
-    of Debian's package; where they are in none, torchvision downloads them.
+    Files are searched for in `root`, in torchvision's folder and `fashion` below it, and in the
+    folder of Debian's package. If none has them, torchvision downloads them.
     """
     prefix = "train" if split == "train" else "t10k"
     names = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
@@ -63,10 +63,10 @@ def read_fashion(root: Path, split: SourceSplit) -> Images:
 
 
 def read_cifar(class_name: str, root: Path, split: SourceSplit) -> Images:
-    """Read the split as torchvision's class of that name reads and verifies it: colour, 32x32.
+    """Read the split of colour images, 32x32, with the torchvision class of that name.
 
-    `root` holds the unpacked folder or is that folder; only where it is absent it is unpacked from
-    the archive in `root`, or downloaded.
+    `root` is the unpacked folder or holds it. If the folder is absent, it is unpacked from the
+    archive in `root`, or downloaded.
     """
     from torchvision import datasets
 
@@ -103,8 +103,8 @@ def _plain_or_gz(path: Path) -> Path | None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """Read uint8 values in MNIST's format: 3 bytes of type, the number of dimensions, one
-    big-endian 32-bit size for each, the values.
+    """Read uint8 values in MNIST's idx format: 3 type bytes, 1 byte with the number of dimensions,
+    a big-endian 32-bit size per dimension, then the values.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -113,4 +113,4 @@ def _read_idx(path: Path) -> np.ndarray:
         values = np.frombuffer(content, np.uint8, offset=4 + 4 * num_dims).reshape(shape)
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise DataError(f"{path}: damaged ({error}); replace it by the original") from None
-    return values.copy()  # torch warns of arrays that cannot be written to
+    return values.copy()  # torch warns about read-only arrays

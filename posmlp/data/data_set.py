@@ -1,4 +1,4 @@
-"""DataSet: both splits of what a study's `data` names, in memory where they fit, else as files."""
+"""DataSet: both splits of a study's data set, in memory if they fit, otherwise as files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posmlp.study.data_settings import Data
     from posmlp.study.recipe_settings import Augment
 
-MEMORY_LIMIT = 2_000_000_000  # bytes of pixels that are held in memory
+MEMORY_LIMIT = 2_000_000_000  # most bytes of pixels held in memory
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DataSet:
     """The images of both splits, either all in memory (Images) or all as LabelledFiles.
 
     Args:
-        others: files among the images whose endings are not those of images; they are left out.
+        others: ignored files, whose endings are not those of images.
     """
 
     train: Images | LabelledFiles
@@ -33,26 +33,26 @@ class DataSet:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Of each split: over pixels, or over contents of image files where they are in memory, or
-        over their names and sizes where they are streamed.
+        """Digest of each split: over pixels for arrays, over file contents for image files held in
+        memory, over names and sizes for streamed files.
         """
         splits = {"train": self.train, "test": self.test}
         return {name: getattr(s, "files_digest", None) or s.digest for name, s in splits.items()}
 
     @property
     def digest(self) -> str:
-        """16 hex digits; what `data.digest` in a study is compared with."""
+        """Digest of the whole data set, 16 hex digits; compared with a study's `data.digest`."""
         return dataset_digest(self.digests)
 
 
 def open_data(data: "Data", augment: "Augment", root: str | Path) -> DataSet:
-    """Read a data set into memory, or list its image files where they are to be streamed.
+    """Read a data set into memory, or list its image files for streaming.
 
-    Image files are held in memory where all their pixels, at `data.image_size`, take at most
-    MEMORY_LIMIT and the recipe has no random change that only files allow.
+    Image files are held in memory if their pixels at `data.image_size` take at most MEMORY_LIMIT
+    and the recipe uses no augmentation that needs files.
 
     Raises:
-        DataError: the data are missing or not what they should be, or other than `data.digest`.
+        DataError: data are missing or invalid, or do not match `data.digest`.
     """
     source = DATASETS[data.name]
     if source.read:

@@ -1,4 +1,4 @@
-"""FileTree: the files of a data set in a folder, or in a zip or tar archive that stays packed."""
+"""FolderTree and ArchiveTree: the files of a data set in a folder, or in a zip or tar archive."""
 
 import lzma
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from posmlp.data.images import DataError
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-# A network file system answers many requests at once; one after the other takes many minutes.
+# Network file systems answer requests in parallel; sequential ones would take many minutes.
 NUM_THREADS = 16
 DAMAGED = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
@@ -23,7 +23,7 @@ Read = Callable[[], bytes]
 class FolderTree:
     """The files below a folder.
 
-    Names are relative to `root`, with slashes; those of folders end with one. Hidden files and
+    Names are relative to `root` and use slashes; folder names end with one. Hidden files and
     folders are left out.
     """
 
@@ -36,7 +36,7 @@ class FolderTree:
         return (self.root / folder).is_dir()
 
     def names(self, folder: str) -> list[str]:
-        """List everything below a folder, in order of path components.
+        """List everything below a folder, sorted by path components.
 
         Raises:
             DataError: a folder cannot be listed.
@@ -66,26 +66,26 @@ class FolderTree:
         return f"{self.root}/{name}"
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where it is a link to nothing or cannot be read."""
+        """Size of a file in bytes; None if it is a broken link or cannot be read."""
         try:
             return os.stat(self.path(name)).st_size
         except OSError:
             return None
 
     def readers(self, names: Sequence[str]) -> Iterator[tuple[int, Read]]:
-        """Yield position and content of each file, in the order that is fastest to read.
+        """Yield each file's position in `names` and a function that reads it, fastest order first.
 
-        The content comes as a function that may be called in another thread.
+        The function may be called in another thread.
         """
         for position, name in enumerate(names):
             yield position, Path(self.path(name)).read_bytes
 
 
 class ArchiveTree(FolderTree):
-    """The files in an archive, below the folder in it that holds `train/`.
+    """The files in an archive, below the folder that holds `train/`.
 
     Raises:
-        DataError: it is damaged, or holds no `train/`.
+        DataError: the archive is damaged or holds no `train/`.
     """
 
     is_packed = True
@@ -137,7 +137,7 @@ class ArchiveTree(FolderTree):
             for position, name in enumerate(names):
                 yield position, partial(self._read, name)
             return
-        # Compressed tar archives can only be read from front to back, by one thread.
+        # Compressed tar archives must be read sequentially, by one thread.
         order = sorted(range(len(names)), key=lambda k: self.members[names[k]].offset_data)
         for position in order:
             content = self._read(names[position])
@@ -148,8 +148,8 @@ class ArchiveTree(FolderTree):
             if isinstance(self.archive, zipfile.ZipFile):
                 return self.archive.read(self.members[name])
             file = self.archive.extractfile(self.members[name])
-            return file.read() if file else b""  # no regular file: unreadable as an image
-        except KeyError:  # a link to a file that the archive lacks
+            return file.read() if file else b""  # not a regular file: unreadable as an image
+        except KeyError:  # a link to a file missing from the archive
             return b""
         except DAMAGED as error:
             raise self._damaged(error) from None
@@ -160,10 +160,10 @@ def is_archive(path: Path) -> bool:
 
 
 def find_tree(root: Path, pattern: str = "*") -> FolderTree:
-    """Open the data set at `root`: a folder with `train/`, an archive, or the one such thing in it.
+    """Open the data set at `root`: a folder with `train/`, an archive, or a folder with one.
 
     Args:
-        pattern: of the names that are looked for in `root`.
+        pattern: glob pattern of the names considered in `root`.
 
     Raises:
         DataError: there is none, or more than one.

@@ -1,7 +1,7 @@
 """Labelled image files: train/<class>/** and val/<class>/** (or test/), in a folder or archive.
 
-A label is the position of its class among the sorted class folders of train. Where a split has a
-table `<split>_annotations.txt` (Tiny ImageNet's val), that names the class of each image instead.
+A label is the position of its class among the sorted class folders of train. If a split has a table
+`<split>_annotations.txt` (as Tiny ImageNet's val), the table gives the class of each image instead.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from posmlp.data.image_reader import (
 )
 from posmlp.data.images import DataError, Images, SourceSplit
 
-CHUNK = 1_024  # files that are read ahead of decoding
+CHUNK = 1_024  # files read ahead of decoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class LabelledFiles:
     """The image files of one split, by class and name.
 
     Args:
-        names: in the tree.
-        others: files in class folders whose ending is not that of an image.
+        names: of the images, in the tree.
+        others: ignored files, whose endings are not those of images.
     """
 
     tree: FolderTree
@@ -56,7 +56,7 @@ class LabelledFiles:
 
     @cached_property
     def sizes(self) -> list[int | None]:
-        """Bytes of each file; None for a link to nothing."""
+        """Size of each file in bytes; None for a broken link."""
         with ThreadPoolExecutor(NUM_THREADS) as threads:
             return list(threads.map(self.tree.size, self.names))
 
@@ -75,7 +75,7 @@ def labelled_files(
         class_names: by label; None: the split's own class folders, sorted.
 
     Raises:
-        DataError: there is no image, one has no class, or a class is not among `class_names`.
+        DataError: there are no images, an image has no class, or a class is not in `class_names`.
     """
     folder = split
     if split == "test" and (tree.has("val") or not tree.has("test")):
@@ -113,17 +113,17 @@ def labelled_files(
 
 
 def _read_table(tree: FolderTree, name: str) -> dict[str, str]:
-    """Read image and class, the first two columns of a table that tabs separate."""
+    """Map images to classes, the first two columns of a tab-separated table."""
     ((_, read),) = tree.readers([name])
     rows = [line.split("\t") for line in read().decode("utf-8", "replace").splitlines()]
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 def load_images(files: LabelledFiles, size: int, in_chans: int, max_unreadable: int) -> Images:
-    """Decode all files into memory, centre-cropped to squares of `size` pixels a side.
+    """Decode all files into memory, centre-cropped to squares of `size` pixels per side.
 
     Raises:
-        DataError: more files than `max_unreadable` cannot be decoded; it names them.
+        DataError: more than `max_unreadable` files cannot be decoded; the message names some.
     """
     pixels_NHWC = np.zeros((len(files), size, size, in_chans), dtype=np.uint8)
     digests = [""] * len(files)
@@ -159,7 +159,7 @@ def load_images(files: LabelledFiles, size: int, in_chans: int, max_unreadable: 
 
 
 def _digest(files: LabelledFiles, facts: list[str]) -> str:
-    """16 hex digits over names, labels and a fact of each file; names may not be UTF-8."""
+    """Hash names, labels and one fact per file to 16 hex digits; names need not be UTF-8."""
     sha256 = hashlib.sha256()
     for name, label, fact in zip(files.names, files.labels_N.tolist(), facts, strict=True):
         sha256.update(f"{name} {label} {fact}\n".encode("utf-8", "surrogateescape"))

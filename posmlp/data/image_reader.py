@@ -1,7 +1,6 @@
-"""The one reader of image files: 8-bit pixels, or an UnreadableImage that says why not.
+"""Read image files as 8-bit pixels, or raise UnreadableImage with the reason.
 
-Which files count as images is decided by their endings, IMAGE_SUFFIXES; what they hold is decided
-by their content, whatever the ending says.
+Endings (IMAGE_SUFFIXES) decide which files count as images; the format follows from the content.
 """
 
 import io
@@ -24,24 +23,24 @@ COUNTED = f"images are files that end in {', '.join(IMAGE_SUFFIXES)}, in any cas
 
 
 class UnreadableImage(ValueError):  # noqa: N818 (a state, not a fault)
-    """A file that is missing, damaged or no 8- or 16-bit image."""
+    """A file that is missing, damaged, or not an 8- or 16-bit image."""
 
 
 def read_image(file: str | Path | bytes, mode: Literal["L", "RGB"] = "RGB") -> Image.Image:
-    """Decode an image as grey ("L") or colour ("RGB"), 8 bits a channel; 16-bit grey is scaled.
+    """Decode an image as grey ("L") or colour ("RGB"), 8 bits per channel; 16-bit grey is scaled.
 
     Args:
         file: a path, or the file's content.
 
     Raises:
-        UnreadableImage: with the reason; nothing else but a lack of memory.
+        UnreadableImage: for any failure except a lack of memory.
     """
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             return _eight_bits(image).convert(mode)
     except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
+    except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         reason = reason or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
@@ -50,7 +49,7 @@ def read_image(file: str | Path | bytes, mode: Literal["L", "RGB"] = "RGB") -> I
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey; `convert` would clip it to white."""
+    """Scale 16-bit grey to 8 bits, because `convert` would clip it to white."""
     in_int32 = image.mode == "I" and image.format in ("PNG", "PPM")
     if image.mode.startswith("I;16") or in_int32:
         values = np.asarray(image).astype(np.float64)
@@ -64,12 +63,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def printable(path: str | Path) -> str:
-    """Spell a file name that is not UTF-8 so that it can be printed."""
+    """Escape a file name that is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def some(names: Sequence[str], num: int = 5) -> str:
-    """Name the first few of many, for a message."""
+    """List the first `num` names, for a message."""
     rest = f" and {len(names) - num:,} more" if len(names) > num else ""
     return ", ".join(map(printable, names[:num])) + rest
 
@@ -83,7 +82,7 @@ def endings(paths: Iterable[str]) -> str:
 def check_unreadable(
     reasons: dict[str, str], max_unreadable: int, setting: str = "data.max_unreadable"
 ) -> None:
-    """Raise DataError where more files are unreadable than a setting allows, {path: reason}."""
+    """Raise DataError if more files ({path: reason}) are unreadable than `setting` allows."""
     if len(reasons) > max_unreadable:
         raise DataError(
             f"{len(reasons):,} missing or damaged image files, and {setting} allows "

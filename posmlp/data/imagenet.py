@@ -1,4 +1,4 @@
-"""Whether image files are all of ImageNet-1k and correctly labelled, before any run."""
+"""Check before any run that ImageNet-1k is complete and correctly labelled."""
 
 import re
 
@@ -8,11 +8,11 @@ from posmlp.data.image_folder import LabelledFiles
 from posmlp.data.image_reader import some
 from posmlp.data.images import DataError
 
-LEAST_TRAIN = 700  # images of a class: it has 732 to 1,300, and copies lack a few
-NUM_VAL = 50  # images of a class
+LEAST_TRAIN = 700  # images per class; originally 732 to 1,300, but copies may lack a few
+NUM_VAL = 50  # images per class
 _WNID = re.compile(r"n\d{8}")
 _TRAIN_IMAGE = re.compile(r"(n\d{8})_\d+\.")
-# The class of five validation images, to notice a val sorted by another order of the classes.
+# The classes of five validation images reveal a val folder sorted by a different class order.
 _VAL_CLASSES = {
     "ILSVRC2012_val_00000001.JPEG": "n01751748",
     "ILSVRC2012_val_00000002.JPEG": "n09193705",
@@ -23,10 +23,10 @@ _VAL_CLASSES = {
 
 
 def check_imagenet(train: LabelledFiles, val: LabelledFiles) -> None:
-    """Check the names of the classes, the numbers of images and the labels that names show.
+    """Check class names, numbers of images, and the classes that file names imply.
 
     Raises:
-        DataError: lists every fault.
+        DataError: the message lists every fault.
     """
     classes = train.class_names
     num_train_C, num_val_C = (np.bincount(f.labels_N, minlength=len(classes)) for f in (train, val))
@@ -50,7 +50,7 @@ def check_imagenet(train: LabelledFiles, val: LabelledFiles) -> None:
 
 
 def _strays(files: LabelledFiles) -> list[str]:
-    """Find images whose name shows another class than that of their folder."""
+    """Find images whose file name implies a different class than their folder."""
     strays = []
     for name, label in zip(files.names, files.labels_N.tolist(), strict=True):
         image = name.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""One split of a data set in memory, and the digest that tells two data sets apart.
+"""Images: one split of a data set in memory, with a digest that identifies it.
 
 Shape letters: N images, H rows, W columns, C channels.
 """
@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-SourceSplit = Literal["train", "test"]  # what a data set comes in
-Split = Literal["train", "validation", "test"]  # what a run makes of these
+SourceSplit = Literal["train", "test"]  # the splits of a data set
+Split = Literal["train", "validation", "test"]  # the splits of a run
 
 
 class DataError(ValueError):
-    """A data set is absent, incomplete or not what it should be; says what to do about it."""
+    """A data set is missing, incomplete or wrong; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,10 @@ class Images:
     """Images (uint8) with their labels (int64).
 
     Args:
-        source: where they were read, for people.
-        files_digest: of the image files that they were decoded from, if any. Pixels of one file
-            may differ between versions of a decoder, so they cannot identify the files.
-        unreadable: files that could not be decoded and are left out.
+        source: where they were read from, for messages.
+        files_digest: digest of the image files they were decoded from, if any. Pixels cannot
+            identify files, because they may differ between versions of a decoder.
+        unreadable: files that were left out because they could not be decoded.
     """
 
     images_NHWC: np.ndarray  # noqa: N815
@@ -45,7 +45,7 @@ class Images:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits of the SHA-256 over shape, pixels and labels; the same on every machine."""
+        """16 hex digits of the SHA-256 over shape, pixels and labels, on every machine."""
         sha256 = hashlib.sha256(repr(self.images_NHWC.shape).encode())
         sha256.update(np.ascontiguousarray(self.images_NHWC))
         sha256.update(np.ascontiguousarray(self.labels_N, dtype="<i8"))

@@ -1,4 +1,4 @@
-"""Where images lie on a canvas that is larger than they are (`data.placement`)."""
+"""Positions of images on a larger canvas (`data.placement`)."""
 
 from typing import TYPE_CHECKING
 
@@ -7,17 +7,20 @@ import numpy as np
 if TYPE_CHECKING:
     from posmlp.study.data_settings import Data
 
-PLACEMENT_SEED = 2**33  # neither a subset_seed nor the seed of the validation images
+PLACEMENT_SEED = 2**33  # differs from every subset_seed and from VALIDATION_SEED
 
 
 def fixed_corners(data: "Data", num_images: int, side: int) -> np.ndarray | None:
     """Place each image of a split: row and column of its first pixel on the canvas, (N, 2).
 
-    A random place depends on the image's position in the split alone, so every run tests the same
-    canvases. As in subsets.py the draws are PCG64's raw output. None: images fill the canvas.
+    A random place depends only on the image's position in the split, so all runs test on the same
+    canvases. As in subsets.py, draws are raw output of PCG64.
 
     Args:
-        side: pixels of an image's side.
+        side: pixels per side of an image.
+
+    Returns:
+        None if images fill the canvas.
     """
     if data.placement == "fill":
         return None

@@ -1,8 +1,8 @@
-"""The first step of a study: get its data, check them once, and record what they are.
+"""The first step of a study: get its data, check them once, and record the facts.
 
-A step of its own and no rule above `train`: where such a rule runs again, Snakemake 9.27 asks none
-of the jobs below it whether it has a reason of its own (`ancient` makes no difference), and a start
-with a new store and changed settings would leave the changed runs as they are.
+This is not a rule before `train`. When such a rule runs again, Snakemake 9.27 does not check
+whether jobs below it have their own reasons to run (`ancient` makes no difference), so runs with
+changed settings would not be retrained.
 """
 
 import json
@@ -24,10 +24,10 @@ CHECKED = {"name", "folder", "image_size", "num_classes", "in_chans", "max_unrea
 
 
 def prepare_study(study: "Study", data_root: str | Path, record: Path) -> None:
-    """Check a study's data sets, downloading what can be; once per folder, as `record` notes.
+    """Check a study's data sets, downloading them if possible; once per folder, noted in `record`.
 
     Raises:
-        DataError: data are missing or are not what they should be.
+        DataError: data are missing or invalid.
     """
     wanted: dict[str, tuple[Data, Augment]] = {}
     for config in study.configs.values():
@@ -47,7 +47,7 @@ def prepare_study(study: "Study", data_root: str | Path, record: Path) -> None:
 
 
 def prepare(data: "Data", augment: "Augment", root: str | Path) -> dict[str, object]:
-    """Check one data set, downloading it where that is possible, and return its facts for JSON."""
+    """Check one data set, downloading it if possible, and return its facts for JSON."""
     opened = open_data(data, augment, root)
     splits = {"train": opened.train, "test": opened.test}
     train = opened.train
@@ -70,7 +70,7 @@ def prepare(data: "Data", augment: "Augment", root: str | Path) -> dict[str, obj
 
 
 def _num_unreadable(images: Images | LabelledFiles, max_unreadable: int) -> int:
-    """Count what cannot be decoded, or, of files that are streamed, links to nothing."""
+    """Count images that cannot be decoded or, if files are streamed, broken links."""
     if isinstance(images, Images):
         return len(images.unreadable)
     sizes = zip(images.paths, images.sizes, strict=True)
@@ -80,7 +80,7 @@ def _num_unreadable(images: Images | LabelledFiles, max_unreadable: int) -> int:
 
 
 def described(facts: dict) -> str:
-    """Say what was found, and which files among the images do not count as such."""
+    """Describe the data set, with a warning about ignored files."""
     num = facts["num_images"]
     lines = [
         f"{num['train']:,} training and {num['test']:,} test images of {facts['num_classes']:,} "

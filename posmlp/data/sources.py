@@ -1,7 +1,7 @@
-"""The data sets that a study may name.
+"""The catalogue of data sets.
 
-A new data set of arrays is a function `(root, split) -> Images` and an entry here; one of image
-files is an entry alone.
+To add one stored as arrays, write a function `(root, split) -> Images` and add an entry here; one
+of image files only needs the entry.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from posmlp.data.images import DataError, Images, SourceSplit
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set: its facts, and either how to `read` its arrays or that it is image files.
+    """Facts about a data set, and how to `read` its arrays; without `read` it is image files.
 
-    Facts that are None are those of the user's own images: the study states them.
+    Facts that are None come from the study: it uses the user's own images.
 
     Args:
-        image_size: pixels of a side, square.
-        num_images: of train and test.
-        read: reads a split from a folder, for data sets that come as arrays.
-        digests: of train and test, where `read` does not verify files.
-        pattern: names below data_root that a folder or archive of image files may have.
-        check: finds out whether image files are complete, in place of `num_images`.
+        image_size: pixels per side of the square images.
+        num_images: numbers of training and test images.
+        read: reads a split of a data set stored as arrays.
+        digests: of train and test, if `read` does not verify its files.
+        pattern: glob pattern of the folder or archive of image files in data_root.
+        check: checks that image files are complete, in place of `num_images`.
     """
 
     name: str
@@ -45,7 +45,7 @@ class DataSource:
     check: Callable[[LabelledFiles, LabelledFiles], None] | None = None
 
     def load(self, root: str | Path, split: SourceSplit) -> Images:
-        """Read one split of a data set of arrays; DataError if it is not as published."""
+        """Read one split of a data set stored as arrays; DataError if it is not the original."""
         images, k = self.read(Path(root).expanduser(), split), ("train", "test").index(split)
         shape = (self.num_images[k], self.image_size, self.image_size, self.in_chans)
         classes = np.unique(images.labels_N).tolist()
@@ -69,10 +69,10 @@ class DataSource:
         """List the image files of train and test.
 
         Args:
-            folder: beginning of the data set's name in `root`, in place of `pattern`.
+            folder: start of the data set's name in `root`, in place of `pattern`.
 
         Raises:
-            DataError: they are not there, or not as many classes and images as they should be.
+            DataError: files are missing, or the number of classes or images is wrong.
         """
         tree = find_tree(Path(root).expanduser(), f"{folder}*" if folder else self.pattern)
         train = labelled_files(tree, "train")

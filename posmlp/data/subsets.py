@@ -1,7 +1,7 @@
-"""The images of a data set that a run sees: a fraction of every class, drawn or the first ones.
+"""Choose a run's images: a fraction of every class, drawn at random or the first ones.
 
-Random choices use the raw output of PCG64, whose stream numpy guarantees for all versions and
-machines; the shuffling methods of numpy's Generator carry no such promise.
+Random choices use raw output of PCG64, which numpy keeps the same across versions and machines. The
+shuffling methods of numpy's Generator carry no such guarantee.
 """
 
 import math
@@ -16,14 +16,14 @@ from posmlp.data.images import DataError, Split
 if TYPE_CHECKING:
     from posmlp.study.data_settings import Data
 
-VALIDATION_SEED = 2**32  # no subset_seed can be this one
+VALIDATION_SEED = 2**32  # differs from every subset_seed
 
 
 def select(labels_N: np.ndarray, data: "Data", split: Split) -> np.ndarray:
-    """Choose the images that a run with these settings uses for `split`; sorted indices.
+    """Choose the images of `split`; sorted indices.
 
     Args:
-        labels_N: of the whole test split for "test", else of the whole training split.
+        labels_N: labels of the whole test split for "test", otherwise of the whole training split.
     """
     if split == "validation":
         return _withheld(labels_N, data.validation)
@@ -37,10 +37,10 @@ def select(labels_N: np.ndarray, data: "Data", split: Split) -> np.ndarray:
 
 
 def _withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
-    """Choose the validation images, the same for every run of a data set; sorted indices.
+    """Choose the validation images, the same for all runs on a data set; sorted indices.
 
     Raises:
-        DataError: a class would have no image left to train on.
+        DataError: a class would be left without training images.
     """
     if fraction == 0:
         return np.arange(0)
@@ -57,9 +57,9 @@ def _withheld(labels_N: np.ndarray, fraction: float) -> np.ndarray:
 def class_balanced_subset(labels_N: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Draw `fraction` of each class (rounded half up, at least 1 image); sorted indices.
 
-    Subsets of one seed are nested: a larger fraction holds every image of a smaller one.
+    Subsets with the same seed are nested: a larger fraction includes every smaller one.
     """
-    exact = Fraction(str(fraction))  # in floats, 0.07 of 100 images rounds up to 8 of them
+    exact = Fraction(str(fraction))  # with floats, 0.07 of 100 images would round up to 8
     order = shuffled_within_classes(labels_N, seed)
     return first_ranked(order, labels_N, lambda num: math.floor(num * exact + Fraction(1, 2)))
 
@@ -67,9 +67,9 @@ def class_balanced_subset(labels_N: np.ndarray, fraction: float, seed: int) -> n
 def first_of_each_class(labels_N: np.ndarray, fraction: float) -> np.ndarray:
     """Take the first `fraction` of each class in stored order (rounded up); sorted indices.
 
-    This is the half of ImageNet on which the released ablations were trained: ceil(num * fraction)
-    files of each class folder. The released code took the files in the order of `os.walk`, which
-    the file system decides; ours come sorted by name, so the two halves differ in their images.
+    The released ablations were trained on such a half of ImageNet: ceil(num * fraction) files of
+    each class folder. The released code takes them in the order of `os.walk`, which depends on the
+    file system; ours are sorted by name, so the two halves contain different images.
     """
     exact = Fraction(str(fraction))
     order = np.argsort(labels_N, kind="stable")
@@ -77,7 +77,7 @@ def first_of_each_class(labels_N: np.ndarray, fraction: float) -> np.ndarray:
 
 
 def shuffled_within_classes(labels_N: np.ndarray, seed: int) -> np.ndarray:
-    """Order all indices by class, and within each class as the seed decides."""
+    """Order all indices by class, shuffled by `seed` within each class."""
     random_N = np.random.PCG64(seed).random_raw(len(labels_N))
     return np.lexsort((random_N, labels_N))
 
@@ -87,7 +87,7 @@ def first_ranked(
 ) -> np.ndarray:
     """Keep the first `num_kept(images of the class)`, at least 1, of each class; sorted indices.
 
-    `order_N` lists the classes one after the other.
+    `order_N` lists indices class by class.
     """
     num_C = np.unique(labels_N, return_counts=True)[1]
     rank_N = np.arange(len(order_N)) - np.repeat(np.cumsum(num_C) - num_C, num_C)

@@ -1,10 +1,10 @@
-"""Mixing as a correlation, for large windows: time N log N and memory N instead of N squared.
+"""Token mixing by FFT for large windows: time N log N and memory N instead of N squared.
 
-A positional map depends on nothing but the offset of two tokens. Mixing is a correlation with the
-table of scores, or with a softmax the ratio of two: of exp(scores) with the tokens, and with ones.
-A transform is exact to a part of its largest value, so the ratio loses digits where all keys of a
-query score far below the best offset, as near a border that the centre points beyond. Such queries
-are given their rows of the map.
+A positional map depends only on the offset between two tokens, so mixing is a correlation with the
+table of scores. With a softmax it is a ratio of two correlations: exp(scores) with the tokens, and
+exp(scores) with ones. An FFT is exact relative to its largest value, so the ratio loses digits for
+queries whose keys all score far below the best offset, such as those near a border that the centre
+points beyond. These queries use their rows of the map instead.
 
 Shape letters: S channel groups, O offsets, R rows of a group (its channels, in all windows), N
 tokens, h and w rows and columns of the window.
@@ -19,13 +19,13 @@ from torch.nn.functional import pad
 
 from posmlp.layers.position import grid, offset_index
 
-LEAST_SUM = 0.02  # of exp(scores) over a query's keys, in parts of the largest such sum
-LEAST_SCORE = -60.0  # below the best; see SCORE_RANGE in mixing.py
-MAP_NUMBERS = 1 << 24  # of rows that are held at once
+LEAST_SUM = 0.02  # sum of exp(scores) over a query's keys, relative to the largest such sum
+LEAST_SCORE = -60.0  # relative to the best; see SCORE_RANGE in mixing.py
+MAP_NUMBERS = 1 << 24  # elements of map rows held at once
 
 
 def convolve(scores_SO: Tensor, v: Tensor, window: tuple[int, ...], softmax: bool) -> Tensor:
-    """Mix (C, ..., N) as the map would that `over_pairs`, and the softmax, make of the scores."""
+    """Mix (C, ..., N), equal to mixing with the map that `over_pairs` and the softmax produce."""
     height, width = grid(window)
     tables = scores_SO.unflatten(1, (2 * height - 1, 2 * width - 1))
     values = v.to(tables.dtype).reshape(len(tables), -1, height, width)
@@ -49,7 +49,7 @@ def with_rows(
     window: tuple[int, ...],
     lost_SN: Tensor,
 ) -> Tensor:
-    """Mix for the lost queries with their rows of the map, some rows at a time."""
+    """Mix the lost queries with their rows of the map, a few rows at a time."""
     index_NN = offset_index(window).to(scores_SO.device)
     groups = []
     for mixed, scores, values, lost in zip(mixed_SRN, scores_SO, values_SRN, lost_SN, strict=True):
@@ -63,8 +63,8 @@ def with_rows(
 class Correlation(torch.autograd.Function):
     """Sum over keys of table[key - query] value[key]: tables (S, 2h-1, 2w-1), values (S, R, h, w).
 
-    It is a convolution with the flipped table, of which h x w places from (h - 1, w - 1) on are
-    wanted; the others may wrap around. The backward pass uses the transforms of the forward pass.
+    Computed as a convolution with the flipped table; only the h x w places from (h - 1, w - 1) on
+    are needed, so the others may wrap around. The backward pass reuses the forward transforms.
     """
 
     @staticmethod
@@ -92,9 +92,9 @@ class Correlation(torch.autograd.Function):
 
 
 def spectrum(values: Tensor, length: tuple[int, int]) -> Tensor:
-    """Return rfft2 of (..., h, w) filled up to `length`, with the axes exchanged.
+    """Transform (..., h, w) as rfft2 does, zero-padded to `length`, with the axes exchanged.
 
-    Transforms along a contiguous axis, of no more rows than there are, take half of rfft2's time.
+    Transforming along a contiguous axis and skipping padded rows takes half of rfft2's time.
     """
     return fft(rfft(values, n=length[1]).mT.contiguous(), n=length[0])
 
@@ -102,13 +102,13 @@ def spectrum(values: Tensor, length: tuple[int, int]) -> Tensor:
 def places(
     values_f: Tensor, length: tuple[int, int], start: tuple[int, int], size: tuple[int, int]
 ) -> Tensor:
-    """Return a part of the values that have this `spectrum`."""
+    """Invert `spectrum`, for the places from `start` on only."""
     columns = ifft(values_f, n=length[0])[..., start[0] : start[0] + size[0]]
     return irfft(columns.mT.contiguous(), n=length[1])[..., start[1] : start[1] + size[1]]
 
 
 def fast_length(length: int) -> int:
-    """Return the least length for a transform, at least 2 length - 1: 16 times factors up to 7."""
+    """Find the smallest multiple of 16 with prime factors up to 7 that is at least 2 length - 1."""
     size = 16 * math.ceil((2 * length - 1) / 16)
     while math.gcd(size, 2**16 * 3**4 * 5**4 * 7**4) < size:
         size += 16

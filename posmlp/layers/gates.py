@@ -1,4 +1,4 @@
-"""The gating units by name: what each is made of, its closed form, and the settings it refuses."""
+"""Gating units by name: components, parameter counts in closed form, and checks of settings."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Window = tuple[float, ...]  # tokens per axis; closed forms also hold between wh
 
 
 class SettingError(ValueError):
-    """A setting of a unit or backbone that cannot work; `key` is the name of the argument."""
+    """An invalid setting of a unit or backbone; `key` is the name of the argument."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -22,15 +22,15 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True)
 class Gate:
-    """The parts of a gating unit. A new unit is one encoding class and one row of GATES.
+    """The components of a gating unit. A new unit is one encoding class and one row of GATES.
 
     Attributes:
-        position: encoding that the map is derived from; None: a free matrix alone.
-        num_position: closed form of the encoding's learnable numbers, of window and groups.
-            Every start of a study compares the layers with it, so write it from the equation.
+        position: positional encoding of the map; None: only a free matrix.
+        num_position: parameters of the encoding in closed form, from window and groups. Every start
+            of a study compares layers with it, so derive it from the equation, not from the class.
         token_fc: whether the map has a learnable N x N matrix.
         norm: whether the mixed half has a LayerNorm by default.
-        bias_init: start of the bias.
+        bias_init: initial value of the bias.
     """
 
     position: type[nn.Module] | None
@@ -41,36 +41,36 @@ class Gate:
 
     @property
     def options(self) -> set[str]:
-        """Settings of the map that have an effect: softmax, and what the encoding takes."""
+        """Settings that affect the map: softmax, and the arguments of the encoding."""
         taken = {"softmax", *signature(self.position).parameters} if self.position else set()
         return taken - {"window", "groups"}
 
     def map_parameters(self, window: Window, groups: int = 1) -> float:
-        """Learnable numbers of the map in closed form (paper, section on complexity).
+        """Parameters of the map in closed form (paper, section on complexity).
 
-        The free matrix has N^2, one for each group if there is nothing else.
+        A free matrix has N^2; without an encoding, there is one matrix per group.
         """
         matrices = groups if self.position is None else 1
         matrix = matrices * math.prod(window) ** 2 if self.token_fc else 0
         return self.num_position(window, groups) + matrix
 
     def layer_parameters(self, window: Window, groups: int = 1, bias: bool = True) -> float:
-        """Learnable numbers of a token-mixing layer: those of the map, and N of the bias."""
+        """Parameters of a token-mixing layer: those of the map, and N for the bias."""
         return self.map_parameters(window, groups) + (math.prod(window) if bias else 0)
 
 
 def table(window: Window, groups: int) -> float:
-    """One number per relative offset: (2h - 1)(2w - 1)."""
+    """One parameter per group and relative offset: s(2h - 1)(2w - 1)."""
     return groups * math.prod(2 * length - 1 for length in window)
 
 
 def isotropic(window: Window, groups: int) -> float:
-    """A centre and one width: 3 for images."""
+    """A centre and one width: 3 per group for images."""
     return groups * (len(window) + 1)
 
 
 def general(window: Window, groups: int) -> float:
-    """A centre and a spread matrix: 6 for images."""
+    """A centre and a spread matrix: 6 per group for images."""
     return groups * (len(window) + len(window) ** 2)
 
 
@@ -92,7 +92,7 @@ def find_gate(name: str) -> Gate:
 
 
 def check_positive(key: str, *values: float, whole: bool = True) -> None:
-    """Refuse values that are not positive numbers, or not whole ones."""
+    """Refuse values that are not positive numbers (integers if `whole`)."""
     for value in values:
         number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not number or not 0 < value < math.inf:
@@ -113,7 +113,7 @@ def check_groups(groups: int, gate_dim: int) -> None:
 
 
 def check_options(name: str, **options: object) -> None:
-    """Refuse what has no effect: two variants of a study must never be the same network.
+    """Refuse settings without effect: two variants of a study must never be the same network.
 
     Args:
         options: settings of the map; None: not set.
@@ -128,7 +128,7 @@ def check_options(name: str, **options: object) -> None:
 
 
 def check_number(key: str, value: float | None, least: float = -math.inf) -> None:
-    """Refuse what is not a finite number of at least `least`; None is not set."""
+    """Refuse anything but a finite number of at least `least`; None means not set."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and least <= value < math.inf):
         bound = "finite" if least == -math.inf else f"at least {least:g}"

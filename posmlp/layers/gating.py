@@ -20,7 +20,7 @@ class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the first axis, where a unit has its channels.
 
     Native LayerNorm between two transposes is faster than reductions over the first axis, and
-    copies of a transposed matrix are several times faster than those of more axes.
+    copying a transposed matrix is several times faster than copying a tensor with more axes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,13 +31,13 @@ class ChannelNorm(nn.LayerNorm):
 class GatingUnit(nn.Module):
     """Spatial gating: mix the tokens of one half of the channels, gate the other with it.
 
-    Maps the halves U and V, each (dim / 2, ..., N), to one of the same shape: channels first, so
-    that groups are contiguous blocks; with a mask (dim / 2, B, W, N).
+    Maps U and V, each (dim / 2, ..., N), to a tensor of the same shape. Channels come first, so
+    groups are contiguous blocks. With a mask the shape is (dim / 2, B, W, N).
 
     Args:
         dim: channels of the input, both halves together.
-        gate_norm: LayerNorm on the half that is mixed; None: yes for sgu, as in gMLP, else no.
-        eps: of that LayerNorm.
+        gate_norm: LayerNorm on the mixed half; None: only for sgu, as in gMLP.
+        eps: epsilon of that LayerNorm.
         mixing: further arguments of TokenMixing.
 
     Raises:

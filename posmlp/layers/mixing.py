@@ -1,7 +1,7 @@
 """Token mixing: a positional or free map, one per channel group, applied to the tokens of a window.
 
-Activations have the channels first and the tokens last, (C, ..., N): a group is then a contiguous
-block of rows, and mixing is one batched matrix product without a copy.
+Activations are (C, ..., N), channels first and tokens last. A group is then a contiguous block of
+rows, and mixing is one batched matrix product without a copy.
 
 Shape letters: S channel groups, N tokens of a window (M: queries), C gated channels, W windows of
 an image.
@@ -17,18 +17,18 @@ from posmlp.layers.convolution import convolve
 from posmlp.layers.gates import SettingError, check_number, check_options, find_gate
 from posmlp.layers.position import grid, num_tokens, over_pairs
 
-# Scores are raised to this distance from the row's best, 1e-26 of its weight: float32 denormals in
-# the tails of the maps make CPU products several times slower.
+# Scores are clamped to this distance below the row's best, a relative weight of 1e-26: float32
+# denormals in the tails of the maps make CPU products several times slower.
 SCORE_RANGE = 60.0
 
-# Tokens of a window from which a convolution is faster than the map, measured on a CPU with
-# benchmarks/speed.py --only convolution. Also used on GPUs, where it saves the memory of the map.
+# Window size in tokens from which a convolution is faster than the map, measured on a CPU with
+# benchmarks/speed.py --only convolution. Also used on GPUs, where it saves the map's memory.
 CONVOLVE_FROM = 1024
 
 
 def softmax_over_keys(scores: Tensor, score_range: float = SCORE_RANGE) -> Tensor:
-    """Normalise (..., M, N) scores, which it may overwrite: every query's row sums to one."""
-    values = scores.detach()  # same memory: raised scores have weights too small for a gradient
+    """Normalise (..., M, N) scores so that each query's row sums to one; may overwrite them."""
+    values = scores.detach()  # shared memory; clamped scores have negligible gradients
     values.clamp_(min=values.amax(dim=-1, keepdim=True) - score_range)
     return scores.softmax(dim=-1)
 
@@ -39,18 +39,18 @@ def mix(map_SNN: Tensor, v: Tensor, bias_N: Tensor | None = None) -> Tensor:
     Args:
         map_SNN: maps (S, N, N).
         v: (C, ..., N), groups contiguous.
-        bias_N: added to every channel.
+        bias_N: bias per token, added to every channel.
     """
     rows_SRN = v.reshape(map_SNN.shape[0], -1, v.shape[-1])
     if bias_N is None:
         return torch.bmm(rows_SRN, map_SNN.mT).view(v.shape)
-    if torch.jit.is_tracing():  # counters that read traces do not know baddbmm
+    if torch.jit.is_tracing():  # FLOP counters that read traces do not know baddbmm
         return (torch.bmm(rows_SRN, map_SNN.mT) + bias_N).view(v.shape)
     return torch.baddbmm(bias_N, rows_SRN, map_SNN.mT).view(v.shape)
 
 
 def mix_windows(map_WSNN: Tensor, v: Tensor, bias_N: Tensor | None = None) -> Tensor:
-    """Apply maps of their own to every window: maps (W, S, N, N), v (C, B, W, N)."""
+    """Apply a separate map to each window: maps (W, S, N, N), v (C, B, W, N)."""
     rows = v.unflatten(0, (map_WSNN.shape[1], -1))
     mixed = torch.einsum("wsmn,svbwn->svbwm", map_WSNN, rows).flatten(0, 1)
     return mixed if bias_N is None else mixed + bias_N
@@ -62,16 +62,16 @@ class TokenMixing(nn.Module):
     Args:
         window: tokens per axis, (h, w) for images or (n,) for sequences.
         gate: name in GATES.
-        groups: S.
-        softmax: normalise the positional scores over keys; None: as the encoding is defined.
+        groups: number of channel groups, S.
+        softmax: normalise the positional scores over keys; None: the encoding's default.
         psd: keep the quadratic form positive semi-definite; None: yes for quadratic encodings.
-        center_init, spread_init: start of the quadratic form, see Quadratic; None: as released.
-        bias: learn b, one number per token, shared by all channels.
-        bias_init: b at the start; None: 1 for sgu, as in gMLP, else 0.
+        center_init, spread_init: initial quadratic form, see Quadratic; None: as released.
+        bias: learn b, one value per token, shared by all channels.
+        bias_init: initial b; None: 1 for sgu, as in gMLP, else 0.
         mask_WNN: True where a query of window w may see a key (shifted windows).
 
     Raises:
-        SettingError: unknown gate, or a setting out of range or without effect on it.
+        SettingError: the gate is unknown, or a setting is out of range or has no effect on it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TokenMixing(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Start close to no mixing by the free matrix (gMLP, section 2.2) and with a constant b."""
+        """Initialise the free matrix close to zero (gMLP, section 2.2) and b to a constant."""
         if self.weight is not None:
             nn.init.normal_(self.weight, std=1e-6)
         for bias in (self.bias, self.position_bias):
@@ -126,20 +126,20 @@ class TokenMixing(nn.Module):
                 nn.init.constant_(bias, self.bias_init)
 
     def masked(self, map_SNN: Tensor, hidden: float) -> Tensor:
-        """Give (W, S, N, N) with `hidden` where a key may not be seen, or the map as it is."""
+        """Set hidden keys to `hidden`, (W, S, N, N); without a mask, return the map unchanged."""
         if self.mask_WNN is None:
             return map_SNN
         return torch.where(self.mask_WNN[:, None], map_SNN, hidden)
 
     def scores(self) -> Tensor:
-        """Positional scores (S, O) in float32 or better, also under autocast."""
+        """Positional scores (S, O), in float32 or float64 even under autocast."""
         if torch.jit.is_scripting():
             return self.position.scores()
         with without_autocast(next(self.parameters()).device):
             return self.position.scores()
 
     def position_map(self) -> Tensor:
-        """The map that the positional encoding stands for, (S, N, N) or (W, S, N, N)."""
+        """The map of the positional encoding, (S, N, N), or (W, S, N, N) with a mask."""
         scores_SNN = over_pairs(self.scores(), self.grid)
         if not self.softmax:
             return self.masked(scores_SNN, 0.0)
@@ -148,7 +148,7 @@ class TokenMixing(nn.Module):
         return self.masked(softmax_over_keys(self.masked(scores_SNN, -math.inf)), 0.0)
 
     def token_map(self) -> Tensor:
-        """A: (S, N, N), or (W, S, N, N) with a mask; row m holds the weights of query m."""
+        """The map A, (S, N, N), or (W, S, N, N) with a mask; row m holds query m's weights."""
         if self.position is None:
             return self.masked(self.weight[None] if self.shared else self.weight, 0.0)
         if self.weight is None:
@@ -156,7 +156,7 @@ class TokenMixing(nn.Module):
         return self.position_map() + self.masked(self.weight[None], 0.0)
 
     def token_bias(self) -> Tensor | None:
-        """b as a row (N,)."""
+        """The bias b, (N,), or None."""
         return self.bias if self.position_bias is None else self.position_bias[:, 0]
 
     def forward(self, v: Tensor) -> Tensor:
@@ -176,12 +176,12 @@ class TokenMixing(nn.Module):
 
 
 def holds_numbers(x: Tensor) -> bool:
-    """Whether x has values now: nothing is compiling, tracing or counting operations."""
+    """Whether x holds values, that is, nothing is being compiled, traced or counted."""
     recording = torch.compiler.is_compiling() or torch.jit.is_tracing()
     return isinstance(x, Tensor) and not x.is_meta and not recording
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Compute in the tensors' own precision; the meta device knows no autocast."""
+    """Disable autocast; the meta device does not support it."""
     known = torch.amp.is_autocast_available(device.type)
     return torch.autocast(device.type, enabled=False) if known else nullcontext()

@@ -3,13 +3,13 @@
 Paper: "Parameterization of Cross-Token Relations with Relative Positional Encoding for Vision
 MLP", arXiv 2207.07284. An encoding is a small module with `scores()`: one row per channel group,
 one column per offset. A window of h x w tokens has (2h-1)(2w-1) offsets, a sequence of n tokens
-2n-1; every encoding works for both, so a window is a tuple of one or two lengths.
+2n-1. Every encoding works for both; a window is a tuple of one or two lengths.
 
 Shape letters:
     S channel groups (the paper's s, the released code's gamma)
     D dimensions of the window: 2 for images (rows, columns), 1 for sequences
     O relative offsets, key minus query, in row-major order
-    N tokens of the window (M where a query must be told from a key)
+    N tokens of the window (M for queries where they must be distinguished from keys)
 """
 
 import math
@@ -17,17 +17,17 @@ import math
 import torch
 from torch import Tensor, fx, nn
 
-INIT_STD = 0.01  # noise on centre and spread at the start, posmlp2D.py:22 (att_std)
+INIT_STD = 0.01  # initial noise on centre and spread, posmlp2D.py:22 (att_std)
 
 
 def offset_grid(window: tuple[int, ...]) -> Tensor:
-    """All offsets of a window as float rows (O, D): first axis down, second to the right."""
+    """All offsets of a window, float (O, D): rows downwards, columns to the right."""
     axes = [torch.arange(1 - length, length, dtype=torch.float32) for length in window]
     return torch.cartesian_prod(*axes).reshape(-1, len(window))
 
 
 def offset_index(window: tuple[int, ...]) -> Tensor:
-    """The column of `scores()` that belongs to query m and key n, (N, N) integers."""
+    """The column of `scores()` for query m and key n, integers (N, N)."""
     axes = [torch.arange(length) for length in window]
     tokens_ND = torch.cartesian_prod(*axes).reshape(-1, len(window))
     offsets_NND = tokens_ND[None, :] - tokens_ND[:, None]
@@ -38,10 +38,10 @@ def offset_index(window: tuple[int, ...]) -> Tensor:
 
 
 def over_pairs(scores_SO: Tensor, size: tuple[int, int]) -> Tensor:
-    """Give every query m and key n the score of their offset: (S, N, N), as `offset_index` says.
+    """Expand scores to all pairs of query m and key n, (S, N, N); see `offset_index`.
 
-    Along each axis the keys of a query are a slice of the offsets that moves back by one from query
-    to query. Slices, and sums over them in the backward pass, are much faster than look-ups.
+    Along each axis the keys of a query are a slice of the offsets, which moves back by one from
+    query to query. Slices, and their sums in the backward pass, are much faster than look-ups.
 
     Args:
         size: rows and columns of the window, see `grid`.
@@ -54,18 +54,18 @@ def over_pairs(scores_SO: Tensor, size: tuple[int, int]) -> Tensor:
 
 @fx.wrap
 def at_least_float32(x: Tensor) -> Tensor:
-    """Keep float64, raise bfloat16, which squares of offsets overflow."""
+    """Convert to float32 unless x is float64; squares of offsets are inexact in bfloat16."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class LRPE(nn.Module):
     """Learnable relative positional encoding: a free score per group and offset, O(N) parameters.
 
-    Figure (b) of the paper; posmlp2D.py:115-177. The table starts as a truncated normal of 0.02
-    as the released code intends (its initialisation never runs, so it really starts at zero).
+    Figure (b) of the paper; posmlp2D.py:115-177. The table is initialised from a truncated normal
+    of 0.02, as the released code intends (its initialisation never runs, so it starts at zero).
     """
 
-    softmax = False  # whether the unit's map is normalised over keys unless a switch says so
+    softmax = False  # whether the map is normalised over keys by default
 
     def __init__(self, window: tuple[int, ...], groups: int) -> None:
         super().__init__()
@@ -84,14 +84,14 @@ class Quadratic(nn.Module):
 
     score(d) = d' P (centre - d/2), which is -1/2 (d - centre)' P (d - centre) up to a constant
     that the softmax over keys removes (paper's figure (c), released posmlp2D.py:67-102). A
-    subclass owns `spread` and says what precision matrix P (S, D, D) it stands for.
+    subclass defines `spread_shape`, and the precision matrix P (S, D, D) that `spread` stands for.
 
     Args:
         psd: make P positive semi-definite by construction; without it `spread` is used raw.
-        center_init: standard deviation of the centres at the start, in tokens. As released all
-            groups start around the query.
-        spread_init: spread at the start, times the identity. With softmax and psd each map is then
-            a Gaussian of 1 / spread_init tokens.
+        center_init: standard deviation of the initial centres, in tokens. In the released code all
+            groups start centred on the query.
+        spread_init: factor on the identity as initial spread. With softmax and psd each map then is
+            a Gaussian with a width of 1 / spread_init tokens.
     """
 
     softmax = True
@@ -130,8 +130,8 @@ class Quadratic(nn.Module):
 class QPE(Quadratic):
     """Quadratic positional encoding: isotropic, a centre and one width per group (3 parameters).
 
-    After Cordonnier et al., ICLR 2020, eq. 9: P = a I with a = spread**2. The released code
-    multiplies only the centre by a, so that its width cannot change (posmlp2D.py:89-91).
+    Cordonnier et al., ICLR 2020, eq. 9: P = a I with a = spread**2. The released code multiplies
+    only the centre by a, so its width cannot change (posmlp2D.py:89-91).
     """
 
     @staticmethod
@@ -165,10 +165,10 @@ class GQPE(Quadratic):
 
 
 def num_tokens(window: tuple[int, ...]) -> int:
-    """N, the number of tokens of a window."""
+    """Number of tokens of a window, N."""
     return math.prod(window)
 
 
 def grid(window: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns of a window; a sequence is one row."""
+    """Rows and columns of a window; a sequence is a single row."""
     return (1, *window)[-2:]

@@ -1,4 +1,4 @@
-"""Which maps windows divide, cutting maps into them, and the mask that keeps shifted ones apart.
+"""Windows: partitioning feature maps, masks for shifted windows, and checks of sizes.
 
 Shape letters: B batch, H and W rows and columns of the map, C channels, N tokens of a window.
 """
@@ -14,7 +14,7 @@ from posmlp.layers.gates import SettingError
 def partition(x_BHWC: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Cut a map of this size into (B, windows, N, C), windows and tokens in row-major order.
 
-    Fails on a map of another size, also where it has as many windows and when it was traced.
+    Fails on a map of any other size, even if it has equally many windows, and in traced code.
     """
     (h, w), (H, W) = window, size
     x = x_BHWC.unflatten(1, (H // h, h)).unflatten(3, (W // w, w)).transpose(2, 3)
@@ -22,22 +22,22 @@ def partition(x_BHWC: Tensor, window: tuple[int, int], size: tuple[int, int]) ->
 
 
 def reverse(x: Tensor, window: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Put windows (B, windows, N, C) together again to (B, H, W, C); inverse of `partition`."""
+    """Reassemble windows (B, windows, N, C) into a map (B, H, W, C); inverse of `partition`."""
     (h, w), (H, W) = window, size
     x = x.unflatten(1, (H // h, W // w)).unflatten(3, (h, w)).transpose(2, 3)
     return x.flatten(3, 4).flatten(1, 2)
 
 
 def half_shift(window: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Cyclic shift of half a window, zero along an axis that one window covers."""
+    """Cyclic shift by half a window; zero along an axis that a single window covers."""
     return tuple(w // 2 if w < s else 0 for w, s in zip(window, size, strict=True))
 
 
 def shift_mask(window: tuple[int, int], size: tuple[int, int], shift: tuple[int, int]) -> Tensor:
     """Whether a query may see a key after a cyclic shift, (windows, N, N).
 
-    A shifted window at the border holds tokens from opposite sides of the image; only those that
-    were neighbours before the shift may see each other (Swin, arXiv 2103.14030, section 3.2).
+    A shifted window at the border holds tokens from opposite sides of the image. Only tokens that
+    were adjacent before the shift may see each other (Swin, arXiv 2103.14030, section 3.2).
     """
     sides = []
     for length, step, distance in zip(size, window, shift, strict=True):
@@ -54,7 +54,7 @@ def shift_mask(window: tuple[int, int], size: tuple[int, int], shift: tuple[int,
 def stage_sizes(
     img_size: tuple[int, int], strides: tuple[int, int], windows: list[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Size of every stage's map in tokens.
+    """Size of each stage's map in tokens.
 
     Raises:
         SettingError: a map is not a whole number of windows along an axis.
@@ -77,7 +77,7 @@ def stage_sizes(
 
 
 def working_sizes(pixels: int, strides: tuple[int, int], steps: list[int]) -> list[str]:
-    """The three image sizes nearest to this one that windows of these steps divide."""
+    """The three nearest image sizes whose stages these windows divide."""
     limit = 2 * pixels + 8 * max(steps) * math.prod(strides)
     works = {tuple(axis_sizes(n, strides, len(steps))): n for n in range(1, limit)}
     works = [n for sizes, n in works.items() if divides(steps, sizes)]

@@ -1,12 +1,12 @@
-"""timm's description of a network: what its data loaders and its registry read."""
+"""timm's default_cfg, which its registry and data loaders read."""
 
 
 def default_cfg(size: int, pool: int | None = None, **kwargs) -> dict:
-    """What all backbones here have in common, and `kwargs`.
+    """Combine the entries that all backbones share with `kwargs`.
 
     Args:
-        size: pixels per side that the network is built for.
-        pool: side of the last feature map.
+        size: image size in pixels per side.
+        pool: side of the last feature map; None: there is none.
     """
     return dict(
         url="",

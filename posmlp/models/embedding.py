@@ -9,11 +9,11 @@ from timm.layers import LayerNorm2d
 from timm.layers.trace_utils import _assert
 from torch import Tensor, nn
 
-EPS = 1e-6  # of every normalisation, posmlp.py:270 and patch_downsample.py:47,91
+EPS = 1e-6  # for every normalisation, posmlp.py:270 and patch_downsample.py:47,91
 
 
 class Stem(nn.Sequential):
-    """Convolutional patch embedding (patch_downsample.py:75-103) of images of one size."""
+    """Convolutional patch embedding for a fixed image size (patch_downsample.py:75-103)."""
 
     def __init__(
         self, in_chans: int, dim: int, strides: tuple[int, int], img_size: tuple[int, int]
@@ -42,7 +42,7 @@ class Stem(nn.Sequential):
 
 
 class PatchMerging(nn.Module):
-    """Halve the map, double the channels by a depthwise convolution (patch_downsample.py:33)."""
+    """Halve the map, double the channels: a depthwise convolution (patch_downsample.py:33)."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()

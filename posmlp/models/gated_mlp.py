@@ -1,4 +1,4 @@
-"""The channel MLP that both backbones share, around one of our gating units."""
+"""The gated channel MLP that both backbones share."""
 
 from collections.abc import Callable
 
@@ -13,14 +13,14 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 
 class GatedMlp(nn.Module):
-    """Expand, gate, project: timm's GatedMlp, same names and same numbers, in another layout.
+    """Expand, gate, project: equal to timm's GatedMlp in names and outputs, in a different layout.
 
-    Between its two linear layers the channels come first, so that the gating unit copies nothing.
-    As in timm the second half is mixed.
+    Between the two linear layers the channels come first, so the gating unit needs no copies. As in
+    timm, the second half is mixed.
 
     Args:
         dim, hidden_dim: channels of the tokens, and of both halves of the gating unit together.
-        drop: of the output.
+        drop: dropout rate of the output.
         unit: keyword arguments of GatingUnit.
     """
 
@@ -47,8 +47,8 @@ class GatedMlp(nn.Module):
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute both halves of act(fc1(x)) with the channels first: (C, ..., N).
 
-        A product for each half reads x as it is in memory and writes what the gate takes. Moving
-        the channels of fc1(x) to the front makes training steps 13 to 36 % slower on a CPU.
+        One product per half reads x without a copy and writes the layout of the gate. Moving the
+        channels of fc1(x) to the front instead makes training steps 13 to 36 % slower on a CPU.
         """
         columns, shape = x.flatten(0, -2).mT, x.shape[:-1]
         parameters = zip(self.fc1.weight.chunk(2), self.fc1.bias[:, None].chunk(2), strict=True)
@@ -57,9 +57,9 @@ class GatedMlp(nn.Module):
 
     @torch.jit.unused
     def fc1_is_plain(self, x: Tensor) -> bool:
-        """Whether a call of fc1 would be its product and nothing else.
+        """Whether calling fc1 would only compute its matrix product.
 
-        Adapters and quantisation replace the layer, profilers hook it, tracers record its call.
+        Adapters and quantisation replace the layer, profilers hook it, and tracers record its call.
         """
         hooks = [getattr(self.fc1, h) or getattr(global_hooks, f"_global{h}") for h in HOOKS]
         recorded = isinstance(x, fx.Proxy) or torch.jit.is_tracing()
@@ -67,7 +67,7 @@ class GatedMlp(nn.Module):
 
 
 def gated_mlp(unit: dict) -> Callable[..., GatedMlp]:
-    """Give timm's SpatialGatingBlock its MLP; the gate that timm proposes is left out."""
+    """Make the mlp_layer of timm's SpatialGatingBlock; timm's own gate layer is ignored."""
 
     def build(dim: int, hidden_dim: int, act_layer: type[nn.Module], drop: float, **_) -> GatedMlp:
         return GatedMlp(dim, hidden_dim, act_layer, drop, unit)
@@ -76,7 +76,7 @@ def gated_mlp(unit: dict) -> Callable[..., GatedMlp]:
 
 
 def check_ratio(key: str, ratio: float, dim: int) -> None:
-    """Refuse an MLP expansion whose hidden channels have no two halves."""
+    """Refuse an MLP expansion whose hidden channels cannot be split in two."""
     check_positive(key, ratio, whole=False)
     hidden = int(dim * ratio)
     if hidden < 2 or hidden % 2:
@@ -86,15 +86,15 @@ def check_ratio(key: str, ratio: float, dim: int) -> None:
 
 
 def default_groups(gate: str, grouped):
-    """Groups of a unit when the user names none: `grouped`, and 1 for a free matrix, as in gMLP."""
+    """Default number of groups: `grouped`, or 1 for a free matrix, as in gMLP."""
     return grouped if gate not in GATES or GATES[gate].position else 1
 
 
 def positional_parameters(model: nn.Module, *, bias: bool = True) -> set[str]:
-    """Name every parameter of the positional encodings (tables, centres, spreads).
+    """Names of all parameters of positional encodings (tables, centres, spreads).
 
     Args:
-        bias: the position biases as well.
+        bias: include the position biases.
     """
     start = "position" if bias else "position."
     mixers = [(n, m) for n, m in model.named_modules() if isinstance(m, TokenMixing)]

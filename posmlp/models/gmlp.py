@@ -29,13 +29,14 @@ class PosGmlp(MlpMixer):
 
     Args:
         gate, groups, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init: see
-            posmlp.layers.GatingUnit; `groups=None` means `grouped`, the network's own number, and
-            1 for sgu.
-        decay_position: let weight decay reach the positional parameters (released behaviour).
-        Others: see timm's MlpMixer. Drop path is the same in every block, as in the released runs.
+            posmlp.layers.GatingUnit; `groups=None` means `grouped`, the network's default, or 1
+            for sgu.
+        decay_position: apply weight decay to the positional parameters (released behaviour).
+        Others: see timm's MlpMixer. All blocks have the same drop-path rate, as in the released
+            runs.
 
     Raises:
-        SettingError: numbers out of range, a patch that does not divide the image, or as
+        SettingError: a value is out of range, the patch does not divide the image, or as for
             GatingUnit.
     """
 
@@ -101,7 +102,7 @@ class PosGmlp(MlpMixer):
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
-        """Name the parameters that weight decay must leave alone (decay flattens the maps)."""
+        """Names of the parameters without weight decay, which would flatten the maps."""
         return set() if self.decay_position else positional_parameters(self)
 
 
@@ -145,7 +146,7 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def gmlp_posgu_s16_224(pretrained: bool = False, **kwargs) -> PosGmlp:
-    """gMLP-S/16, 14 x 14 tokens; the network behind the abstract's pair of numbers."""
+    """gMLP-S/16, 14 x 14 tokens; the network of the paper's abstract."""
     return _create("gmlp_posgu_s16_224", pretrained, **kwargs)
 
 

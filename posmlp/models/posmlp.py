@@ -1,8 +1,8 @@
 """PosMLP: a hierarchical vision MLP that mixes tokens inside windows with PoSGU.
 
 Paper: arXiv 2207.07284, figure 2; released code: models/posmlp.py and patch_downsample.py at
-654f020. A convolutional stem, stages of gated blocks on windows, depthwise patch merging between
-the stages.
+654f020. A convolutional stem and stages of gated blocks on windows, with depthwise patch merging
+between the stages.
 
 Shape letters: B batch, H and W rows and columns of the feature map, C channels.
 """
@@ -27,24 +27,24 @@ from posmlp.models.stage import Stage
 
 
 class PosMlp(nn.Module):
-    """Hierarchical PosMLP; settings of the stages are tuples, or one value for all stages.
+    """Hierarchical PosMLP; per-stage settings are tuples, or one value for all stages.
 
     Args:
         img_size: pixels, (height, width) or one number for both. Every stage's map must be a
             whole number of windows.
         dims, depths, windows, mlp_ratios: channels, blocks, tokens per side, MLP expansion.
-        stem_strides: of the stem's two 3 x 3 convolutions; their product is the patch size.
-        grouped: the network's own groups (the paper's gamma), used when `groups` is None.
+        stem_strides: strides of the stem's two 3 x 3 convolutions; their product is the patch size.
+        grouped: default for `groups` (the paper's gamma).
         gate, softmax, psd, bias, gate_norm, center_init, spread_init, bias_init: see
             posmlp.layers.GatingUnit.
-        groups: None: `grouped`, and 1 for sgu.
-        shift: move the windows by half in every second block of a stage (released: crashes).
-        decay_position: let weight decay reach the positional parameters (released behaviour).
-        drop_path_rate: of the last block; grows linearly from 0.
+        groups: channel groups; None: `grouped`, or 1 for sgu.
+        shift: shift windows by half in every second block of a stage (released: crashes).
+        decay_position: apply weight decay to the positional parameters (released behaviour).
+        drop_path_rate: drop-path rate of the last block; grows linearly from 0.
 
     Raises:
-        SettingError: windows that do not divide the maps of this image size (with those that
-            would work), tuples of unequal length, numbers out of range, or as GatingUnit.
+        SettingError: windows do not divide the maps of this image size (the message lists those
+            that do), tuples differ in length, a value is out of range, or as for GatingUnit.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class PosMlp(nn.Module):
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
-        """Name the parameters that weight decay must leave alone (decay flattens the maps)."""
+        """Names of the parameters without weight decay, which would flatten the maps."""
         return set() if self.decay_position else positional_parameters(self)
 
     @torch.jit.ignore
@@ -147,14 +147,14 @@ class PosMlp(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Features of stages, as timm's networks give them.
+        """Compute features of intermediate stages, with timm's interface.
 
         Args:
-            indices: the last n stages, those at the indices, or all (None).
-            norm: normalise the last stage's.
-            stop_early: leave out the stages after the last one asked for.
-            output_fmt: NCHW.
-            intermediates_only: without the final features before them.
+            indices: the last n stages, a list of stages, or all (None).
+            norm: normalise the last stage's features.
+            stop_early: skip the stages after the last one requested.
+            output_fmt: only NCHW is supported.
+            intermediates_only: omit the final features from the result.
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt={output_fmt!r}: this network has features in NCHW only")
@@ -176,7 +176,7 @@ class PosMlp(nn.Module):
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
-        """Drop the stages after the last one that the indices name; the indices from the start."""
+        """Drop the stages after the last one requested; return the indices from the start."""
         taken, last = feature_take_indices(len(self.stages), indices)
         self.stages = self.stages[: last + 1]
         if prune_norm:
@@ -205,7 +205,7 @@ class PosMlp(nn.Module):
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialise as posmlp.py:360-378, and the gating units as they ask (released: overwritten)."""
+    """Initialise as posmlp.py:360-378, but leave gating units their own initialisation."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -215,7 +215,7 @@ def init_weights(module: nn.Module) -> None:
 
 
 def per_stage(**settings: object) -> list[tuple]:
-    """Spread single values over the stages; refuse tuples of unequal length."""
+    """Repeat single values for every stage; refuse tuples of unequal length."""
     listed = {k: tuple(v) for k, v in settings.items() if isinstance(v, tuple | list)}
     lengths = Counter(len(values) for values in listed.values())
     num_stages = lengths.most_common(1)[0][0] if listed else 1
@@ -230,7 +230,7 @@ def per_stage(**settings: object) -> list[tuple]:
 
 
 def check_stages(dims, depths, windows, mlp_ratios, stem_strides) -> None:
-    """Refuse settings of the stages that no network can have."""
+    """Refuse invalid per-stage settings."""
     check_positive("dims", *dims)
     check_positive("depths", *depths)
     check_positive("windows", *(side for window in windows for side in window))
@@ -282,7 +282,7 @@ def posmlp_small_224(pretrained: bool = False, **kwargs) -> PosMlp:
 
 @register_model
 def posmlp_base_224(pretrained: bool = False, **kwargs) -> PosMlp:
-    """PosMLP-B, 82.0M parameters; its widths are inferred from that number, not published."""
+    """PosMLP-B, 82.0M parameters; the widths are inferred from this count, not published."""
     arch = dict(dims=(192, 384, 768, 1536))
     return _create("posmlp_base_224", pretrained, **dict(arch, **kwargs))
 

@@ -18,7 +18,7 @@ from posmlp.models.gated_mlp import gated_mlp
 
 
 class Stage(nn.Module):
-    """Patch merging, then blocks on windows; with `shift` every second block on shifted windows."""
+    """Patch merging, then blocks on windows; `shift` moves the windows in every second block."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Stage(nn.Module):
         return reverse(x, self.window, self.size).permute(0, 3, 1, 2)
 
     def moved(self, x: Tensor, sign: int) -> Tensor:
-        """Cut into windows again after moving the map by half a window."""
+        """Move the map by half a window and partition it again; `sign` gives the direction."""
         rows, columns = self.distance
         x_BHWC = reverse(x, self.window, self.size).roll((sign * rows, sign * columns), (1, 2))
         return partition(x_BHWC, self.window, self.size)

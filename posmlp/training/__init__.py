@@ -1,1 +1,1 @@
-"""Training: batches, the loop, and the files of a run folder."""
+"""Training: batches, seeds, the training loop and evaluation."""

@@ -1,9 +1,9 @@
-"""What both kinds of batches share: the slice of a batch that one process computes.
+"""Shared parts of MemoryBatches and FileBatches, among them each process's slice of a batch.
 
-MemoryBatches holds its images on the device, FileBatches reads image files. Both offer
-`epoch(seed, epoch, start)` for training and iteration for evaluation, and yield images as
-normalised float (B, C, H, W) with labels (B,) on the device. Order and random changes follow from
-seed and epoch alone, so an epoch can be entered at any step.
+MemoryBatches holds its images on the device; FileBatches reads image files. Both offer
+`epoch(seed, epoch, start)` for training and iteration for evaluation, and yield normalised float
+images (B, C, H, W) with labels (B,) on the device. Order and augmentation depend only on seed and
+epoch, so an epoch can start at any step.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,24 +25,24 @@ class Splits(NamedTuple):
     """The batches of a run."""
 
     train: Any
-    validation: Any | None  # None where no images are withheld for it
+    validation: Any | None  # None if no images are withheld
     test: Any
-    source_digest: str | None = None  # of the whole data set; None where that takes too long
+    source_digest: str | None = None  # of the whole data set; None if that takes too long
 
     def present(self) -> dict[str, Any]:
-        """Batches by the name that metrics give their split."""
+        """Batches by the split's name in metrics, without an absent validation split."""
         named = {"train": self.train, "val": self.validation, "test": self.test}
         return {name: batches for name, batches in named.items() if batches}
 
 
 @dataclass(frozen=True)
 class BatchSlice:
-    """What one process computes of each batch, in micro-batches that fit its memory.
+    """One process's share of each batch, in micro-batches that fit into memory.
 
     Args:
         batch_size: images per optimiser step, over all processes.
         grad_accum: micro-batches per step in each process.
-        rank, world_size: which of how many processes.
+        rank, world_size: index of this process and number of processes.
 
     Raises:
         TrainingError: the batch cannot be split evenly.
@@ -63,11 +63,11 @@ class BatchSlice:
 
     @property
     def micro_batch_size(self) -> int:
-        """Images that pass through the network at once."""
+        """Images per forward pass in each process."""
         return self.batch_size // (self.grad_accum * self.world_size)
 
     def micro_batches(self, start: int, num_steps: int) -> Iterator[slice]:
-        """Yield this process's positions in an epoch's order, micro-batch by micro-batch."""
+        """Yield this process's positions in an epoch's order, one slice per micro-batch."""
         for step in range(start, num_steps):
             for micro_batch in range(self.grad_accum):
                 first = step * self.batch_size
@@ -78,7 +78,7 @@ class BatchSlice:
         """Steps per epoch; an incomplete last batch is dropped.
 
         Raises:
-            TrainingError: there are fewer images than one batch takes.
+            TrainingError: there are fewer images than one batch needs.
         """
         if num_images < self.batch_size:
             raise TrainingError(
@@ -89,7 +89,7 @@ class BatchSlice:
 
 
 def make_erase(augment: Augment, device: torch.device) -> RandomErasing | None:
-    """Build timm's random erasing where the recipe uses it."""
+    """Build timm's random erasing if the recipe uses it."""
     if augment.reprob:
         return RandomErasing(augment.reprob, mode="pixel", device=device)
     return None
@@ -103,7 +103,7 @@ def erase_randomly(
     epoch: int,
     start: int,
 ) -> Batches:
-    """Erase random rectangles, seeded per micro-batch; timm's RandomErasing uses the globals."""
+    """Erase random rectangles; global generators, used by timm, are seeded per micro-batch."""
     if erase is None:
         yield from batches
         return

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, those that mix tokens, and multiply-accumulates."""
+"""Cost of a network: parameters, token-mixing parameters and multiply-accumulates."""
 
 import copy
 
@@ -10,20 +10,20 @@ from posmlp.layers import TokenMixing
 
 
 def num_parameters(module: nn.Module) -> int:
-    """Count learnable numbers; buffers are not among them."""
+    """Count parameters, without buffers."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def token_mixing_parameters(model: nn.Module) -> list[int]:
-    """Count the parameters of every token-mixing layer: maps and biases, not the gate's norm."""
+    """Count the parameters of each token-mixing layer: maps and biases, not the gate's norm."""
     return [num_parameters(m) for m in model.modules() if isinstance(m, TokenMixing)]
 
 
 def multiply_accumulates(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """Count an image's multiply-accumulates in the forward pass, which papers print as FLOPs.
+    """Count multiply-accumulates per image in the forward pass, which papers report as FLOPs.
 
-    Matrix products and convolutions count, sums, activations and normalisation do not. The count is
-    that of a second image in a batch, so what serves all images, making the maps, is no part of it.
+    Only matrix products and convolutions are counted. The count is that of a second image in a
+    batch, so it excludes work shared by all images, such as computing the maps.
     """
     without_numbers = copy.deepcopy(model).to("meta").eval()
     dtype, flops = next(model.parameters()).dtype, []

@@ -1,4 +1,4 @@
-"""World: the processes that train one run together, started by torchrun or srun; usually one."""
+"""World: the processes that train one run, started by torchrun or srun; usually one."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from posmlp.training.training_error import TrainingError
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of its run. With one process every method does nothing."""
+    """This process within its run. With a single process, nothing is communicated."""
 
     device: torch.device
     rank: int = 0
@@ -28,7 +28,7 @@ class World:
         return self.rank == 0
 
     def all_max(self, value: int) -> int:
-        """Largest of the processes' values."""
+        """Maximum over the processes."""
         if self.size == 1:
             return value
         value_1 = torch.tensor([value], device=self.device)
@@ -59,10 +59,10 @@ def join_world(device_type: str) -> World:
     """Join the other processes of this run: gloo on CPUs, nccl on GPUs, one GPU per process.
 
     Args:
-        device_type: "cpu", "cuda", or "auto" for a GPU where there is one.
+        device_type: "cpu", "cuda", or "auto" for a GPU if there is one.
 
     Raises:
-        TrainingError: no GPU although one is requested, or fewer GPUs here than processes.
+        TrainingError: a GPU is requested and there is none, or there are fewer GPUs than processes.
     """
     num_gpus = torch.cuda.device_count()
     if device_type == "cuda" and not num_gpus:
@@ -85,7 +85,7 @@ def join_world(device_type: str) -> World:
 
 
 def set_slurm_meeting_point() -> None:
-    """Let an srun's tasks meet at the first node of their step (torchrun arranges this itself)."""
+    """Set the rendezvous address of srun's tasks to the step's first node, as torchrun does."""
     if "MASTER_ADDR" in os.environ:
         return
 

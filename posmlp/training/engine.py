@@ -1,4 +1,4 @@
-"""The training loop: a Trainer in, its history out. It can stop and resume at any step."""
+"""The training loop, which can stop and resume at any step."""
 
 import math
 import time
@@ -20,11 +20,11 @@ from posmlp.training.training_error import TrainingError
 
 Log = Callable[[Row], None]
 Save = Callable[[dict[str, Any]], None]
-STEPS_BETWEEN_CHECKS = 50  # of the loss; each check waits for the GPU
+STEPS_BETWEEN_CHECKS = 50  # that the loss is finite; each check waits for the GPU
 
 
 class Interrupt(IntEnum):
-    """A request to the loop between two steps; the largest of all processes' counts."""
+    """A request to the loop between two steps; the maximum over all processes applies."""
 
     NONE = 0
     SAVE = 1
@@ -41,19 +41,19 @@ def train(
     save: Save,
     interrupt: Callable[[], Interrupt] = lambda: Interrupt.NONE,
 ) -> Row:
-    """Train from the trainer's present step to the last epoch.
+    """Train from the trainer's current step to the last epoch.
 
     Args:
-        log: takes the row of the history that each epoch adds.
-        save: takes the trainer's state after every epoch and on every interrupt.
-        interrupt: polled before the first step and after every one.
+        log: called with each epoch's row of the history.
+        save: called with the trainer's state after every epoch and on every interrupt.
+        interrupt: polled before the first step and after every step.
 
     Returns:
         The last epoch's row.
 
     Raises:
         TrainingError: the loss is no longer finite.
-        Interrupted: `interrupt` said STOP.
+        Interrupted: `interrupt` returned STOP.
     """
 
     def check_interrupt() -> None:
@@ -93,10 +93,10 @@ def train_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> None:
 
 
 def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
-    """Take one optimiser step. Rate and draws follow from its number, not from where a run resumed.
+    """Take one optimiser step; learning rate and random draws depend only on its number.
 
     Args:
-        batches: micro-batches; a step takes recipe.grad_accum of them.
+        batches: micro-batches; each step uses recipe.grad_accum of them.
     """
     config, recipe, network = trainer.config, trainer.config.recipe, trainer.ddp or trainer.model
     number = trainer.epoch * trainer.train.num_steps + trainer.step
@@ -123,7 +123,7 @@ def take_step(trainer: Trainer, batches: Iterator, loss_fn: nn.Module) -> None:
 
 
 def finish_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> Row:
-    """Evaluate where the recipe says so, and append the epoch's row to the history."""
+    """Evaluate if due in this epoch, and append the epoch's row to the history."""
     config, world, num_steps = trainer.config, trainer.world, trainer.train.num_steps
     due, splits = config.recipe.evaluates(trainer.epoch), trainer.splits
     started = time.perf_counter()
@@ -147,9 +147,9 @@ def finish_epoch(trainer: Trainer, check_interrupt: Callable[[], None]) -> Row:
 def evaluate_split(
     trainer: Trainer, split: str, batches: Any, check_interrupt: Callable[[], None]
 ) -> Row:
-    """Score the network and its average on a split; None without a split or an average."""
+    """Score the network and its EMA on a split; scores are None without a split or an EMA."""
     networks = {"": trainer.model, "ema_": trainer.ema.module if trainer.ema else None}
-    # Several processes have unequal numbers of batches, so they cannot agree between two of them.
+    # Processes may have unequal numbers of batches, so they cannot synchronise after each one.
     hook = {"after_batch": check_interrupt} if trainer.world.size == 1 else {}
     row = {}
     for prefix, network in networks.items():
@@ -161,9 +161,9 @@ def evaluate_split(
 
 
 def average_batch_norm(trainer: Trainer) -> None:
-    """Give all processes the mean of their running BatchNorm statistics (released: dist_bn reduce).
+    """Average running BatchNorm statistics over the processes (released: dist_bn reduce).
 
-    The averaged weights take those of rank 0, which are what a checkpoint holds.
+    The EMA takes the statistics of rank 0, which the checkpoint holds.
     """
     distribute_bn(trainer.model, trainer.world.size, reduce=True)
     if trainer.ema:
@@ -171,7 +171,7 @@ def average_batch_norm(trainer: Trainer) -> None:
 
 
 def check_finite(trainer: Trainer) -> None:
-    """End a diverged run before it wastes hours or overwrites a good checkpoint."""
+    """Stop a diverged run before it wastes hours or overwrites a good checkpoint."""
     if not math.isfinite(trainer.loss_sum):
         config, recipe = trainer.config, trainer.config.recipe
         raise TrainingError(
@@ -183,5 +183,5 @@ def check_finite(trainer: Trainer) -> None:
 
 
 def make_loss(recipe: Recipe, mixup: Mixup | None) -> nn.Module:
-    """Pick the loss; Mixup's targets already include label smoothing."""
+    """Make the loss; Mixup's targets already include label smoothing."""
     return nn.CrossEntropyLoss(label_smoothing=0.0 if mixup else recipe.label_smoothing)

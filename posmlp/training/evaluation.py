@@ -1,4 +1,4 @@
-"""Evaluation: scores for training and `posmlp evaluate-checkpoint`, and predicted classes."""
+"""Evaluation: average scores and predicted classes."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +24,7 @@ def evaluate(
 
     Args:
         autocast: context of the forward pass; scores are computed in float32.
-        after_batch: called between batches; it may end the loop by an exception.
+        after_batch: called after each batch; it may end the loop by an exception.
 
     Returns:
         Score by name (metrics.SCORES).
@@ -60,10 +60,10 @@ def predict(
     for images, labels in batches:
         with autocast():
             logits = model(images).float()
-        # As top-1 is scored, also where logits tie.
+        # topk breaks ties between logits as the top-1 score does.
         pairs.append(torch.stack([logits.topk(1, dim=1).indices[:, 0], labels]))
     own_2n = torch.cat(pairs, dim=1)
-    # Each process has every world.size-th image; 0 is left where an image could not be read.
+    # Each process has every world.size-th image; 0 marks images that could not be read.
     all_2N = own_2n.new_zeros(2, batches.num_images)
     all_2N[:, world.rank :: world.size][:, : own_2n.shape[1]] = own_2n + 1
     all_2N = world.all_sum(all_2N).cpu()

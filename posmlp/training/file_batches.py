@@ -1,4 +1,4 @@
-"""Batches of image files, read and transformed in processes of their own by timm's components."""
+"""Batches of image files, read and transformed by worker processes with timm's components."""
 
 import hashlib
 import signal
@@ -28,13 +28,14 @@ LEFT_OUT = -1  # label of an evaluated image that cannot be read
 
 
 class ImageFiles(Dataset):
-    """Image files with labels; an item is requested as (index, seed of its random changes).
+    """Image files with labels; an item is requested as (index, augmentation seed).
 
-    A file that cannot be read is flagged in `unreadable_N`, which all reading processes share. In
-    training the next readable image replaces it; in evaluation it gets the label LEFT_OUT.
+    A file that cannot be read is flagged in `unreadable_N`, which all workers share. In training
+    the next readable image replaces it; in evaluation it gets the label LEFT_OUT.
 
     Args:
-        max_unreadable: files that may be left out before an error ends the loop, as `setting` says.
+        max_unreadable: number of files that may be left out; more are an error that names
+            `setting`.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ImageFiles(Dataset):
             return None
 
     def check_readable(self) -> None:
-        """Raise DataError once too many files are unreadable, naming them with the reason."""
+        """Raise DataError if too many files are unreadable, with their names and the reasons."""
         indices = self.unreadable_N.nonzero().flatten().tolist()
         if len(indices) > self.limit[0]:
             reasons = dict.fromkeys((self.paths[index] for index in indices), "readable again")
@@ -92,7 +93,7 @@ class ImageFiles(Dataset):
 
 
 class EpochOrder(Sampler):
-    """Which images, with which seeds, make up an epoch's micro-batches; `at` says which epoch."""
+    """Shuffled (index, augmentation seed) pairs by micro-batch, of the epoch given by `at`."""
 
     def __init__(self, num_images: int, batch_slice: BatchSlice) -> None:
         self.num_images, self.batch_slice = num_images, batch_slice
@@ -128,10 +129,10 @@ class StoredOrder(Sampler):
 class FileBatches:
     """Image files through timm's transforms, a DataLoader and timm's prefetcher.
 
-    Its reading processes end with `close`, and with the process that owns it.
+    Its workers end with `close`, and with the process that owns it.
 
     Args:
-        cfg: the model's timm cfg; mean and std are taken from it.
+        cfg: the model's timm default_cfg, for mean and std.
         erase: random erasing, on the device.
     """
 
@@ -180,13 +181,13 @@ class FileBatches:
 
 
 def ignore_signals(worker: int) -> None:
-    """Let a reading process outlive signals sent to the whole job; its trainer decides."""
+    """Keep a worker alive when the whole job is signalled; the trainer ends it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
 
 
 def end_readers(loader: DataLoader) -> None:
-    """End a loader's processes, although they ignore the signal that Python ends children with."""
+    """End a loader's workers, which ignore the signal that Python ends child processes with."""
     iterator, loader._iterator = loader._iterator, None
     if iterator is not None:
         iterator._shutdown_workers()
@@ -200,7 +201,7 @@ def file_batches(
     device: torch.device,
     cfg: dict,
 ) -> Splits:
-    """Stream image files; `cfg` is the model's timm cfg."""
+    """Stream image files; `cfg` is the model's timm default_cfg."""
     random_changes, crop = transforms(data, augment, cfg)
     common = dict(batch_slice=batch_slice, cfg=cfg, device=device, in_chans=data.in_chans)
     train = opened.train.take(select(opened.train.labels_N, data, "train"))
@@ -221,7 +222,7 @@ def file_batches(
 
 
 def transforms(data: Data, augment: Augment, cfg: dict) -> tuple[Compose, Compose]:
-    """Build timm's random changes for training and its centre crop for evaluation."""
+    """Build timm's augmentation for training and its centre crop for evaluation."""
     size = (3, data.image_size, data.image_size)
     common = dict(mean=cfg["mean"], std=cfg["std"], use_prefetcher=True)
     random_changes = create_transform(
@@ -241,7 +242,7 @@ def transforms(data: Data, augment: Augment, cfg: dict) -> tuple[Compose, Compos
         crop_pct=augment.crop_pct or cfg["crop_pct"],
         **common,
     )
-    if data.in_chans == 1:  # timm changes colours, so grey comes after it
+    if data.in_chans == 1:  # after timm's colour changes
         for changes in (random_changes, crop):
             changes.transforms.insert(-1, Grayscale())
     return random_changes, crop

@@ -1,4 +1,4 @@
-"""Batches of a data set that fits in memory: it lives on the device and is augmented there."""
+"""Batches of a data set in memory, which is held and augmented on the device."""
 
 import math
 from collections.abc import Iterator
@@ -18,20 +18,21 @@ from posmlp.training.batches import Batches, BatchSlice, Splits, erase_randomly,
 from posmlp.training.randomness import generator
 
 MIN_EVALUATION_BATCH = 250  # images; evaluation needs less memory per image than training
-CHUNK = 4_096  # images whose pixels are counted at a time
+CHUNK = 4_096  # images per step of pixel_statistics
 
 
 class MemoryBatches:
-    """Pixels as bytes on the device, augmented a micro-batch at a time.
+    """Pixels as uint8 on the device, augmented one micro-batch at a time.
 
     Args:
         images: uint8 pixels and labels.
-        size: pixels per side that the network takes.
+        size: input size of the network in pixels per side.
         mean, std: per channel, in units of the 0..255 range.
-        corners_N2: where the first pixel of each image lies on a canvas of `size`; None: images are
-            resized to it, once.
-        room: in training, largest corner that is drawn for each image and epoch, in place of these.
-        augment: random changes; None for evaluation.
+        corners_N2: row and column of each image's first pixel on a canvas of `size`; None: images
+            are resized to `size`, once.
+        room: in training, if positive, corners from 0 to `room` are drawn per image and epoch
+            instead.
+        augment: augmentation; None for evaluation.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class MemoryBatches:
         self.erase = make_erase(augment, device) if augment else None
 
     def close(self) -> None:
-        """Do nothing: no other process reads these images."""
+        """Do nothing: there are no worker processes."""
 
     def normalised(self, pixels_BCHW: Tensor) -> Tensor:
         return pixels_BCHW.float().sub_(self.mean).div_(self.std)
@@ -105,10 +106,10 @@ class MemoryBatches:
 
 
 def placed(pixels_BCHW: Tensor, corners_B2: Tensor, size: int) -> Tensor:
-    """Put each image on a black canvas of `size`, its first pixel at its corner; cut the rest off.
+    """Place each image on a black canvas of `size` and crop what lies outside.
 
     Args:
-        corners_B2: rows and columns, which may be negative.
+        corners_B2: row and column of each image's first pixel; may be negative.
     """
     windows = F.pad(pixels_BCHW, (size,) * 4).unfold(2, size, 1).unfold(3, size, 1)
     rows_B, columns_B = (size - corners_B2).clamp(0, windows.shape[2] - 1).unbind(1)
@@ -119,7 +120,7 @@ def placed(pixels_BCHW: Tensor, corners_B2: Tensor, size: int) -> Tensor:
 def memory_batches(
     opened: DataSet, data: Data, augment: Augment, batch_slice: BatchSlice, device: torch.device
 ) -> Splits:
-    """Put the chosen images on the device, normalised by the mean of all that are not withheld."""
+    """Put the chosen images on the device; all images not withheld give the mean and std."""
     train = opened.train
     withheld = select(train.labels_N, data, "validation")
     mean, std = pixel_statistics(train, np.delete(np.arange(len(train)), withheld))

@@ -1,4 +1,4 @@
-"""Trainer: the network, its data and everything that trains it, built from a RunConfig."""
+"""Trainer: network, data, optimiser and progress of a run, built from its RunConfig."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +27,7 @@ from posmlp.training.memory_batches import memory_batches
 from posmlp.training.randomness import derive_seed, seed_globals
 from posmlp.training.training_error import TrainingError
 
-Row = dict[str, float | None]  # of history.csv
+Row = dict[str, float | None]  # a row of history.csv
 
 
 @dataclass
@@ -37,18 +37,18 @@ class Trainer:
     config: RunConfig
     world: World
     model: nn.Module
-    ddp: DistributedDataParallel | None  # around the model where several processes train
+    ddp: DistributedDataParallel | None  # wraps the model if several processes train
     ema: ModelEmaV3 | None
     optimizer: torch.optim.Optimizer
     scheduler: Any
     mixup: Mixup | None
     splits: Splits
-    loss_sum: Tensor  # of this epoch's steps, of this process's slices
-    epoch: int = 0  # epochs done
-    step: int = 0  # steps done in the epoch after these
-    seconds: float = 0.0  # that these steps took
+    loss_sum: Tensor  # over this epoch's steps, in this process
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of the current epoch
+    seconds: float = 0.0  # time of these steps
     history: list[Row] = field(default_factory=list)
-    # Centres and spreads of the quadratic encodings: at the start and after every epoch.
+    # Centres and spreads of quadratic encodings, initially and after every epoch.
     trajectory: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -57,10 +57,10 @@ class Trainer:
         return self.splits.train
 
     def state_dict(self) -> dict[str, Any]:
-        """Gather all that a later start needs; every process of the run must call this at once.
+        """Gather everything needed to resume; all processes of the run must call this together.
 
-        Generators are not included: none outlives a step (randomness.py). Nor is a gradient scaler:
-        bfloat16 needs none.
+        No generators are stored, because none outlives a step (randomness.py), and no gradient
+        scaler, because bfloat16 needs none.
         """
         return {
             "config": self.config.model_dump(mode="json"),
@@ -80,10 +80,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume where `state` was taken; the number of processes may differ."""
+        """Restore a state; the number of processes may differ."""
         self.epoch, self.step, self.seconds = state["epoch"], state["step"], state["seconds"]
         self.history, self.trajectory = state["history"], state["trajectory"]
-        if self.world.is_rank0:  # which goes on with what all processes had
+        if self.world.is_rank0:  # holds the sum over all processes
             self.loss_sum.copy_(state["loss_sum"] * self.world.size)
         present = self.splits.present().values()
         for batches, flags_N in zip(present, state["unreadable"], strict=True):
@@ -95,12 +95,12 @@ class Trainer:
         self.scheduler.load_state_dict(state["scheduler"])
 
     def unreadable(self, batches: Any) -> Tensor:
-        """Share between processes which images one of them could not read."""
+        """Combine, over the processes, the flags of images that could not be read."""
         flags_N = batches.unreadable_N.to(self.world.device, torch.uint8, copy=True)
         return batches.unreadable_N.logical_or_((self.world.all_sum(flags_N) > 0).cpu()).clone()
 
     def append_positions(self) -> None:
-        """Append the current centres and spreads to the trajectory, float32 on the CPU."""
+        """Append the current centres and spreads to the trajectory, as float32 on the CPU."""
         for name, encoding in self.model.named_modules():
             if isinstance(encoding, Quadratic):
                 for part in ("center", "spread"):
@@ -109,22 +109,23 @@ class Trainer:
                     self.trajectory[f"{name}.{part}"] = torch.cat([before, now])
 
     def close(self) -> None:
-        """End the processes that read images."""
+        """End the workers that read images."""
         for batches in self.splits.present().values():
             batches.close()
 
     def autocast(self) -> AbstractContextManager:
-        """Compute in bfloat16 on GPUs, where that is faster."""
+        """Context of the forward pass: bfloat16 on GPUs if recipe.amp is auto."""
         on = self.config.recipe.amp == "auto" and self.world.device.type == "cuda"
         return torch.autocast("cuda", torch.bfloat16) if on else nullcontext()
 
 
 def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
-    """Build the network and everything that trains it.
+    """Build a run's network, data and optimiser.
 
     Raises:
-        DataError, TrainingError: the data set is not there, or smaller than a batch; the batch
-            cannot be split over the processes; a setting that this device does not support.
+        DataError: the data set is missing or invalid.
+        TrainingError: there are fewer images than one batch needs, the batch cannot be split over
+            the processes, or the device does not support a setting.
     """
     recipe, device = config.recipe, world.device
     if device.type != "cuda":
@@ -148,7 +149,7 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
         )
     ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
     for network in [model, ema.module] if ema else [model]:
-        if recipe.compile:  # in place, so names stay; compiled whole when it is first called
+        if recipe.compile:  # in place, so names stay; compiled at the first call
             network.compile(mode=recipe.compile, fullgraph=True)
     trainer = Trainer(
         config=config,
@@ -167,10 +168,10 @@ def make_trainer(config: RunConfig, data_root: Path, world: World) -> Trainer:
 
 
 def make_model(config: RunConfig) -> nn.Module:
-    """Build the network; TrainingError where its arguments do not work."""
+    """Build the network; TrainingError if its arguments do not work."""
     try:
         return timm.create_model(**config.model_arguments())
-    except Exception as error:  # networks refuse arguments by assertions and lookups as well
+    except Exception as error:  # networks also refuse arguments by assertions and failed lookups
         raise TrainingError(
             f"model: {config.model['name']} cannot be built with {config.model_arguments()} "
             f"({type(error).__name__}: {error}); correct the study file or its sheet"
@@ -178,7 +179,7 @@ def make_model(config: RunConfig) -> nn.Module:
 
 
 def use_deterministic_algorithms(on: bool) -> None:
-    """Make a GPU repeat its results bit for bit, or refuse an operation that cannot."""
+    """Make GPU results repeatable bit for bit; operations that cannot be raise an error."""
     if on:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(on)
@@ -186,7 +187,7 @@ def use_deterministic_algorithms(on: bool) -> None:
 
 
 def refuse_gpu_settings(recipe: Recipe) -> None:
-    """Raise TrainingError for settings that work on GPUs only."""
+    """Raise TrainingError for settings that only work on GPUs."""
     for key, cpu_values in (("dist_bn", ("reduce",)), ("compile", ("default", None))):
         if (value := getattr(recipe, key)) not in cpu_values:
             allowed = " or ".join(value or "null" for value in cpu_values)
@@ -196,7 +197,7 @@ def refuse_gpu_settings(recipe: Recipe) -> None:
 
 
 def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Splits:
-    """Load or stream the images; `cfg` is the model's timm cfg."""
+    """Load or stream the images; `cfg` is the model's timm default_cfg."""
     data, recipe = config.data, config.recipe
     batch_slice = BatchSlice(recipe.batch_size, recipe.grad_accum, world.rank, world.size)
     opened = open_data(data, recipe.augment, root)
@@ -204,7 +205,7 @@ def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Spli
     if opened.in_memory:
         splits = memory_batches(*arguments)
     else:
-        from posmlp.training.file_batches import file_batches  # image files alone need its imports
+        from posmlp.training.file_batches import file_batches  # only image files need its imports
 
         splits = file_batches(*arguments, cfg)
         if data.name == "imagenet" and not data.digest:  # its digest would take minutes
@@ -215,9 +216,9 @@ def make_batches(config: RunConfig, root: Path, world: World, cfg: dict) -> Spli
 def make_optimizer(
     recipe: Recipe, model: nn.Module, num_steps: int
 ) -> tuple[torch.optim.Optimizer, Any]:
-    """Build timm's optimiser, and its warm-up and cosine over `num_steps` steps an epoch."""
+    """Build timm's optimiser and its warm-up and cosine schedule; `num_steps` is per epoch."""
     scale = recipe.batch_size / recipe.lr_base_size if recipe.lr_base_size else 1.0
-    fused = {"fused": True} if recipe.opt == "adamw" else {}  # torch's own, one kernel a step
+    fused = {"fused": True} if recipe.opt == "adamw" else {}  # torch's own, one kernel per step
     optimizer = create_optimizer_v2(
         model, recipe.opt, scale * recipe.lr, recipe.weight_decay, eps=recipe.opt_eps, **fused
     )
@@ -241,10 +242,10 @@ def make_optimizer(
 def scale_rate(
     optimizer: torch.optim.Optimizer, parameters: set[nn.Parameter], factor: float
 ) -> None:
-    """Train some parameters at `factor` times the rate that the schedule gives their group.
+    """Multiply the learning rate of some parameters by `factor`.
 
-    They move to groups of their own behind the others, with the same weight decay; timm's scheduler
-    multiplies by `lr_scale`, as it does for layer decay.
+    They move to new groups at the end, with the same weight decay; timm's scheduler multiplies by
+    `lr_scale`, as for layer decay.
     """
     for group in list(optimizer.param_groups):
         scaled = [p for p in group["params"] if p in parameters]
@@ -255,7 +256,7 @@ def scale_rate(
 
 
 def make_mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
-    """Build timm's Mixup and CutMix where the recipe uses either."""
+    """Build timm's Mixup and CutMix if the recipe uses either."""
     if not (recipe.mixup or recipe.cutmix):
         return None
     return Mixup(

@@ -1,4 +1,4 @@
-"""TrainingError, and failures of libraries translated into advice for a study."""
+"""TrainingError, and library errors translated into it with advice."""
 
 import torch
 
@@ -8,13 +8,13 @@ class TrainingError(ValueError):
 
 
 def explained(error: Exception, micro_batch_size: int, grad_accum: int) -> TrainingError | None:
-    """Translate a library's error, or None where its cause is unknown.
+    """Translate a library's error; None if its cause is unknown.
 
     Args:
-        micro_batch_size: images that one process computed at once.
+        micro_batch_size: images per forward pass.
         grad_accum: micro-batches per step.
     """
-    cut_off = isinstance(error, EOFError | ConnectionError)  # while a reader handed over a batch
+    cut_off = isinstance(error, EOFError | ConnectionError)  # while a worker passed on a batch
     if not cut_off and not isinstance(error, RuntimeError | MemoryError):
         return None
     text = str(error)

@@ -1,13 +1,12 @@
 """Granularity: the width, in tokens, of the context of each channel group.
 
-The paper claims multi-granular contexts for groups with a map each. Measured here: of the central
-query's row of weights (|weights| normalised over keys; rows of a softmax are so already), the
-standard deviation of the attended key's position per axis,
+The paper claims multi-granular contexts for groups with a map each. Granularity measures them: it
+is the standard deviation per axis of the position of the key that the central query attends to,
 
-    sqrt( mean over axes of sum_k w_k (x_k - mean)^2 ),   mean = sum_k w_k x_k.
+    sqrt( mean over axes of sum_k w_k (x_k - mean)^2 ),   mean = sum_k w_k x_k,
 
-Deviations are from the mean of the attended keys, not from the query: a map that looks far away but
-at a single token has granularity 0. A Gaussian of unit width has 1.
+where w_k are |weights| normalised over keys. Deviations are from the mean key, not from the query:
+a map that attends to a single distant token has granularity 0. A Gaussian of unit width has 1.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from posmlp.analysis.tables import Column, Table, plus_minus
 if TYPE_CHECKING:  # tables of granularities need no torch
     from posmlp.analysis.learned import LearnedRun
 
-DECIMALS = 9  # further ones depend on the processor
+DECIMALS = 9  # the rest depends on the processor
 COLUMNS = ["variant", "seed", "layer", "group", "granularity", "initial", "uniform"]
 
 
@@ -42,9 +41,9 @@ def granularity(map_ShwHW: np.ndarray) -> np.ndarray:
 
 
 def granularities(run: LearnedRun) -> pd.DataFrame:
-    """Measure a run: COLUMNS, one row a layer and group, both counted from 1.
+    """Measure a run: one row of COLUMNS per layer and group, both counted from 1.
 
-    `initial` is the group's in a network that has not been trained; `uniform` that of equal
+    `initial` is the same group's granularity in an untrained network, `uniform` that of equal
     weights on all keys.
     """
     rows, initial_maps = [], run.initial_maps
@@ -57,15 +56,16 @@ def granularities(run: LearnedRun) -> pd.DataFrame:
 
 
 def contexts(granularities: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the groups' granularities of each variant that has several groups in a layer.
+    """Summarise the granularities of each variant with several groups in a layer.
 
     Args:
-        granularities: COLUMNS, one row a seed, layer and group.
+        granularities: one row of COLUMNS per run, layer and group.
 
     Returns:
-        variant, n (seeds); narrowest and widest group of a layer in tokens, mean over layers and
-        seeds; the ratio of the two, a geometric mean over layers, and initial_ratio, that at the
-        start: means over seeds with ratio_std and initial_ratio_std (ddof 1).
+        variant, n (seeds); narrowest and widest: of the groups in a layer, in tokens, averaged over
+        layers and seeds; ratio: widest to narrowest, a geometric mean over layers, averaged over
+        seeds; initial_ratio: the same in untrained networks; and the standard deviations of both
+        ratios over seeds, ratio_std and initial_ratio_std.
     """
     layers = granularities.groupby(["variant", "seed", "layer"], sort=False)
     widths = layers.agg(
@@ -87,7 +87,6 @@ def contexts(granularities: pd.DataFrame) -> pd.DataFrame:
 
 
 def contexts_table(granularities: pd.DataFrame) -> Table:
-    """The summary as a table."""
     columns = (
         Column("Variant", lambda row: row["variant"], align="left"),
         Column("n", lambda row: f"{row['n']}"),

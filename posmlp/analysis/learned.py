@@ -1,4 +1,4 @@
-"""What finished runs' networks have learned about mixing tokens: read, drawn and measured."""
+"""What the networks of finished runs have learned about mixing tokens: read, draw, measure."""
 
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -21,20 +21,20 @@ from posmlp.study import RunConfig, Study
 
 @dataclass(frozen=True)
 class LearnedRun:
-    """The token-mixing layers of one finished run: at the start, at the end, and on the way.
+    """The token-mixing layers of a finished run, before, during and after training.
 
     Attributes:
-        folder: of the run.
-        initial: layers as such a network starts, drawn with a seed of their own, not the run's.
-        trajectory: {name: values} of every centre and spread, named as in the network's state;
-            the first entry is the run's initialisation, then one an epoch. Empty where there are
-            no quadratic encodings, or none were recorded.
+        layers, initial: layers by path, in network order; `initial` belongs to an untrained
+            network, initialised with a fixed seed rather than the run's.
+        trajectory: {name: values} of every centre and spread, named as in the network's state: the
+            run's initialisation, then one entry per epoch. Empty for networks without quadratic
+            encodings, and if none were recorded.
     """
 
     variant: str
     seed: int
     folder: Path
-    layers: dict[str, TokenMixing]  # by path in the network, in network order
+    layers: dict[str, TokenMixing]
     initial: dict[str, TokenMixing]
     trajectory: dict[str, np.ndarray]
 
@@ -44,7 +44,6 @@ class LearnedRun:
 
     @cached_property
     def maps(self) -> dict[str, np.ndarray]:
-        """The window_map of each layer, by its path."""
         return {name: window_map(layer) for name, layer in self.layers.items()}
 
     @property
@@ -53,11 +52,11 @@ class LearnedRun:
 
 
 def load_learned(run_folder: str | Path) -> LearnedRun:
-    """Read a finished run; its raw (not averaged) weights."""
+    """Read a finished run with its raw (not averaged) weights."""
     folder = Path(run_folder)
     run = RunConfig.read(folder / "config.yaml")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the same start, and so the same figure, every time
+        torch.manual_seed(0)  # the same initial layers every time
         initial = timm.create_model(**run.model_arguments())
     model = load_network(run, folder / WEIGHT_FILES["raw"])
     return LearnedRun(
@@ -67,7 +66,7 @@ def load_learned(run_folder: str | Path) -> LearnedRun:
 
 
 def token_mixers(model: torch.nn.Module) -> dict[str, TokenMixing]:
-    """The layers that mix tokens, frozen."""
+    """A network's token-mixing layers, frozen."""
     layers = {n: m for n, m in model.named_modules() if isinstance(m, TokenMixing)}
     for layer in layers.values():
         layer.requires_grad_(False)
@@ -86,7 +85,7 @@ def window_map(layer: TokenMixing) -> np.ndarray:
 
 
 def read_trajectory(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of a run's trajectory.npz; none where there is no such file.
+    """Read the arrays of a run's trajectory.npz; none if there is no such file.
 
     Raises:
         ValueError: the file is damaged.
@@ -103,13 +102,13 @@ def read_trajectory(path: Path) -> dict[str, np.ndarray]:
 
 
 def study_networks(study: Study, results: Path, figures: Path, num_processes: int) -> pd.DataFrame:
-    """Draw the networks of every variant's first seed, and measure those of all seeds.
+    """Draw the network of every variant's first seed, and measure those of all seeds.
 
     Returns:
         The granularities of all runs, in the order of the sheet, then by seed.
     """
     for entry in figures_from("network"):
-        entry.function  # noqa: B018  imported once, before processes fork
+        entry.function  # noqa: B018  imports its module once, before processes fork
     one = partial(_study_one, first_seed=study.seeds[0], results=results, figures=figures)
     with ProcessPoolExecutor(
         num_processes, get_context("fork"), torch.set_num_threads, (1,)

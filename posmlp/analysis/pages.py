@@ -94,7 +94,7 @@ def png(path: Path, scale: float) -> str:
 
 
 def figure(pictures: str, title: str, caption: str, width: float = WIDTH) -> str:
-    """HTML pictures above their caption, so many inches wide in print."""
+    """HTML of pictures above their caption, `width` inches wide in print."""
     words = f"<b>{escape_html(title)}.</b> {escape_html(' '.join(caption.split()))}"
     opening = f'<figure style="--width: {width:.2f}in">'
     return f"{opening}\n{pictures}\n<figcaption>{words}</figcaption>\n</figure>"

@@ -75,13 +75,13 @@ def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]
 
 
 def learned_maps(study: Study, folder: Path) -> str:
-    """The maps of one variant of each gating unit, as far as they have been drawn."""
+    """The maps of one variant per gating unit, if they have been drawn."""
     paths = [folder / f"figures/learned_maps/{name}.png" for name in units(study)]
     pictures = [png(path, MAP_SCALE) for path in paths if path.exists()]
     caption = (
-        "How one query token (ring) weighs all tokens of its window, by layer and channel group: "
-        "raw weights of the first seed. Of each unit the variant with most groups; the archive has "
-        "all variants."
+        "How one query token (ring) weighs all tokens of its window, by layer and channel group. "
+        "Raw weights of each unit's variant with the most groups, first seed; the archive has all "
+        "variants."
     )
     return figure("\n".join(pictures), "Learned maps", caption) if pictures else ""
 

@@ -9,7 +9,7 @@ from posmlp.layers import TokenMixing
 
 
 @pytest.fixture
-def run_folder(study, tmp_path):
+def run_folder(study, finish_run):
     """A run folder with the weights of a network whose centres and spreads are drawn."""
     run = study.run("gqpe_s4", 1)
     model = timm.create_model(**run.model_arguments())
@@ -17,9 +17,7 @@ def run_folder(study, tmp_path):
     for name, value in model.named_parameters():
         if ".position" in name:
             value.data += torch.randn(value.shape, generator=generator)
-    folder = run.folder(tmp_path)
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(run.to_yaml())
+    folder = finish_run(run)
     save_file(model.state_dict(), folder / "model.safetensors")
     return folder, model
 

@@ -1,1 +1,1 @@
-"""Figures of a study: catalogue.py lists and draws them, style.py says how they look."""
+"""Figures: catalogue.py lists and draws them, style.py sets their look."""

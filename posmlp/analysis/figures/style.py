@@ -1,4 +1,4 @@
-"""The look of every figure: print sizes, a colour and a mark per gating unit, byte-stable files."""
+"""The look of every figure: sizes in print, a colour and a mark per gating unit, stable files."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 ONE_COLUMN, TWO_COLUMNS = 3.33, 7.0  # inches: widths of a printed page's columns
 FONT_SIZE = 8  # points
-CHARACTERS = 15  # in an inch of text of FONT_SIZE, at least
-LINE = 0.14  # inches of a line of text
+CHARACTERS = 15  # that fit into an inch
+LINE = 0.14  # inches per line of text
 MAX_LAYERS = 7  # side by side
 GREY = "#555555"  # of captions and keys
 STYLE = {
@@ -49,14 +49,14 @@ FILE_METADATA = {
 
 @dataclass(frozen=True)
 class GateLook:
-    """Colour and mark of a gating unit, and the scale that makes marks look equally large."""
+    """Colour and mark of a gating unit, and a scale with which all marks look equally large."""
 
     colour: str
     mark: str
     scale: float = 1.0
 
     def marked(self, size: float) -> dict[str, Any]:
-        """Arguments of a line with marks of so many points."""
+        """Arguments of a line with marks of a size in points."""
         return {"marker": self.mark, "markersize": size * self.scale, "color": self.colour}
 
 
@@ -73,12 +73,12 @@ OTHER_LOOK = GateLook("#999999", "X", 1.2)
 
 
 def width_of_layers(num_layers: int) -> float:
-    """Width of a figure with so many layers side by side."""
+    """Width of a figure with layers side by side."""
     return ONE_COLUMN if num_layers <= 3 else TWO_COLUMNS
 
 
 def gate_look(gate: str) -> GateLook:
-    """Look up a gating unit; those without a row of their own share a grey one."""
+    """Look up a gating unit; unknown ones share a grey mark."""
     return GATE_LOOKS.get(gate, OTHER_LOOK)
 
 
@@ -88,15 +88,12 @@ def tint(colour: str, whiteness: float) -> tuple[float, ...]:
 
 
 def figure_style() -> AbstractContextManager:
-    """Context, or decorator, that draws in STYLE whatever the user's matplotlibrc says."""
+    """Context manager or decorator: draw in STYLE whatever the user's matplotlibrc says."""
     return matplotlib.style.context(["default", STYLE])
 
 
 def save(figure: Figure, folder: str | Path, name: str, endings: Iterable[str]) -> None:
-    """Write folder/name.ending for each of FILE_METADATA's endings that is asked for.
-
-    Equal figures give equal bytes.
-    """
+    """Write folder/name.ending for each ending; equal figures give equal bytes."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     with figure_style():
         if figure.get_layout_engine():

@@ -1,4 +1,4 @@
-"""A figure as an element of an HTML page; its marks say on hover what they are, without scripts."""
+"""A figure as an element of an HTML page, with texts on hover that need no script."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from posmlp.analysis.figures.style import figure_style
 
-HOVER = "hover: "  # starts the id of what has a text to show
+HOVER = "hover: "  # starts the id of an artist with a text on hover
 # Equal figures give equal bytes; text can be searched.
 SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "posmlp"}
 SAVED = {"format": "svg", "bbox_inches": "tight", "pad_inches": 0.02}
@@ -18,13 +18,13 @@ SAVED |= {"metadata": dict.fromkeys(("Creator", "Date", "Format", "Type"))}
 
 
 def show_on_hover(artists: Iterable[Artist], text: str) -> None:
-    """Have artists show a text in an SVG; other formats are as without."""
+    """Show a text when the mouse is over artists of an SVG; no effect on other formats."""
     for artist in artists:
         artist.set_gid(HOVER + text)
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure without its caption, for which a page has room below it."""
+    """Draw a figure without its caption, which a page has as text."""
     file = io.StringIO()
     figure.supxlabel("")
     with figure_style(), rc_context(SETTINGS):

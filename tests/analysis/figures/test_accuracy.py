@@ -14,19 +14,19 @@ def containers(axes) -> dict:
 
 
 def bar_ends(container) -> np.ndarray:
-    """Return [[x, lower], [x, upper]] of the first error bar."""
+    """[[x, lower], [x, upper]] of the first error bar."""
     return container.lines[2][0].get_segments()[0]
 
 
-@pytest.fixture(scope="module")
-def params_figure(digits_summary):
-    return accuracy_vs_params(digits_summary)
-
-
-def test_every_variant_is_a_mark_with_its_interval(params_figure, digits_summary):
-    marks = containers(params_figure.axes[0])
-    far = digits_summary["variant"][digits_summary["variant"].str.contains("softmax")]
-    assert list(marks) == [name for name in digits_summary["variant"] if name not in set(far)]
+def test_every_variant_is_a_mark_with_its_interval_or_an_outlier(digits_summary):
+    figure = accuracy_vs_params(digits_summary)
+    marks = containers(figure.axes[0])
+    far = digits_summary["variant"].str.contains("softmax")
+    assert list(marks) == digits_summary["variant"][~far].tolist()
+    named, *_ = digits_summary[far].itertuples()
+    caption = " ".join(figure.get_supxlabel().split())
+    assert f"Below the axis: {named.variant} ({named.test_top1_mean:.1f}%), " in caption
+    assert "and 1 more" in caption
     for _, row in digits_summary[digits_summary["variant"].isin(marks)].iterrows():
         line = marks[row["variant"]].lines[0]
         assert line.get_xydata().tolist() == [[row["token_mixing_params"], row["test_top1_mean"]]]
@@ -45,14 +45,7 @@ def test_variants_of_one_seed_are_named_marks_without_bars(digits_summary):
     assert {"sgu", "s16"} <= {text.get_text() for text in axes.texts}
 
 
-def test_outliers_are_named_in_the_caption(params_figure, digits_summary):
-    caption = " ".join(params_figure.get_supxlabel().split())
-    mean = digits_summary.set_index("variant").loc["gqpe_s4_softmax", "test_top1_mean"]
-    assert f"Below the axis: gqpe_s4_softmax ({mean:.1f}%), " in caption
-    assert "and 1 more" in caption
-
-
-def test_front_has_whom_no_other_beats():
+def test_front_has_the_variants_that_no_other_beats():
     params = pd.Series([10, 20, 20, 30, 40, 40])
     accuracies = pd.Series([80.0, 90.0, 85.0, 90.0, 95.0, 95.0])
     assert on_front(params, accuracies).tolist() == [True, True, False, False, True, True]

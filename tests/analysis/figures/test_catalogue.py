@@ -28,12 +28,12 @@ def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path)
 
 
 @pytest.fixture
-def learned(study, finished):
-    """Return a function that reads a run of a variant, with made-up weights and trajectory."""
+def learned(study, finish_run):
+    """A function that reads a run of a variant, with untrained weights and a made-up trajectory."""
 
     def read(variant: str):
         run = study.run(variant, 0)
-        folder = run.folder(finished)
+        folder = finish_run(run)
         model = timm.create_model(**run.model_arguments())
         save_file(model.state_dict(), folder / "model.safetensors")
         values = {

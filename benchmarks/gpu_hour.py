@@ -1,32 +1,28 @@
-"""Make the most of a GPU that is borrowed for a quarter of an hour.
+"""Train a study with as many epochs as fit on a GPU that is yours for a quarter of an hour.
 
-    python benchmarks/gpu_hour.py --rehearse                      # the same on CPUs, cut to minutes
-    python benchmarks/gpu_hour.py --data-root data --minutes 14   # doctor, benchmark, study
-    python benchmarks/gpu_hour.py --steps study --minutes 9       # the study alone
+    python benchmarks/gpu_hour.py --study digits --runs-at-once 2 --minutes 3   # try it on a CPU
+    python benchmarks/gpu_hour.py --data-root data --minutes 9
 
-1. `posmlp doctor`.
-2. benchmarks/speed.py, three minutes at most, into OUT/bench/<gpu>.json.
-3. A calibration: two epochs of the first runs, side by side. It sets `recipe.epochs`, and the study
-   with it is written to OUT/study/. Then all runs, seed by seed, so that a part is usable; at the
-   end of the time they are stopped. Run folders without checkpoints come as OUT/runs-<k>.tar.gz.
+The first runs train for two epochs, at the same time, to measure an epoch. The study with the
+number of epochs that fits is written to OUT/study/. All runs are trained with it, seed by seed, so
+that an incomplete study is usable, and stopped when time is up. Run folders without checkpoints are
+packed into OUT/runs-<k>.tar.gz.
 
-Neither Snakemake nor MLflow is needed, and no network. What may be missing there travels as wheels,
-for that machine's Python:
+Needs neither Snakemake, MLflow nor a network. Missing packages can be taken along as wheels for the
+Python of that machine:
 
     pip download -d wheels --only-binary=:all: --python-version 3.12 pydantic ruamel.yaml psutil \\
       safetensors nvidia-ml-py
     pip download -d wheels --no-deps timm
     pip install --no-index --find-links wheels --no-deps wheels/*.whl      # there
 
-Afterwards, at the same commit of the code: copy OUT/bench/*.json to results/bench/ and OUT/study/*
-to config/studies/, unpack the archives in results/runs/, and run
-`make reproduce STUDY=tiny_imagenet` and `make docs`. Where not all runs ended, first reduce `seeds`
-in the study file to those with all variants, or else what is missing is trained here.
+Afterwards, at the same commit: copy OUT/study/* to config/studies/, unpack the archives in
+results/runs/ and run `make reproduce STUDY=tiny_imagenet`. If some runs are missing, first reduce
+`seeds` in the study file to those of which all variants finished, or they are trained locally.
 """
 
 import argparse
 import csv
-import itertools
 import math
 import os
 import re
@@ -41,27 +37,16 @@ from pathlib import Path
 from posmlp.study import Study, load_study
 
 ROOT = Path(__file__).parents[1]
-STEPS = ("doctor", "bench", "study")
-DOCTOR_S, BENCH_S, CALIBRATION_S, PACKING_S = 150, 240, 120, 20  # at most
+CALIBRATION_S, PACKING_S = 120, 20  # at most
 GRACE_S = 30  # for checkpoints, after the signal to stop
-TIMED_OUT = 124  # how `timeout` ends after that
-CALIBRATION_EPOCHS = 2  # the first has what happens once
-SAFETY = 0.9  # of the time that is planned
+TIMED_OUT = 124  # exit status of `timeout`
+CALIBRATION_EPOCHS = 2  # the first includes warm-up
+SAFETY = 0.9  # fraction of the time to plan for
 PART_MB = 14
 
 
-def run(command: Sequence[str], seconds: float) -> None:
-    """Run a command of Python; ask it to stop after so many seconds."""
-    print(f"\n$ python {' '.join(command)}", flush=True)
-    limit = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*limit, sys.executable, *command], cwd=ROOT, env=environment)
-    if done.returncode == TIMED_OUT:
-        print(f"stopped after {seconds:.0f} s", flush=True)
-
-
 def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
-    """Copy a study file with its sheet and bases, with other epochs; return the new study file."""
+    """Copy a study file, its bases and its sheet, with other epochs; return the new study file."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         text = file.read_text("utf-8")
@@ -76,31 +61,27 @@ def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
     return folder / next(iter(files)).name
 
 
-def runs_in_order(study: Study, rehearse: bool) -> list[str]:
-    """Names of the runs: every variant with the first seed, then with the next."""
-    seeds, variants = study.seeds, list(study.configs)
-    if rehearse:
-        seeds, variants = seeds[:2], variants[:2]
-    return [f"{variant}/seed{seed}" for seed, variant in itertools.product(seeds, variants)]
-
-
 def train(study: Path, runs: Sequence[str], results: Path, arguments, seconds: float) -> None:
-    command = ["-m", "posmlp", "train", str(study), *runs, "--checkpoint-minutes", "60"]
-    options = {"runs-at-once": arguments.runs_at_once, "results": results}
-    options["data-root"] = arguments.data_root
-    run([*command, *(f"--{name}={value}" for name, value in options.items())], seconds)
+    """Train runs; ask them to stop after so many seconds."""
+    command = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
+    command += [sys.executable, "-m", "posmlp", "train", str(study), *runs]
+    command += [f"--runs-at-once={arguments.runs_at_once}", f"--data-root={arguments.data_root}"]
+    command += [f"--results={results}", "--checkpoint-minutes=60"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    if subprocess.run(command, cwd=ROOT, env=environment).returncode == TIMED_OUT:
+        print(f"stopped after {seconds:.0f} s", flush=True)
 
 
 def epochs_that_fit(
     seconds: float, num_runs: int, at_once: int, start_s: float, epoch_s: float
 ) -> int:
-    """Epochs of each run, when so many train at once, in rounds."""
+    """Epochs per run, if `at_once` runs train at a time."""
     round_s = SAFETY * seconds / math.ceil(num_runs / at_once)
     return max(CALIBRATION_EPOCHS, int((round_s - start_s) / epoch_s))
 
 
 def calibrated(study: Study, runs: Sequence[str], arguments, ends: float) -> Path:
-    """Train the first runs for two epochs; return the study with as many epochs as fit."""
+    """Train the first runs for two epochs; return the study with the number of epochs that fits."""
     results = arguments.out / "calibration"
     first = runs[: arguments.runs_at_once]
     short = with_epochs(study.files, CALIBRATION_EPOCHS, results / "study")
@@ -110,7 +91,7 @@ def calibrated(study: Study, runs: Sequence[str], arguments, ends: float) -> Pat
     histories = list(results.glob("runs/*/*/*/history.csv"))
     if len(histories) < len(first):
         sys.exit(
-            f"error: {len(histories)} of {len(first)} runs ended in {CALIBRATION_S} s; see above"
+            f"error: {len(histories)} of {len(first)} runs finished in {CALIBRATION_S} s; see above"
         )
     times = [[float(r["epoch_s"]) for r in csv.DictReader(h.open(newline=""))] for h in histories]
     epoch_s, start_s = max(column[-1] for column in times), took - max(map(sum, times))
@@ -124,7 +105,7 @@ def calibrated(study: Study, runs: Sequence[str], arguments, ends: float) -> Pat
 def train_study(arguments: argparse.Namespace, ends: float) -> None:
     """Calibrate, train what fits, and pack the run folders."""
     study = load_study(arguments.study)
-    runs = runs_in_order(study, arguments.rehearse)
+    runs = [f"{variant}/seed{seed}" for seed in study.seeds for variant in study.configs]
     results = arguments.out / "work"
     try:
         chosen = calibrated(study, runs, arguments, ends - PACKING_S - GRACE_S)
@@ -134,12 +115,12 @@ def train_study(arguments: argparse.Namespace, ends: float) -> None:
         folders = [results / "runs" / study.name / name for name in runs]
         done = [folder for folder in folders if (folder / "metrics.json").exists()]
         parts = pack(done, results / "runs", arguments.out, PART_MB * 1_000_000)
-        print(f"{len(done)} of {len(runs)} runs ended: {', '.join(map(str, parts))}", flush=True)
+        print(f"{len(done)} of {len(runs)} runs finished: {', '.join(map(str, parts))}", flush=True)
         shutil.rmtree(results, ignore_errors=True)
 
 
 def pack(folders: Iterable[Path], root: Path, out: Path, most_bytes: int) -> list[Path]:
-    """Archive run folders without checkpoints, whole folders in parts of at most so many bytes."""
+    """Archive run folders without checkpoints, in parts of whole folders below `most_bytes`."""
     groups, size = [], math.inf
     for folder in folders:
         files = [f for f in sorted(folder.glob("[!.]*")) if not f.match("checkpoint-*")]
@@ -163,23 +144,12 @@ def main() -> None:
     parser.add_argument("--study", default="tiny_imagenet", help="name or path (tiny_imagenet)")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("results/gpu_hour"), help="new files")
-    parser.add_argument("--minutes", type=float, default=14, help="for all steps together (14)")
+    parser.add_argument("--minutes", type=float, default=9, help="time for everything (9)")
     parser.add_argument("--runs-at-once", type=int, default=6, help="runs that share the GPU (6)")
-    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all")
-    parser.add_argument("--rehearse", action="store_true", help="on CPUs: digits, small sizes")
     arguments = parser.parse_args()
-    if arguments.rehearse:
-        arguments.study, arguments.runs_at_once = "digits", 2
     arguments.out, ends = arguments.out.absolute(), time.monotonic() + 60 * arguments.minutes
     arguments.out.mkdir(parents=True, exist_ok=True)
-    if "doctor" in arguments.steps:
-        run(["-m", "posmlp", "doctor"], DOCTOR_S)
-    if "bench" in arguments.steps:
-        how = ["--rehearse"] if arguments.rehearse else ["--minutes", "3"]
-        folder = ["--results", str(arguments.out)]
-        run(["benchmarks/speed.py", *how, *folder], BENCH_S)
-    if "study" in arguments.steps:
-        train_study(arguments, ends)
+    train_study(arguments, ends)
 
 
 if __name__ == "__main__":

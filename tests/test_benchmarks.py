@@ -1,4 +1,4 @@
-"""Benchmarks start, and what is prepared for a borrowed GPU plans and packs as it says."""
+"""Benchmarks can be imported; gpu_hour.py plans epochs and packs runs as documented."""
 
 import subprocess
 import sys
@@ -38,8 +38,6 @@ def test_the_epochs_of_a_borrowed_gpu_fit_its_time(gpu_hour, tmp_path):
         recipe = changed.configs["sgu"].recipe
         assert (recipe.epochs, recipe.warmup_epochs) == (epochs, warm_up)
         assert changed.name == study.name
-    names = gpu_hour.runs_in_order(study, rehearse=False)
-    assert [name.rpartition("seed")[2] for name in names] == [*"0000", *"1111", *"2222"]
 
 
 def test_run_folders_come_whole_and_in_parts_without_checkpoints(gpu_hour, tmp_path):

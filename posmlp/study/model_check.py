@@ -84,8 +84,8 @@ def _wrong_count(model: "nn.Module") -> str | None:
             expected = gate.layer_parameters(layer.window, layer.groups, bias)
             if num_parameters(layer) != expected:
                 return (
-                    f"model.gate: {name} has {num_parameters(layer)} learnable numbers and its "
-                    f"closed form gives {expected:g}; correct num_position in "
+                    f"model.gate: {name} has {num_parameters(layer)} parameters but its closed "
+                    f"form gives {expected:g}; correct num_position in "
                     "posmlp/layers/gates.py, or the encoding"
                 )
     return None

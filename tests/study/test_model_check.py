@@ -73,7 +73,7 @@ def test_a_positional_rate_needs_a_positional_encoding(folder):
 def test_a_closed_form_must_count_the_layers_parameters(folder, monkeypatch):
     wrong = replace(GATES["gqpe"], num_position=lambda window, groups: 5 * groups)
     monkeypatch.setitem(GATES, "gqpe", wrong)
-    assert "has 88 learnable numbers and its closed form gives 84" in problem(folder.load())
+    assert "has 88 parameters but its closed form gives 84" in problem(folder.load())
 
 
 def test_any_model_of_timm_is_checked(folder):

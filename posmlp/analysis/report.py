@@ -70,8 +70,8 @@ def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]
     for entry in figures_from("study", evidence.study):
         drawn = draw(entry, inputs)
         if drawn.axes:
-            title, caption = f"{entry.category} {entry.title}", drawn.get_supxlabel()
-            yield entry.name, figure(to_svg(drawn), title, caption, drawn.get_figwidth())
+            caption = drawn.get_supxlabel()
+            yield entry.name, figure(to_svg(drawn), entry.title, caption, drawn.get_figwidth())
 
 
 def learned_maps(study: Study, folder: Path) -> str:

@@ -69,8 +69,8 @@ def figure_folders(folder):
             patterns=["{variant}.png"],
             caption=f"../report/{entry.name}.rst",
             category="Networks",
-            subcategory=entry.category,
-            labels={"figure": entry.title, "variant": "{variant}"},
+            subcategory=entry.title,
+            labels={"variant": "{variant}"},
         )
         for entry in figures_from("network")
     }

@@ -1,4 +1,4 @@
-"""The catalogue of figures: name, function, place in the report; and how they are drawn.
+"""The catalogue of figures: name, title, function; and how they are drawn.
 
 A new figure is a function that returns a matplotlib Figure with a caption, and an entry here. A
 figure of networks has its caption in workflow/report/<name>.rst instead. The workflow's rules and
@@ -39,7 +39,7 @@ class Entry:
     """A figure, drawn by the function of its name in `module` of this package.
 
     Attributes:
-        category, title: its place in the report.
+        title: its name in the report.
         source: what the function's parameters may be:
             studies: studies (pairs of study.json's content and tables/main.csv).
             study: the keys of `study_inputs`.
@@ -49,7 +49,6 @@ class Entry:
     """
 
     name: str
-    category: str
     title: str
     module: str
     source: Source
@@ -61,16 +60,14 @@ class Entry:
 
 
 FIGURES = (
-    Entry("all_studies", "Accuracy", "differences, all studies", "forest", "studies"),
-    Entry("forest", "Accuracy", "differences", "forest", "study", compares),
-    Entry(
-        "accuracy_vs_params", "Accuracy", "by parameters", "accuracy", "study", compares_networks
-    ),
-    Entry("sweeps", "Accuracy", "by images, epochs, groups", "sweeps", "study", sweeps_numbers),
-    Entry("learning", "Training", "by epoch", "learning", "study", compares_epochs),
-    Entry("granularity", "Granularity", "of all groups", "context_widths", "study"),
-    Entry("learned_maps", "Learned maps", "by layer and group", "maps", "network"),
-    Entry("trajectories", "Centres and widths", "by epoch", "quadratic_forms", "network"),
+    Entry("all_studies", "Accuracy differences, all studies", "forest", "studies"),
+    Entry("forest", "Accuracy differences", "forest", "study", compares),
+    Entry("accuracy_vs_params", "Accuracy by size", "accuracy", "study", compares_networks),
+    Entry("sweeps", "Accuracy by setting", "sweeps", "study", sweeps_numbers),
+    Entry("learning", "Training by epoch", "learning", "study", compares_epochs),
+    Entry("granularity", "Granularity of all groups", "context_widths", "study"),
+    Entry("learned_maps", "Learned maps", "maps", "network"),
+    Entry("trajectories", "Centres and widths", "quadratic_forms", "network"),
 )
 
 

@@ -156,7 +156,9 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
     edit(tiny.parent / "results/tiny/granularity.csv", ",initial,", ",start,")
     status, output = check()
     assert status == FAILED
-    assert "granularity.csv: another version wrote it: unknown or missing columns initial" in output
+    assert (
+        "granularity.csv: written by another version: unknown or missing columns initial" in output
+    )
 
 
 @pytest.mark.parametrize(

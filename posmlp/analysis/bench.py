@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md: what benchmarks/speed.py and study.py measured, and where."""
+"""The tables of docs/performance.md, from the measurements of benchmarks/speed.py and study.py."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ STUDY_COLUMNS |= {"": "left", "takes (s)": "right", "against (s)": "right"}
 
 
 def bench_tables(results: Path) -> str:
-    """A table for every file of results/bench, with the machine's limits above it."""
+    """A table per file in results/bench, below the limits of its machine."""
     texts, contents = [], _contents(results / "bench")
     for content in contents:
         rates = content["matmul_gflops"]
@@ -31,7 +31,7 @@ def bench_tables(results: Path) -> str:
 
 
 def study_tables(results: Path) -> str:
-    """A table for every file of results/bench/study: how many times as long ours takes."""
+    """A table per file in results/bench/study, of ratios of training time."""
     texts = []
     for content in _contents(results / "bench/study"):
         rows = [
@@ -58,7 +58,7 @@ def _speed_cells(row: dict[str, Any]) -> list[str]:
 
 
 def _ratio(row: dict[str, Any]) -> list[str]:
-    """What was measured: ratio, spread, target, and whether it is met."""
+    """Ratio, spread, target, and whether it is met."""
     met = {None: "", True: "met", False: "missed"}[row["met"]]
     target = "" if row["target"] is None else f"{row['target']:.2f}"
     return [f"{row['ratio']:.2f}", f"{row['low']:.2f} to {row['high']:.2f}", target, met]

@@ -1,4 +1,4 @@
-"""Gather the run folders of a study into runs.csv, one row a run, and curves.csv, one an epoch."""
+"""Collect the run folders of a study into runs.csv (a row per run) and curves.csv (per epoch)."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from posmlp.analysis.predictions import Predictions, read_run
 from posmlp.runs.reading import read_history, read_metrics
 from posmlp.study import RunConfig, Study
 
-# What the study says of a run, its final metrics, and their origin. `command` and `hostname` stay
-# in the run folder's provenance.json: runs.csv is made to be published.
+# A run's settings, final metrics and provenance. `command` and `hostname` stay in the run folder's
+# provenance.json, because runs.csv is meant to be published.
 SHEET_COLUMNS = (
     *("study", "variant", "seed", "claim", "against", "model_name", "gate", "groups"),
     *("other_settings", "key"),
@@ -35,25 +35,25 @@ RUN_COLUMNS = (*SHEET_COLUMNS, *METRIC_COLUMNS, *PROVENANCE_COLUMNS)
 CURVE_COLUMNS = ("variant", "seed", *metrics.EPOCH_COLUMNS)
 TEXT_COLUMNS = {*SHEET_COLUMNS, *PROVENANCE_COLUMNS} - {"seed", "num_threads"}
 TEXT_COLUMNS |= {"token_mixing_params_per_layer", "data_digest"}
-# Types that need not be found out while reading, which takes twice the memory for long files.
+# Given types: inferring them would double the memory for reading long files.
 _COLUMN_TYPES = dict.fromkeys(CURVE_COLUMNS, pyarrow.float64())
 _COLUMN_TYPES |= dict.fromkeys(TEXT_COLUMNS, pyarrow.string())
 _COLUMN_TYPES |= dict.fromkeys(("seed", "epoch"), pyarrow.int64())
-# The columns of files that another version may have written.
+# Columns of files that another version may have written.
 _COLUMNS = {"runs.csv": RUN_COLUMNS, "curves.csv": CURVE_COLUMNS}
 _COLUMNS["granularity.csv"] = granularity.COLUMNS
 
-BLOCK = 1 << 20  # bytes of curves.csv that are read at a time
-MOST_LINES = 10  # of a list in an error
+BLOCK = 1 << 20  # bytes of curves.csv to read at a time
+MOST_LINES = 10  # in the list of an error
 
 
 class ResultsError(ValueError):
-    """Run folders that do not hold what the study asks for."""
+    """Results that are missing, damaged or not those of the study."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run of the study and what its folder holds."""
+    """A finished run with its final metrics."""
 
     config: RunConfig
     folder: Path
@@ -61,11 +61,11 @@ class FinishedRun:
 
 
 def find_runs(study: Study, results: Path, *, allow_missing: bool = False) -> list[FinishedRun]:
-    """The study's finished runs, in the order of the sheet, then by seed.
+    """Find the study's finished runs, in the order of the sheet, then by seed.
 
     Args:
-        results: the folder that has runs/<study>/<variant>/seed<k>/.
-        allow_missing: leave unfinished runs out instead of refusing.
+        results: the folder with runs/<study>/<variant>/seed<k>/.
+        allow_missing: skip unfinished runs, if at least one has finished.
 
     Raises:
         ResultsError: runs are missing, damaged, or of other settings or code; names the first.
@@ -90,20 +90,18 @@ def find_runs(study: Study, results: Path, *, allow_missing: bool = False) -> li
         raise _refusal(study.name, what, lines, f"{train}.")
     keys = [(run.config.name, run.metrics["key"], run.config.key) for run in finished]
     lines = [
-        f"{name}: metrics.json has {found}, the study asks for {key}"
+        f"{name}: metrics.json has key {found}, the study expects {key}"
         for name, found, key in keys
         if found != key
     ]
     if lines:
-        what = "runs were trained with other settings or code than the study now asks for (their "
-        what += "keys differ)"
-        remedy = f"{train} again; or restore the settings and code."
-        raise _refusal(study.name, what, lines, remedy)
+        what = "runs were trained with other settings or code than the study now has"
+        raise _refusal(study.name, what, lines, f"{train} again; or restore the settings and code.")
     return finished
 
 
 def first_of(lines: Sequence[str], indent: str = "  ") -> str:
-    """The first MOST_LINES of a list in an error, indented, and how many more there are."""
+    """The first MOST_LINES of a list, indented, and the number of others."""
     more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
     return "\n".join(f"{indent}{line}" for line in [*lines[:MOST_LINES], *more])
 
@@ -113,17 +111,17 @@ def _refusal(study: str, what: str, lines: Sequence[str], remedy: str) -> Result
 
 
 def _damaged(study: str, lines: Sequence[str]) -> ResultsError:
-    """Name damaged files, and the way to train these runs alone again."""
-    remedy = f"Delete the metrics.json of these runs, then `snakemake --config study={study}`: it "
-    return _refusal(study, "damaged results", lines, f"{remedy}trains them alone again.")
+    remedy = (
+        f"Delete the metrics.json of these runs; `snakemake --config study={study}` retrains them."
+    )
+    return _refusal(study, "damaged results", lines, remedy)
 
 
 def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
-    """RUN_COLUMNS of every run that the study asks for, one row a run.
+    """RUN_COLUMNS of all runs of the study, in the order of the sheet, then by seed.
 
-    Rows come in the order of the sheet, then by seed; a run that is not finished has no metrics.
-    `other_settings` lists what, apart from gate and groups, differs from the reference variant;
-    `against` is empty where a variant is compared with the reference.
+    Unfinished runs have no metrics. `other_settings` lists the settings besides gate and groups
+    that differ from the reference; `against` is empty for a variant compared with the reference.
     """
     found = {(run.config.variant, run.config.seed): run.metrics for run in finished}
     reference = study.configs[study.reference].flat()
@@ -141,12 +139,10 @@ def runs_frame(study: Study, finished: Iterable[FinishedRun]) -> pd.DataFrame:
 
 
 def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
-    """Write CURVE_COLUMNS of every run as CSV: its variant and seed before each line of history.
-
-    Lines are checked and then copied as they are, so that no digit changes.
+    """Write CURVE_COLUMNS of every run: variant and seed, then the line of history.csv, unchanged.
 
     Raises:
-        ResultsError: histories are missing, damaged, or lack epochs.
+        ResultsError: a history is missing, damaged or incomplete.
     """
     damaged = []
     with Path(path).open("w", encoding="utf-8") as file:
@@ -163,14 +159,14 @@ def write_curves(finished: Iterable[FinishedRun], path: str | Path) -> None:
 
 
 def _history_lines(run: FinishedRun) -> list[str]:
-    """The lines of a run's history.csv below its header."""
+    """The lines of a run's history.csv after its header."""
     path = run.folder / "history.csv"
     epochs = [row["epoch"] for row in read_history(path)]
     asked = run.config.recipe.num_epochs
     if epochs != list(range(asked)) or run.metrics["epochs"] != asked:
         raise ValueError(
-            f"history.csv: epochs {', '.join(map(str, epochs[-2:])) or 'none'} are the last; "
-            f"metrics.json has {run.metrics['epochs']} epochs, the recipe {asked}, from 0"
+            f"history.csv: ends with epochs {', '.join(map(str, epochs[-2:])) or 'none'}, counted "
+            f"from 0; metrics.json has {run.metrics['epochs']} epochs, the recipe {asked}"
         )
     header, *lines = path.read_text("utf-8").splitlines()
     if header != ",".join(metrics.EPOCH_COLUMNS):
@@ -179,10 +175,10 @@ def _history_lines(run: FinishedRun) -> list[str]:
 
 
 def collect_predictions(finished: Iterable[FinishedRun]) -> Predictions:
-    """Gather which test images every run classified correctly, from the run folders that say so.
+    """Collect the predictions.npz of all run folders that have one.
 
     Raises:
-        ResultsError: files are damaged.
+        ResultsError: a file is damaged.
     """
     predictions, damaged = {}, []
     for run in finished:
@@ -198,17 +194,17 @@ def collect_predictions(finished: Iterable[FinishedRun]) -> Predictions:
 
 
 def write_frame(frame: pd.DataFrame, path: str | Path) -> None:
-    """Write runs as CSV; floats are their shortest exact form, so bytes are stable."""
+    """Write a CSV with floats in their shortest exact form, so bytes are stable."""
     frame.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read one of a study's tables; names, keys and groups stay text though they look like numbers.
+    """Read one of a study's tables; names, keys and groups that look like numbers stay text.
 
-    An empty cell is "" in a column of text and NaN in a column of numbers.
+    An empty cell is "" in a text column and NaN in a numeric one.
 
     Args:
-        columns: read these alone, in this order; None: all.
+        columns: the columns to read, in this order; None: all.
 
     Raises:
         ResultsError: the file is missing, is damaged, or another version wrote it.
@@ -216,12 +212,12 @@ def read_frame(path: str | Path, columns: Sequence[str] | None = None) -> pd.Dat
     with _readable(path):
         table = csv.read_csv(path, convert_options=_conversion(columns))
     _check_columns(path, table.column_names, columns)
-    # Arrow's columns are given up one by one, so that memory holds the numbers only once.
+    # Frees Arrow's columns one by one, so memory holds the numbers only once.
     return _typed(table.to_pandas(split_blocks=True, self_destruct=True))
 
 
 def read_curves(path: str | Path, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Read curves.csv in parts of whole variants: of a large study, few are in memory at once.
+    """Read curves.csv in parts of whole variants, so that few of them are in memory at once.
 
     Raises:
         ResultsError: as read_frame does.
@@ -234,7 +230,7 @@ def read_curves(path: str | Path, columns: Sequence[str]) -> Iterator[pd.DataFra
         for batch in reader:
             read = _typed(batch.to_pandas())
             held = pd.concat([held, read], ignore_index=True) if len(held) else read
-            whole = held["variant"] != held["variant"].iat[-1]  # of the last one more may follow
+            whole = held["variant"] != held["variant"].iat[-1]  # the last one may continue
             if whole.any():
                 yield held[whole]
                 held = held[~whole]
@@ -243,16 +239,18 @@ def read_curves(path: str | Path, columns: Sequence[str]) -> Iterator[pd.DataFra
 
 @contextmanager
 def _readable(path: str | Path) -> Iterator[None]:
-    """Name a file that is missing or damaged."""
+    """Raise ResultsError for a missing or damaged file."""
     if not Path(path).exists():
-        raise ResultsError(f"{path}: no such file; `snakemake` writes it when all runs are there")
+        raise ResultsError(
+            f"{path}: no such file; `snakemake` writes it when all runs have finished"
+        )
     try:
         yield
     except ResultsError:
         raise
     except (OSError, ValueError, KeyError) as error:
         raise ResultsError(
-            f"{path}: cannot be read ({error}); delete it, `snakemake` writes it anew"
+            f"{path}: cannot be read ({error}); delete it and `snakemake` writes it again"
         ) from None
 
 
@@ -265,14 +263,14 @@ def _check_columns(path: str | Path, found: Sequence[str], columns: Sequence[str
     known = _COLUMNS.get(Path(path).name, found)
     if wrong := set(found).symmetric_difference(known if columns is None else columns):
         raise ResultsError(
-            f"{path}: another version wrote it: unknown or missing columns "
+            f"{path}: written by another version: unknown or missing columns "
             f"{', '.join(sorted(wrong))}; allowed: {', '.join(known)}. Run `snakemake` to write it "
             "again"
         )
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make TEXT_COLUMNS text ("" where empty) and columns that are empty numbers (NaN)."""
+    """Convert TEXT_COLUMNS to text ("" if empty) and other empty columns to numbers (NaN)."""
     for name in frame:
         if name in TEXT_COLUMNS and (frame[name].dtype != "str" or frame[name].hasnans):
             frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)

@@ -1,4 +1,4 @@
-"""The printed tables of a study: its variants, and the answers to its questions."""
+"""The tables of a study: its variants and the answers to its questions."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,36 +11,36 @@ from posmlp.analysis.statistics import PRIMARY, Evidence
 from posmlp.analysis.tables import Column, Table, number, p_value, plus_minus, span
 from posmlp.study import Study, terms
 
-MOST_FIRST = 8  # rows of the first table, unless questions name more variants
+MOST_FIRST = 8  # rows of the main table, unless questions name more variants
 TOP1 = "Top-1: test accuracy after the last epoch, mean ± standard deviation over n seeds"
-MIXING = "Mixing: share of the network's parameters that mix tokens"
-REMOVED = "Removed: parameters that {against} has and the variant has not"
+MIXING = "Mixing: share of parameters in token mixing"
+REMOVED = "Removed: reduction in parameters from {against}"
 DIFFERENCE = (
     "Difference: {what}, in points of top-1, ± half width of its {confidence:.0%} Student-t "
-    "interval, by a linear model of variant and seed with one variance for all variants"
+    "interval, from a linear model of variant and seed with one variance for all variants"
 )
 NOISY = "†: variances differ, so each variant has its own (Welch)"
 CROSSED = (
-    "Seeds and images: interval of the same difference by a crossed bootstrap over seeds and test "
-    "images (–: no predictions were kept)"
+    "Seeds and images: interval of the same difference from a crossed bootstrap over seeds and "
+    "test images (–: predictions not stored)"
 )
 P_VALUE = "p: two-sided; intervals and p are exploratory, not adjusted for the number of rows"
 LOSS = "Loss: test cross-entropy"
-LOSS_DIFFERENCE = "Loss difference: of the test cross-entropy, likewise (lower is better)"
-ANSWER_P = "p: of the claim, one-sided and doubled, Holm-adjusted over all {num} contrasts"
+LOSS_DIFFERENCE = "Loss difference: the same for test cross-entropy (lower is better)"
+ANSWER_P = "p: one-sided for the claim, doubled, Holm-adjusted over all {num} contrasts"
 VERDICT = (
-    "Verdict: the claim where p ≤ {level:g}, otherwise by the interval at level {level:g}/{num}: "
+    "Verdict: the claim if p ≤ {level:g}, otherwise from the interval at level {level:g}/{num}: "
     "superior above 0, {margin}inferior below 0"
 )
 MARGIN = "non-inferior above −{margin:g} (the margin), "
-MIXING_OF_FIRST = "Mixing: share of the first variant's parameters that mix tokens"
-REMOVED_OF_FIRST = "Removed: parameters that the second variant has and the first has not"
+MIXING_OF_FIRST = "Mixing: share of the first variant's parameters in token mixing"
+REMOVED_OF_FIRST = "Removed: its reduction in parameters from the second variant"
 
 
 def tables(evidence: Evidence) -> dict[str, Table]:
-    """The tables of a study by the name of their files.
+    """The tables of a study by file name.
 
-    main: MOST_FIRST variants, those that questions name before others; variants: all, with cost;
+    main: MOST_FIRST variants, starting with those in questions; variants: all, with costs;
     questions: the answers.
     """
     study, summary = evidence.study, evidence.summary
@@ -60,7 +60,7 @@ def write_tables(evidence: Evidence, folder: str | Path) -> None:
 
 
 def first_variants(study: Study, variants: list[str]) -> list[str]:
-    """Rows of the first table: the reference, all that questions name, then the sheet's."""
+    """Rows of the main table: the reference, variants in questions, then the sheet's order."""
     contrasts = [contrast for question in study.questions for contrast in question.contrasts]
     asked = dict.fromkeys([study.reference, *(n for c in contrasts for _, n in terms(c))])
     order = dict.fromkeys([*asked, *variants])
@@ -68,7 +68,7 @@ def first_variants(study: Study, variants: list[str]) -> list[str]:
 
 
 def _variants_table(summary: pd.DataFrame, study: Study, *, whole: bool) -> Table:
-    """Accuracy, loss and size of variants, and what each is compared with.
+    """Accuracy, loss, size and comparison of variants.
 
     Args:
         whole: add costs and averaged weights.
@@ -99,14 +99,16 @@ def _variants_table(summary: pd.DataFrame, study: Study, *, whole: bool) -> Tabl
 def _costs(summary: pd.DataFrame) -> Iterator[Column]:
     yield Column("Loss", lambda row: number(row["test_loss_mean"], 3), LOSS, spare=3)
     if "ema_test_top1_mean" in summary:
-        yield Column("EMA (%)", _mean("ema_test_top1"), "EMA: of the averaged weights", spare=6)
-    yield Column("MACs (M)", _macs, "MACs: multiply-accumulates for one image", spare=4)
-    speed = "Images/s: of training"
+        yield Column(
+            "EMA (%)", _mean("ema_test_top1"), "EMA: top-1 of the averaged weights", spare=6
+        )
+    yield Column("MACs (M)", _macs, "MACs: multiply-accumulates per image", spare=4)
+    speed = "Images/s: training throughput"
     yield Column("Images/s", lambda row: number(row["images_per_s"]), speed, spare=5)
 
 
 def answers_table(evidence: Evidence) -> Table:
-    """The answers to the study's questions; a question's text in the first of its rows."""
+    """The answers, with the text of each question in its first row."""
     study, answers = evidence.study, evidence.answers
     ask = answers["question"].mask(answers["question"].duplicated(), "")
     answers = answers.assign(ask=ask)

@@ -1,4 +1,4 @@
-"""Pages for a browser and a printer, complete in themselves, written as Markdown."""
+"""Self-contained HTML pages for browser and printer, written as Markdown."""
 
 import base64
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from markdown.extensions.toc import TocExtension
 from posmlp.analysis.tables import markdown_table
 from posmlp.markup import escape_html
 
-PIXELS, WIDTH = 200, 7.0  # an inch of a PNG; of a figure over the whole page, inches
+PIXELS, WIDTH = 200, 7.0  # per inch of a PNG; of a full-width figure, in inches
 STYLE = """\
 body { font: 15px/1.5 system-ui, Helvetica, Arial, "DejaVu Sans", sans-serif; color: #1b1b1b;
   max-width: 76em; margin: 2em auto; padding: 0 1.5em; }
@@ -52,7 +52,7 @@ g:has(> title) { cursor: help; }
   figure { width: var(--width); margin: 0; }
 }
 """
-# Pages may show pictures that they contain, and run or load nothing.
+# Pages show embedded pictures, run nothing and load nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PAGE = """\
 <!DOCTYPE html>
@@ -73,11 +73,11 @@ PAGE = """\
 
 
 def write_page(path: str | Path, title: str, text: str, style: str = "") -> None:
-    """Write Markdown as a page; its HTML stays, so text of others must have been escaped.
+    """Write Markdown as a page. HTML in it is kept, so foreign text must be escaped already.
 
     Args:
-        text: [TOC] in it becomes links to its second headings.
-        style: CSS of this page alone.
+        text: [TOC] becomes links to the second-level headings.
+        style: additional CSS for this page.
     """
     extensions = ["tables", "md_in_html", TocExtension(toc_depth="2-2")]
     body = markdown.markdown(text, extensions=extensions)
@@ -86,9 +86,9 @@ def write_page(path: str | Path, title: str, text: str, style: str = "") -> None
 
 
 def png(path: Path, scale: float) -> str:
-    """A picture, contained in the page, at a fraction of its size in print."""
+    """An embedded picture, scaled relative to its size in print."""
     content = path.read_bytes()
-    inches = int.from_bytes(content[16:20], "big") / PIXELS  # as PNG's header has it
+    inches = int.from_bytes(content[16:20], "big") / PIXELS  # the width in the PNG header
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     return f'<img src="{source}" style="width: {scale * inches / WIDTH:.1%}" alt="{path.stem}">'
 
@@ -101,5 +101,5 @@ def figure(pictures: str, title: str, caption: str, width: float = WIDTH) -> str
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of texts."""
+    """A Markdown table with all columns aligned left."""
     return markdown_table(headers, rows, ["left"] * len(headers))

@@ -1,6 +1,6 @@
-"""predictions.npz of a study: which test images every run classified correctly, a bit an image.
+"""predictions.npz of a study: which test images each run classified correctly, a bit per image.
 
-From it comes the second interval of a contrast: the crossed bootstrap, over seeds and test images.
+It gives contrasts their second interval, a crossed bootstrap over seeds and test images.
 Shape letters: B replicates, V variants, R runs, N test images, Q contrasts.
 """
 
@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 NUM_REPLICATES = 2_000
-AT_ONCE = 200  # replicates; bounds the memory for the images drawn
+AT_ONCE = 200  # replicates per block; bounds the memory for sampled images
 
 
 @dataclass(frozen=True)
 class Hits:
-    """The test images of a run: which they are, and which of them it classified correctly."""
+    """The test images of a run and which of them it classified correctly."""
 
-    images: str  # digest of the true classes, in order
+    images: str  # digest of the labels, in order
     correct: np.ndarray  # bool (N,)
 
 
@@ -36,12 +36,12 @@ def read_run(path: Path) -> Hits:
         with np.load(path) as arrays:
             classes_N, labels_N = arrays["classes"], arrays["labels"]
         return Hits(sha256(labels_N.astype("<i8")).hexdigest()[:16], classes_N == labels_N)
-    except Exception as error:  # zip, zlib and NumPy have many ways to say it
+    except Exception as error:  # zip, zlib and NumPy raise many types
         raise ValueError(f"{path.name}: damaged ({error})") from None
 
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write the hits of all runs, eight images a byte."""
+    """Write the hits of all runs, eight images per byte."""
     hits = list(predictions.values())
     bits_R = [np.packbits(h.correct) for h in hits]
     np.savez_compressed(
@@ -55,7 +55,7 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read what write_predictions wrote; nothing where an older version left no file.
+    """Read a file of write_predictions; empty if there is none, as with older versions.
 
     Raises:
         ValueError: the file is damaged.
@@ -73,9 +73,9 @@ def read_predictions(path: str | Path) -> Predictions:
             name: Hits(images, np.unpackbits(bits, count=num).astype(bool))
             for name, images, num, bits in runs
         }
-    except Exception as error:  # zip, zlib and NumPy have many ways to say it
+    except Exception as error:  # zip, zlib and NumPy raise many types
         raise ValueError(
-            f"{path}: damaged ({error}); delete it, `snakemake` writes it anew"
+            f"{path}: damaged ({error}); delete it and `snakemake` writes it again"
         ) from None
 
 
@@ -84,15 +84,15 @@ def crossed_bootstrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Percentile intervals (Q,), (Q,) of contrasts of accuracies, in points.
 
-    Each replicate draws test images, the same for all runs on them, and of every variant's K seeds
-    K - 1, which makes the variance between seeds unbiased (Rao and Wu 1988). Seeds and images are
-    crossed, so the interval is conservative where runs disagree about single images (Owen 2007).
+    Each replicate samples test images, the same for all runs on them, and K - 1 of each variant's K
+    seeds, which makes the variance between seeds unbiased (Rao and Wu 1988). Seeds and images are
+    crossed, so the interval is conservative if runs disagree about single images (Owen 2007).
 
     Args:
-        signs_QV: coefficients of the contrasts; NaN for one that is not known.
+        signs_QV: coefficients of the contrasts; NaN for an unknown variant.
 
     Returns:
-        Lower and upper ends; NaN where a variant has fewer than two runs with predictions.
+        Lower and upper ends; NaN if a variant has fewer than two runs with predictions.
     """
     accuracy_BV = replicates(predictions, variants)
     unknown_V = np.isnan(accuracy_BV).any(axis=0)
@@ -104,7 +104,7 @@ def crossed_bootstrap(
 
 
 def replicates(predictions: Predictions, variants: Iterable[str]) -> np.ndarray:
-    """Accuracies (B, V) in per cent with seeds and test images drawn anew, always the same way."""
+    """Accuracies (B, V) in per cent on resampled seeds and images, with a fixed random seed."""
     random = np.random.default_rng(0)
     by_run_B = {}
     for images in dict.fromkeys(hits.images for hits in predictions.values()):
@@ -123,9 +123,9 @@ def replicates(predictions: Predictions, variants: Iterable[str]) -> np.ndarray:
 
 
 def _on_drawn_images(correct_RN: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Accuracies (B, R) on test images drawn with replacement."""
+    """Accuracies (B, R) on test images sampled with replacement."""
     num = correct_RN.shape[1]
-    hits_NR = correct_RN.T.astype(np.float32)  # sums of whole numbers are exact on any machine
+    hits_NR = correct_RN.T.astype(np.float32)  # sums of integers are exact on any machine
     drawn = []
     for first in range(0, NUM_REPLICATES, AT_ONCE):
         size = min(AT_ONCE, NUM_REPLICATES - first)

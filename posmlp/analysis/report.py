@@ -1,4 +1,4 @@
-"""The report of a study, read from top to bottom and printed; and the page of its runs."""
+"""The report of a study and the page of its runs."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from posmlp.analysis.statistics import Evidence
 from posmlp.markup import escape_html, escaped
 from posmlp.study import Study
 
-MAP_SCALE = 0.6  # of learned maps: three beside each other
+MAP_SCALE = 0.6  # of learned maps, three side by side
 PROVENANCE = ("code_version", "git_commit", "git_dirty", "data_digest", "num_train", "num_test")
 PROVENANCE += ("python", "torch", "torchvision", "timm", "numpy", "cuda", "device", "cpu")
 PROVENANCE += ("num_threads",)
@@ -26,7 +26,7 @@ def report(evidence: Evidence, folder: Path) -> str:
     """The report as Markdown: question, answers, tables, figures, checks, provenance.
 
     Args:
-        folder: of the study's results.
+        folder: the study's results.
     """
     study, made = evidence.study, tables(evidence)
     figures = dict(study_figures(evidence, folder))
@@ -65,7 +65,7 @@ def question(study: Study) -> str:
 
 
 def study_figures(evidence: Evidence, folder: Path) -> Iterator[tuple[str, str]]:
-    """Name and HTML of each figure of the study that has something to show."""
+    """Name and HTML of each figure that is not empty."""
     inputs = study_inputs(evidence, folder)
     for entry in figures_from("study", evidence.study):
         drawn = draw(entry, inputs)
@@ -87,7 +87,7 @@ def learned_maps(study: Study, folder: Path) -> str:
 
 
 def claims(study: Study) -> str:
-    """A table of the variants: what each is for and what it changes."""
+    """A table of the variants with their claims and changed settings."""
     rows = []
     for variant in study.variants:
         reference = " (reference)" if variant.name == study.reference else ""
@@ -97,7 +97,7 @@ def claims(study: Study) -> str:
 
 
 def settings(study: Study) -> str:
-    """A table of the settings that all variants share, apart from their changes."""
+    """A table of the reference's settings."""
     reference = study.run(study.reference, study.seeds[0]).flat()
     rows = [(name, show(value)) for name, value in sorted(reference.items()) if value != {}]
     listed = table(("setting", "value"), rows)
@@ -105,14 +105,14 @@ def settings(study: Study) -> str:
 
 
 def show(value: object) -> str:
-    """A setting's value as a study file has it."""
+    """Format a setting as in a study file."""
     return json.dumps(value, ensure_ascii=False).strip('"')
 
 
 def provenance(runs: pd.DataFrame) -> str:
-    """Where the metrics come from: code, data, versions, hardware, time.
+    """A table of code, data, versions, hardware and time.
 
-    Where runs differ, each value is followed by its number of runs.
+    If runs differ, each value has its number of runs.
     """
     rows = []
     for column in PROVENANCE:
@@ -130,7 +130,7 @@ def provenance(runs: pd.DataFrame) -> str:
 
 
 def runs_page(runs: pd.DataFrame, logs: Path) -> str:
-    """Every run's final metrics, and its log folded up: <variant>-seed<k>.log in `logs`."""
+    """Final metrics and the collapsed log of every run: <variant>-seed<k>.log in `logs`."""
     folded = []
     for run in runs.itertuples():
         path = logs / f"{run.variant}-seed{run.seed}.log"

@@ -1,4 +1,4 @@
-"""Results and load_results: the tables of a study as DataFrames."""
+"""The tables of a study as DataFrames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ class Results:
     """The tables of a finished study.
 
     Attributes:
-        runs: runs.csv, one row a run: settings, final metrics, provenance.
-        curves: curves.csv, one row an epoch of a run.
-        comparison: tables/variants.csv, one row a variant, its index: mean, standard deviation and
-            half width of the 95% interval of every metric, and the difference from the variant that
-            it is compared with.
-        answers: tables/questions.csv, one row a contrast of the study's questions.
+        runs: runs.csv, a row per run: settings, final metrics, provenance.
+        curves: curves.csv, a row per run and epoch.
+        comparison: tables/variants.csv, indexed by variant: mean, standard deviation and half width
+            of the 95% interval of every metric, and the difference from the variant it is compared
+            with.
+        answers: tables/questions.csv, a row per contrast of the study's questions.
     """
 
     runs: pd.DataFrame
@@ -32,7 +32,7 @@ def load_results(study: str, results: str | Path = "results") -> Results:
 
     Args:
         study: its name.
-        results: the folder of results, which has one folder per study.
+        results: the folder with a folder per study.
 
     Raises:
         ResultsError: the study has no results there, or they are damaged.

@@ -1,7 +1,6 @@
-"""A results section for a paper, in sentences: what was asked beforehand, and what came out.
+"""A results section for a paper: the questions asked before the runs, and their answers.
 
-No sentence is about a comparison that was not made, and none draws a verdict from the exploratory
-table of variants.
+It reports no other comparison, and no verdict from the exploratory table of variants.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,10 +14,10 @@ from posmlp.analysis.statistics import PRIMARY, Evidence
 from posmlp.analysis.tables import number, p_value, plus_minus, span
 from posmlp.markup import escape_latex, escaped
 
-LARGE_FRACTION = 0.2  # of the parameters removed or added: the networks differ in size as well
+LARGE_FRACTION = 0.2  # of parameters, from which a comparison is one of size as well
 
-# \\@nodocument does nothing within a document.
-OPENING = r"""% For \input in a document with booktabs and graphicx, or to be compiled by itself.
+# \\@nodocument is \relax inside a document.
+OPENING = r"""% \input this into a document with booktabs and graphicx, or compile it by itself.
 \makeatletter\ifx\@nodocument\relax\let\closeresults\relax\else
 \documentclass{article}\usepackage{booktabs,graphicx}\begin{document}
 \def\closeresults{\end{document}}\fi\makeatother"""
@@ -36,7 +35,7 @@ def write(evidence: Evidence, folder: Path) -> None:
 
 
 def paragraphs(evidence: Evidence) -> Iterator[str]:
-    """The section, a plain text per paragraph."""
+    """The paragraphs as plain text."""
     summary = evidence.summary
     yield what_was_trained(summary)
     yield from answers(evidence)
@@ -44,7 +43,7 @@ def paragraphs(evidence: Evidence) -> Iterator[str]:
     short = summary[summary["n"] < summary["n"].max()]
     if len(short):
         names = _listed(short, lambda row: f"{row['n']} of {row['num_seeds']}")
-        yield f"Seeds that have not finished are missing from: {names}."
+        yield f"Variants with unfinished seeds: {names}."
 
 
 def what_was_trained(summary: pd.DataFrame) -> str:
@@ -62,11 +61,11 @@ def what_was_trained(summary: pd.DataFrame) -> str:
 
 
 def answers(evidence: Evidence) -> Iterator[str]:
-    """Each question with the verdict of its contrasts, and how verdicts come about."""
+    """Each question with the verdicts of its contrasts, then the method."""
     study, answered = evidence.study, evidence.answers
     if answered.empty:
         yield (
-            "The study asked no question before its runs, so no verdict is given; its table of "
+            "The study asked no question before its runs, so there is no verdict; its table of "
             "variants is exploratory."
         )
         return
@@ -77,11 +76,13 @@ def answers(evidence: Evidence) -> Iterator[str]:
         yield f"{question} Claim: {claim}{margin}. {found}."
     num = answered["p_value"].notna().sum()
     crossed = answered["crossed_low"].notna().any()
-    second = ", and intervals of a crossed bootstrap over seeds and test images" if crossed else ""
+    second = (
+        ", and intervals from a crossed bootstrap over seeds and test images" if crossed else ""
+    )
     yield (
-        f"Differences are in points, with {1 - study.level:.0%} Student-t intervals of a linear "
+        f"Differences are in points, with {1 - study.level:.0%} Student-t intervals from a linear "
         f"model of variant and seed{second}. p values are those of the claims, Holm-adjusted over "
-        f"{num} contrasts; a claim holds where p is at most {study.level:g}."
+        f"{num} contrasts; a claim holds if p is at most {study.level:g}."
     )
 
 
@@ -98,13 +99,13 @@ def _answer(row: pd.Series) -> str:
 
 
 def sizes(summary: pd.DataFrame) -> Iterator[str]:
-    """Name the comparisons that are also comparisons of network size."""
+    """Warn of comparisons that are also comparisons of network size."""
     apart = summary[summary["removed_fraction"].abs() > LARGE_FRACTION]
     if len(apart):
         names = _listed(apart, lambda row: number(-100 * row["removed_fraction"], 0, "+") + " %")
         yield (
-            f"These networks differ by more than {LARGE_FRACTION:.0%} in parameters from what they "
-            f"are compared with, so the comparison is one of size as well: {names}."
+            "These comparisons are of network size as well, because parameters differ by more "
+            f"than {LARGE_FRACTION:.0%}: {names}."
         )
 
 

@@ -1,7 +1,7 @@
-"""A study's evidence over seeds: one row per variant, and one per contrast of its questions.
+"""Statistics over seeds: a row per variant, and a row per contrast of the study's questions.
 
-The table of variants is exploratory: intervals and unadjusted p values. Questions are the one
-confirmatory family: written down before the runs, adjusted by Holm over all their contrasts.
+The table of variants is exploratory: intervals and unadjusted p values. The questions, written down
+before the runs, are the one confirmatory family, Holm-adjusted over all their contrasts.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ from posmlp.analysis.predictions import Predictions, crossed_bootstrap, read_pre
 from posmlp.study import Study, terms
 from posmlp.study.variant_sheet import NOTHING
 
-CONFIDENCE = 0.95  # of the interval of a mean
-PRIMARY = "test_top1"  # what questions are about
+CONFIDENCE = 0.95  # of the intervals of means
+PRIMARY = "test_top1"  # the metric of all questions
 OUTCOMES = (PRIMARY, "test_loss")  # compared between variants
 IDENTITY_COLUMNS = ["variant", "claim", "model_name", "gate", "groups", "other_settings"]
 SIZE_COLUMNS = ["params", "token_mixing_params", "token_mixing_params_per_layer", "macs"]
@@ -40,7 +40,7 @@ SIZE_COLUMNS += ["num_train"]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A study's runs (RUN_COLUMNS) and predictions, and what follows from them."""
+    """A study's runs (RUN_COLUMNS) and predictions, with the statistics derived from them."""
 
     study: Study
     runs: pd.DataFrame
@@ -48,7 +48,7 @@ class Evidence:
 
     @classmethod
     def read(cls, study: Study, folder: Path) -> Self:
-        """Read what was collected into the study's folder of results.
+        """Read the collected files in a study's results folder.
 
         Raises:
             ResultsError, ValueError: a file is missing or damaged.
@@ -73,24 +73,20 @@ def summarise(
     level: float = 0.05,
     predictions: Predictions | None = None,
 ) -> pd.DataFrame:
-    """Summarise runs (RUN_COLUMNS) over seeds, one row per variant in the order of the frame.
+    """Summarise runs (RUN_COLUMNS) over seeds, with a row per variant in the order of the frame.
 
     Args:
-        reference: the variant that a row is compared with where its `against` is empty.
+        reference: the variant to compare with if `against` is empty.
         level: 1 - confidence of the intervals of differences.
-        predictions: of the runs; without them there is no interval over seeds and images.
+        predictions: needed for intervals over seeds and images.
 
     Returns:
-        IDENTITY_COLUMNS and SIZE_COLUMNS; mixing_fraction, of its parameters those that mix tokens;
-        n: seeds that have finished, of num_seeds that the study has;
-        <metric>_mean, <metric>_std (ddof 1) and <metric>_half_width (Student's t at CONFIDENCE) of
-        every metric of predictions that was recorded, after the last epoch;
-        images_per_s: median;
-        against: the variant compared with, "" where there is none; removed_fraction: parameters
-        that it has and this variant has not;
-        of each of OUTCOMES <metric>_difference, _difference_half_width, _p_value, _variances (see
-        contrasts.compare), _crossed_low, _crossed_high (see predictions.crossed_bootstrap; NaN for
-        the loss); reference. What is not known is NaN or "".
+        IDENTITY_COLUMNS, SIZE_COLUMNS, images_per_s (median), reference and against; n of num_seeds
+        finished; mixing_fraction: share of parameters in token mixing; removed_fraction: its
+        reduction in parameters from `against`; <metric>_mean, _std (ddof 1) and _half_width
+        (Student's t at CONFIDENCE) of recorded metrics; _difference, _difference_half_width,
+        _p_value, _variances, _crossed_low and _crossed_high of OUTCOMES (see contrasts.compare and
+        predictions.crossed_bootstrap). Unknown values are NaN or "".
     """
     named = runs.drop_duplicates("variant").set_index("variant", drop=False)
     against = named["against"].replace({"": reference, NOTHING: ""})
@@ -115,17 +111,16 @@ def summarise(
 def answer(
     runs: pd.DataFrame, study: Study, predictions: Predictions | None = None
 ) -> pd.DataFrame:
-    """Answer the study's questions, one row per contrast.
+    """Answer the study's questions, with a row per contrast.
 
     Returns:
-        question, claim and the columns of contrasts.compare for PRIMARY; p_value: of the claim (see
-        contrasts.claim_p_values); p_adjusted: by Holm over all rows; verdict: the claim where
-        p_adjusted is at most the study's level, otherwise what the interval says that holds for
-        all contrasts together (Bonferroni); "" where there is no interval;
-        crossed_low, crossed_high: the interval over seeds and images;
-        loss_difference, loss_half_width, loss_variances: of the test loss, exploratory;
-        mixing_fraction: of the contrast's first variant; removed_fraction: its parameters against
-        the second's, NaN for contrasts of more than two variants.
+        question, claim and the columns of contrasts.compare for PRIMARY; p_value of the claim (see
+        contrasts.claim_p_values); p_adjusted, Holm over all rows; verdict: the claim if p_adjusted
+        is at most the study's level, otherwise the verdict of the simultaneous (Bonferroni)
+        interval, "" without one; crossed_low, crossed_high: the interval over seeds and images;
+        loss_difference, loss_half_width, loss_variances of the test loss, exploratory;
+        mixing_fraction of the first variant and removed_fraction, its reduction in parameters from
+        the second; both NaN for contrasts of more than two variants.
     """
     asked = [(q.ask, q.claim, contrast) for q in study.questions for contrast in q.contrasts]
     asked = pd.DataFrame(asked, columns=["question", "claim", "contrast"])
@@ -157,7 +152,7 @@ def _sizes_of_contrasts(runs: pd.DataFrame, contrasts: list[str]) -> pd.DataFram
 
 
 def by_seed(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Arrange a metric as variants (in the order of the frame) by seeds; a missing run is NaN."""
+    """A metric by variant (in the order of the frame) and seed; NaN for a missing run."""
     values = runs.pivot(index="variant", columns="seed", values=metric).astype(float)
     return values.loc[runs["variant"].unique()]
 
@@ -183,7 +178,7 @@ def _compared(
     level: float,
     predictions: Predictions | None = None,
 ) -> pd.DataFrame:
-    """Compare as contrasts.compare does; with the interval over seeds and images of PRIMARY."""
+    """Compare with contrasts.compare; for PRIMARY add the interval over seeds and images."""
     rounded = metric in metrics.PERCENTAGES
     floor = rounding_variance(runs["num_test"].median()) if rounded else 0.0
     values_VK = by_seed(runs, metric)
@@ -203,7 +198,7 @@ def _differences(
     level: float,
     predictions: Predictions | None,
 ) -> pd.DataFrame:
-    """Compare each variant with the one that its row is against."""
+    """Compare each variant with the one in `against`."""
     against = against[against != ""]
     contrasts = [f"{variant} - {other}" for variant, other in against.items()]
     compared = _compared(runs, metric, contrasts, level, predictions).set_index(against.index)
@@ -213,7 +208,7 @@ def _differences(
 
 
 def _sizes(runs: pd.DataFrame, variants: pd.Index) -> pd.DataFrame:
-    """SIZE_COLUMNS by variant; one without a finished run has none."""
+    """SIZE_COLUMNS by variant; NaN without a finished run."""
     finished = runs[runs[PRIMARY].notna()].drop_duplicates("variant").set_index("variant")
     sizes = finished[SIZE_COLUMNS].reindex(variants)
     layers = "token_mixing_params_per_layer"

@@ -1,6 +1,6 @@
-"""A table as CSV, Markdown, LaTeX and text: one frame of numbers, one list of columns.
+"""Tables as CSV, Markdown, LaTeX and text, from one frame and one list of columns.
 
-Every format prints the same cells of the same columns; the CSV has the numbers behind them.
+The printed formats have the same cells; the CSV has the unrounded numbers.
 """
 
 import textwrap
@@ -15,11 +15,11 @@ import tabulate
 
 from posmlp.markup import escape_latex, escaped
 
-tabulate.MIN_PADDING = 0  # headers need no more room than cells
+tabulate.MIN_PADDING = 0  # headers are no wider than needed
 TEXT_WIDTH = 100
 LATEX_SPARE = 2
-LATEX_HEADER = 9  # characters of a heading in a line, in LaTeX
-FLOAT_FORMAT = "%.9g"  # in CSV files: the same on every machine
+LATEX_HEADER = 9  # characters per line of a LaTeX heading
+FLOAT_FORMAT = "%.9g"  # of CSV files, the same on every machine
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,11 @@ class Column:
     """A column of a printed table.
 
     Args:
-        header: its heading.
-        cell: gives the text of a row's cell.
-        meaning: a sentence of the caption, without its full stop; "" where the heading suffices.
+        cell: formats the cell of a row.
+        meaning: a sentence of the caption, without full stop; "" if the header suffices.
         align: "left" or "right".
-        spare: on a narrow terminal the column with the highest number is left out first, in LaTeX
-            those above LATEX_SPARE; 0: never.
+        spare: columns with the highest number are dropped first on a narrow terminal, and those
+            above LATEX_SPARE in LaTeX; 0: never.
     """
 
     header: str
@@ -44,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers, and the columns that print them."""
+    """A frame and its printed columns."""
 
     title: str
     frame: pd.DataFrame
@@ -52,7 +51,7 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """The meaning of the columns."""
+        """The meanings of the columns."""
         meanings = [column.meaning for column in self.columns if column.meaning]
         return ". ".join([*meanings, ""]).rstrip()
 
@@ -65,11 +64,11 @@ class Table:
         return [column.align for column in self.columns]
 
     def cells(self) -> list[list[str]]:
-        """The texts of all rows."""
+        """The formatted cells of all rows."""
         return [[c.cell(row) for c in self.columns] for _, row in self.frame.iterrows()]
 
     def to_csv(self) -> str:
-        """The whole frame as numbers."""
+        """The whole frame, unrounded."""
         return self.frame.to_csv(index=False, lineterminator="\n", float_format=FLOAT_FORMAT)
 
     def to_markdown(self, *, heading: bool = True) -> str:
@@ -79,12 +78,12 @@ class Table:
         return "\n".join([*title, table, "", escaped(self.caption), ""])
 
     def for_print(self) -> Self:
-        """The table without the columns that a printed page has no room for."""
+        """The table without columns that do not fit a printed page."""
         columns = tuple(column for column in self.columns if column.spare <= LATEX_SPARE)
         return self if columns == self.columns else replace(self, columns=columns)
 
     def to_latex(self) -> str:
-        """A table* environment, no wider than the text; it needs booktabs and graphicx."""
+        """A table* environment, at most as wide as the text; needs booktabs and graphicx."""
         if (narrow := self.for_print()) is not self:
             return narrow.to_latex()
         rows = [[escape_latex(cell) for cell in row] for row in self.cells()]
@@ -111,7 +110,7 @@ class Table:
     def to_text(self) -> str:
         """The table and its caption for a terminal of TEXT_WIDTH columns.
 
-        Columns that can be spared are left out until it fits; then names are shortened.
+        Spare columns are dropped until it fits; then names are shortened.
         """
         rows = self.cells()
         lines = _print(self.headers, rows, self.aligns, "simple").splitlines()
@@ -129,7 +128,7 @@ class Table:
         return "\n".join([*lines, "", *notes, ""])
 
     def write(self, folder: str | Path, name: str) -> None:
-        """Write folder/name.csv (the numbers), .md and .tex (rounded)."""
+        """Write folder/name.csv (unrounded), .md and .tex."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         texts = {"csv": self.to_csv(), "md": self.to_markdown(), "tex": self.to_latex()}
         for ending, text in texts.items():
@@ -139,7 +138,7 @@ class Table:
 def markdown_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str]
 ) -> str:
-    """A Markdown table; cells are plain text, or Markdown where they say so.
+    """A Markdown table of plain text or `Markdown` cells.
 
     Args:
         aligns: "left" or "right" for each column.
@@ -161,14 +160,14 @@ def _latex_row(cells: Iterable[str]) -> str:
 
 
 def _stacked(column: Column) -> str:
-    """A heading in LaTeX, its words under each other where it is long."""
+    """A LaTeX heading, with a long one broken into lines."""
     first, *others = textwrap.wrap(column.header, LATEX_HEADER, break_long_words=False)
     lines = r"\\".join(map(escape_latex, [first, *others]))
     return rf"\shortstack[{column.align[0]}]{{{lines}}}" if others else lines
 
 
 def shorten(names: Iterable[str], longest: int) -> list[str]:
-    """Cut the middle out of names longer than `longest`; different names stay different."""
+    """Shorten names longer than `longest` in the middle; different names stay different."""
     names, short = list(names), {}
     for name in dict.fromkeys(names):
         tail = longest // 2
@@ -182,18 +181,18 @@ def shorten(names: Iterable[str], longest: int) -> list[str]:
 
 
 def number(value: float, decimals: int = 0, sign: str = "") -> str:
-    """A number with thousands marked; "" where it is not known."""
+    """A number with thousands separators; "" if unknown."""
     return "" if np.isnan(value) else f"{value:{sign},.{decimals}f}".replace("-", "−")
 
 
 def plus_minus(value: float, spread: float = np.nan, sign: str = "", decimals: int = 2) -> str:
-    """A value ± its spread, alone where no spread is known, "" without a value."""
+    """A value ± its spread, or just the value without a spread; "" without a value."""
     text = number(value, decimals, sign)
     return text if np.isnan(spread) or not text else f"{text} ± {spread:.{decimals}f}"
 
 
 def span(low: float, high: float) -> str:
-    """An interval of differences; "" where it is not known."""
+    """An interval of differences; "" if unknown."""
     return "" if np.isnan(low) else f"{number(low, 2, '+')} to {number(high, 2, '+')}"
 
 

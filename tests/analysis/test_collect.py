@@ -84,14 +84,16 @@ def test_damaged_metrics_are_refused_and_named(study, finished, value):
         find_runs(study, finished, allow_missing=True)
     assert str(path) in str(error.value)
     assert "gqpe_s4/seed0" not in str(error.value)
-    remedy = "Delete the metrics.json of these runs, then `snakemake --config study=three`"
+    remedy = "Delete the metrics.json of these runs; `snakemake --config study=three` retrains them"
     assert remedy in str(error.value)
 
 
 def test_files_of_another_version_are_named_with_the_allowed_columns(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("variant,seed,top1\nsgu,0,97\n")
-    with pytest.raises(ResultsError, match=r"runs.csv: another version.*top1.*allowed:.*test_top1"):
+    with pytest.raises(
+        ResultsError, match=r"runs.csv: written by another version.*top1.*allowed:.*test_top1"
+    ):
         read_frame(path)
     path.write_text("variant,seed\nsgu\n")
     with pytest.raises(ResultsError, match=r"runs.csv: cannot be read"):
@@ -126,7 +128,7 @@ def test_runs_of_another_key_are_refused(study, finished):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "0123456789abcdef"}))
     with pytest.raises(ResultsError, match="other settings or code") as error:
         find_runs(study, finished, allow_missing=True)
-    expected = f"gqpe_s4 seed 1: metrics.json has 0123456789abcdef, the study asks for {run.key}"
+    expected = f"gqpe_s4 seed 1: metrics.json has key 0123456789abcdef, the study expects {run.key}"
     assert expected in str(error.value)
     assert "`snakemake --config study=three` trains them again" in str(error.value)
     assert "sgu" not in str(error.value)

@@ -52,7 +52,7 @@ def test_no_verdict_is_drawn_from_the_table_of_variants(runs, asked):
     assert "so there is no verdict" in text
     for variant in ("better", "alike"):
         assert variant not in text
-    assert "is one of size as well: worse (−50 %)." in text
+    assert "because parameters differ by more than 20%: worse (−50 %)." in text
 
 
 def test_missing_seeds_are_said(runs, asked):

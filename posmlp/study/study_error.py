@@ -1,6 +1,7 @@
 """StudyError, and pydantic's errors reworded for users of YAML."""
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, get_args
@@ -8,14 +9,14 @@ from typing import NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-_PLAINER = {
-    "Value error, ": "",
-    "Input should": "should",
-    "String should": "should",
-    "a valid dictionary": "a mapping",
-    "a valid tuple": "a list",
-    "a valid boolean": "true or false",
-    "a valid string": "text",
+_MESSAGES = {  # by pydantic's type of error
+    "bool_type": "should be true or false",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "string_too_short": "should not be empty",
+    "string_type": "should be text",
+    "too_short": "should not be empty",
+    "tuple_type": "should be a list",
 }
 
 
@@ -65,9 +66,8 @@ def _fault(details: dict, model: type[BaseModel]) -> Fault:
     meaning = f" ({field.description})" if field and field.description else ""
     if details["type"] == "missing":
         return Fault(key, f"missing; add it{meaning}")
-    message = details["msg"]
-    for words, plainer in _PLAINER.items():
-        message = message.replace(words, plainer)
+    reason = re.sub("^(Input|String|Value error,) ", "", details["msg"])
+    message = _MESSAGES.get(details["type"], reason)
     found = "" if blamed else f", found {reprlib.repr(details['input'])}"
     return Fault(key, f"{message}{found}{meaning}")
 

@@ -68,7 +68,7 @@ MISTAKES = [
     ("recipe.batch_size", 2000, "recipe.batch_size: 2000 exceeds the 1297 training images"),
     ("recipe.augment.scale", [0.5, 1], "recipe.augment.scale: has no effect on digits"),
     ("recipe.augment.scale", [1, 0.5], "recipe.augment.scale: the first number must not exceed"),
-    ("seeds", [], "seeds: List should have at least 1 item"),
+    ("seeds", [], "seeds: should not be empty, found []"),
     ("seeds", [0, 1, 0], "seeds: a seed is duplicated; delete one, found [0, 1, 0]"),
     ("nodes", 2, "gpus: 1 GPUs cannot be spread evenly over 2 nodes"),
     ("reference", "sgv", "reference: no variant 'sgv' in the sheet; did you mean \"sgu\"?"),

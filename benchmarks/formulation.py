@@ -1,4 +1,4 @@
-"""The mixing as the authors formulate it, written anew as the yardstick of the benchmark.
+"""Token mixing in the formulation of the released code, reimplemented as a baseline.
 
 Released code at 654f020, models/posmlp.py:81-96 and posmlp2D.py:67-113, in GQPE's symmetric form:
 groups interleaved over the channels, channels last, one `einsum("wmns,bwnvs->bwmvs")` a layer, and
@@ -27,7 +27,7 @@ class ReleasedUnit(nn.Module):
         self.register_buffer("features_NN5", features_O5[offset_index(mixer.window)])
 
     def token_map(self) -> Tensor:
-        """Return (1, N, N, S); the keys, which the softmax is over, are the last axis but one."""
+        """The map (1, N, N, S), normalised over the keys, the second to last axis."""
         precision = torch.einsum("sij,skj->sik", self.spread, self.spread)
         pull = torch.einsum("sij,sj->si", precision, self.center)
         a, b, c = precision[:, 0, 0], precision[:, 0, 1], precision[:, 1, 1]
@@ -43,7 +43,7 @@ class ReleasedUnit(nn.Module):
 
 
 class ReleasedMlp(nn.Module):
-    """A block's MLP around ReleasedUnit, with the layers of ours."""
+    """The MLP of a block with ReleasedUnit and our other layers."""
 
     def __init__(self, mlp: GatedMlp) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ReleasedMlp(nn.Module):
 
 
 def as_released(model: nn.Module) -> nn.Module:
-    """Turn a network with GQPE into the authors' formulation, in place; weights are shared out."""
+    """Convert a network with GQPE to the released formulation, in place."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, GatedMlp):

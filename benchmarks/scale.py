@@ -3,10 +3,10 @@
     python benchmarks/scale.py                          # 10,000 runs: 100 variants, 100 seeds
     python benchmarks/scale.py --variants 200 --seeds 50
 
-Run folders are made up in a temporary folder, which takes some time that does not count. Each step
-is a process of its own that does what the rule's script does; when collect is done the others run
-two at a time, as on 2 cores. The goal for 10,000 runs of 300 epochs on 2 cores is 30 s for all and
-1 GB for each; on a machine that does other work too, CPU seconds say more. Linux only.
+Synthetic run folders are first written to a temporary folder, which is not timed. Each step is a
+process that does the work of a rule's script; after collect, two run at a time. The goal for 10,000
+runs of 300 epochs on 2 cores is 30 s in total and 1 GB per process; on a busy machine, look at the
+CPU seconds. Linux only.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def make_study(folder: Path, num_variants: int, num_seeds: int, epochs: int) -> 
 
 
 def make_runs(study: Study, results: Path) -> None:
-    """Write the folders of all runs, as training leaves them."""
+    """Write the folders of all runs, like those of finished trainings."""
     random = np.random.default_rng(0)
     for variant, config in study.configs.items():
         epochs_E = np.arange(config.recipe.epochs)
@@ -126,7 +126,7 @@ def figures(study: Study, results: Path, here: Path) -> None:
 
 
 def work(step: Callable, folder: Path, queue: Queue) -> None:
-    """Do one step as a script would, from reading the study on; put CPU seconds and peak MB."""
+    """Do one step like its script, from loading the study; report CPU seconds and peak MB."""
     study = load_study(folder / "many.yaml")
     here = folder / "results" / study.name
     here.mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ def work(step: Callable, folder: Path, queue: Queue) -> None:
 
 
 def measure(step: Callable, folder: Path) -> tuple[float, float]:
-    """Do one step in a process of its own and print what it took."""
+    """Do one step in its own process and print its time and memory."""
     queue, started = CONTEXT.Queue(), time.perf_counter()
     process = CONTEXT.Process(target=work, args=(step, folder, queue))
     process.start()

@@ -1,6 +1,6 @@
-"""How often the rules of docs/statistics.md are right on studies whose truth is known.
+"""Coverage and error rate of the rules in docs/statistics.md, on simulated studies.
 
-    python benchmarks/simulated_studies.py     # prints the table of that page, in a minute
+    python benchmarks/simulated_studies.py     # prints the table of that page; a minute
 
 Shape letters: V variants, K seeds, Q contrasts.
 """
@@ -19,20 +19,20 @@ NUM_STUDIES, LEVEL = 1_000, 0.05
 
 @dataclass(frozen=True)
 class Scenario:
-    """A study without true differences; all variants are compared with the first."""
+    """A study without true differences, whose variants are compared with the first."""
 
     name: str
     num_variants: int = 12
     num_seeds: int = 5
     std: float = 1.0  # over seeds, in points
-    noise_of_reference: float = 1.0  # times std
+    noise_of_reference: float = 1.0  # relative to std
     num_noisy: int = 0  # variants 5 times as noisy
-    std_of_seeds: float = 0.0  # what a seed adds to all variants
+    std_of_seeds: float = 0.0  # of the effect of a seed on all variants
     num_missing: int = 0
     num_test: int = 10_000
 
     def draw(self, random: np.random.Generator) -> np.ndarray:
-        """Accuracies (V, K) in per cent, whole test images, NaN for missing runs."""
+        """Accuracies (V, K) in per cent, of whole test images; NaN for missing runs."""
         shape_VK = (self.num_variants, self.num_seeds)
         top1_VK = random.normal(0, self.std, shape_VK)
         top1_VK[0] *= self.noise_of_reference
@@ -63,7 +63,7 @@ SCENARIOS += (
 def simulate(scenario: Scenario, *, floor: bool = True) -> tuple[float, float]:
     """Fractions of intervals that cover the truth, and of studies with a false verdict.
 
-    A study has one where Holm's smallest p value is at most LEVEL.
+    A verdict is false if the smallest p value, after Holm, is at most LEVEL.
     """
     random = np.random.default_rng(0)
     others = scenario.num_variants - 1

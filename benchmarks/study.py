@@ -1,18 +1,17 @@
-"""Time a whole study, beside its training steps and a plain loop, and a dry run of 2,000 runs.
+"""Measure the overhead of a whole study, and of a dry run of 2,000 runs.
 
     python benchmarks/study.py                  # digits, in a temporary folder; some minutes
     python benchmarks/study.py --study digits_switches
 
-- The study, from an empty folder to its last file, against the seconds of all training steps over
-  the cores (images over images per second, of every epoch in history.csv).
-- Its CPU seconds, which are printed for every kind of process, against those of a plain loop: one
-  process that takes the same steps on the same batches, tests when the study does, and does nothing
-  else. It must reach the study's accuracies to the last digit, or it did not do the same work.
-- `snakemake -n` of 2,000 runs against that of as many jobs that are nothing but an output and a
-  command, in CPU seconds.
+- Wall time of the study, from an empty folder to its last file, against the time of all training
+  steps divided by the cores (from `images_per_s` in history.csv).
+- CPU seconds of the study, also printed by kind of process, against a plain loop: one process that
+  takes the same steps on the same batches, tests at the same epochs, and does nothing else. The
+  loop must reach exactly the same accuracies.
+- CPU seconds of `snakemake -n` with 2,000 runs against 2,000 trivial jobs.
 
-Writes results/bench/study/<hardware>.json, from which `posmlp docs` makes a table of
-docs/performance.md. Other work on the machine counts: run it on a quiet one.
+Writes results/bench/study/<hardware>.json, the source of a table in docs/performance.md
+(`posmlp docs`). Run it on a quiet machine.
 """
 
 import argparse
@@ -53,7 +52,7 @@ from posmlp.training.trainer import make_optimizer
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [str(Path(sys.executable).with_name("snakemake")), "--quiet"]
-GOAL, LOOP_GOAL, DRY_RUN_GOAL = 1.25, 1.4, 1.5  # times as long, at most
+GOAL, LOOP_GOAL, DRY_RUN_GOAL = 1.25, 1.4, 1.5  # largest ratios
 VARIANTS, SEEDS, REPETITIONS = 100, 20, 5  # of the dry run
 TEST_BATCH = 256
 TRIVIAL = """\
@@ -68,14 +67,14 @@ rule train:
     shell:
         "touch {{output}}"
 """
-SPY = "cpu_seconds.txt"  # a line for each process of the study: seconds and its command
+SPY = "cpu_seconds.txt"  # a line per process of the study: CPU seconds and command
 SITECUSTOMIZE = """\
 import atexit, os, resource, sys
 
 def say(process=os.getpid()):
     if os.getpid() == process:
         used = [sum(resource.getrusage(resource.RUSAGE_SELF)[:2])]
-        # The children of Snakemake are all others.
+        # All other processes are children of Snakemake.
         if not any(word.endswith("/snakemake") for word in sys.orig_argv):
             used.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]))
         with open({!r}, "a") as file:
@@ -86,24 +85,24 @@ atexit.register(say)
 
 
 class Taken(NamedTuple):
-    """What a study took, in seconds, and the accuracies of its runs."""
+    """Seconds that a study took, and the accuracies of its runs."""
 
     to_last_file: float
     to_last_run: float
     cpu: float
-    training: float  # of all steps
+    training: float  # all steps
     top1: list[float]
 
 
 def make_checkout(folder: Path) -> None:
-    """Make a folder in which the workflow runs as in this one, with results of its own."""
+    """Make a folder that runs the workflow of this checkout, with its own results."""
     shutil.copytree(ROOT / "config", folder / "config")
     for name in ("Snakefile", "posmlp", "profiles", "slurm", "workflow"):
         (folder / name).symlink_to(ROOT / name)
 
 
 def cpu_seconds(work: Work) -> float:
-    """Return the CPU seconds of the processes that a piece of work starts and waits for."""
+    """CPU seconds of the processes that a piece of work starts and waits for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     work()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -147,20 +146,20 @@ def kind(command: str) -> str:
 
 
 def training_seconds(run: Path) -> float:
-    """Return what the training steps of a finished run took, testing and the rest apart."""
+    """Seconds of all training steps of a finished run, without testing."""
     num_train = json.loads((run / "metrics.json").read_text())["num_train"]
     with (run / "history.csv").open(newline="") as file:
         return sum(num_train / float(row["images_per_s"]) for row in csv.DictReader(file))
 
 
 def loop(configs: list[RunConfig], data_root: Path) -> tuple[list[float], float]:
-    """Train in a plain loop; give the accuracies, and the CPU seconds of this process."""
+    """Train in a plain loop; return the accuracies and the CPU seconds of this process."""
     torch.set_num_threads(1)
     return [train(config, data_root) for config in configs], time.process_time()
 
 
 def train(config: RunConfig, data_root: Path) -> float:
-    """Train one network and give its top-1 on test images after the last epoch."""
+    """Train one network; return its test top-1 after the last epoch."""
     recipe = config.recipe
     seed_globals(derive_seed(config.seed, "init"))
     model = timm.create_model(**config.model_arguments())
@@ -182,7 +181,7 @@ def train(config: RunConfig, data_root: Path) -> float:
             scheduler.step_update(epoch * num_steps + step)
             optimizer.zero_grad()
             loss_fn(model(images_NCHW[index]), labels_N[index]).backward()
-            if recipe.clip_grad:  # in the trainer's order: a sum's last digits depend on it
+            if recipe.clip_grad:  # in the order of the trainer, for the same last digits
                 groups = optimizer.param_groups
                 nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], recipe.clip_grad)
             optimizer.step()
@@ -201,7 +200,7 @@ def test(model: nn.Module, images_NCHW: Tensor, labels_N: Tensor) -> float:
 
 
 def compare_dry_runs() -> dict:
-    """Compare dry runs of a study and of as many trivial jobs, in CPU seconds."""
+    """CPU seconds of dry runs: a study against as many trivial jobs."""
     with tempfile.TemporaryDirectory() as name:
         study, trivial = Path(name) / "study", Path(name) / "trivial"
         make_checkout(study)
@@ -212,7 +211,7 @@ def compare_dry_runs() -> dict:
         command = [*SNAKEMAKE, "--cores", "2", "-n"]
         run = partial(subprocess.run, capture_output=True, check=True)
         ours = partial(run, [*command, "--config", "study=many"], cwd=study)
-        # The ratio says how many times longer the study takes, which is `other` here.
+        # The study is `other`, so that the ratio is its time over that of trivial jobs.
         found = asdict(compare(partial(run, command, cwd=trivial), ours, REPETITIONS, cpu_seconds))
     return found | dict(ours_s=found["other_s"], other_s=found["ours_s"])
 
@@ -230,7 +229,7 @@ def rows(name: str, cores: int, data_root: Path) -> Iterator[dict]:
         with get_context("spawn").Pool(1) as pool:
             top1, loop_s = pool.apply(loop, (study.runs(), data_root))
         if top1 != taken.top1:
-            sys.exit(f"the loop did other work: {top1} instead of {taken.top1}")
+            sys.exit(f"the loop reached other accuracies: {top1} instead of {taken.top1}")
         text = f"study {study.name}, CPU seconds, against a plain loop"
         measured.append((text, LOOP_GOAL, taken.cpu, loop_s))
     for text, goal, ours_s, other_s in measured:
@@ -240,13 +239,13 @@ def rows(name: str, cores: int, data_root: Path) -> Iterator[dict]:
 
 
 def is_plain(config: RunConfig) -> bool:
-    """Whether the loop can train it: it has no augmentation, Mixup or averaged weights."""
+    """Whether the loop can train it: no augmentation, Mixup or averaged weights."""
     recipe = config.recipe
     return recipe.augment == Augment() and not (recipe.mixup or recipe.cutmix or recipe.ema_decay)
 
 
 def row(name: str, target: float | None, found: dict) -> dict:
-    """Return a row as it is stored; here a ratio says how many times longer ours takes."""
+    """A row, as stored; here the ratio is our time over that of the reference."""
     met = None if target is None else found["ratio"] <= target
     return rounded(dict(name=name, device="CPU", dtype="float32", target=target, met=met) | found)
 

@@ -1,9 +1,9 @@
-"""Seconds that `posmlp sync` takes for many runs: new ones, the same again, and one that has grown.
+"""Time `posmlp sync` with many runs: all new, none changed, and one changed.
 
     python benchmarks/tracking.py                            # 2,000 runs of 20 epochs
     python benchmarks/tracking.py --seeds 2 --epochs 300     # few, long runs
 
-The runs are invented, each with six pictures, and sent to a SQLite store.
+The runs are synthetic, with six images each, and are sent to a SQLite store.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def timed_sync(what: str, results: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=20, help="of each of 100 variants")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds of each of 100 variants")
     parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -76,7 +76,7 @@ def _compared(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(rows: pd.DataFrame, left_out: str) -> Figure:
     """Draw rows in blocks by title, each block with its margin."""
-    rows = rows.reset_index(drop=True)
+    rows = rows.reset_index(drop=True).astype({"margin": float})  # a study may have none
     starts = rows["title"] != rows["title"].shift()
     titled = starts & (rows["title"] != "")
     rows = rows.assign(y=np.arange(len(rows)) + titled.cumsum())
@@ -131,12 +131,13 @@ def explanations(rows: pd.DataFrame) -> Iterator[str]:
 
 def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
     """Ends of the axis: all intervals but those of outlying differences."""
+    rows = rows.fillna({"margin": 0, "half_width": 0})
     low_Q, high_Q = rows["difference"].quantile([0.25, 0.75])
-    reach = FAR * max(high_Q - low_Q, rows["margin"].astype(float).max() or 0, 1.0)
+    reach = FAR * max(high_Q - low_Q, rows["margin"].max(), 1.0)
     near = rows[rows["difference"].between(low_Q - reach, high_Q + reach)]
-    margin, half_width = near["margin"].astype(float).fillna(0), near["half_width"].fillna(0)
-    low = pd.concat([near["difference"] - half_width, -margin, near["crossed_low"]]).min()
-    high = pd.concat([near["difference"] + half_width, margin, near["crossed_high"]]).max()
+    difference, half_width, margin = near["difference"], near["half_width"], near["margin"]
+    low = pd.concat([difference - half_width, -margin, near["crossed_low"]]).min()
+    high = pd.concat([difference + half_width, margin, near["crossed_high"]]).max()
     low, high = max(low, low_Q - 2 * reach), min(high, high_Q + 2 * reach)
     aside = 0.04 * (high - low) or 1.0
     return low - aside, high + aside
@@ -145,7 +146,7 @@ def axis_range(rows: pd.DataFrame) -> tuple[float, float]:
 def draw_margin(axes: Axes, block: pd.DataFrame) -> None:
     """Draw the margin as a band behind a study's rows."""
     margin = block["margin"].iloc[0]
-    if margin is not None and np.isfinite(margin):
+    if not np.isnan(margin):
         top, bottom = block["y"].min() - 0.5, block["y"].max() + 0.5
         box = Rectangle((-margin, top), 2 * margin, bottom - top, color=BAND_COLOUR, linewidth=0)
         axes.add_patch(box).set_zorder(0)

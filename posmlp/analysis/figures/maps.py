@@ -122,10 +122,9 @@ def maps_title(run: LearnedRun, maps: dict[int, np.ndarray]) -> str:
 
 
 def drawn_layers(run: LearnedRun) -> dict[int, str]:
-    """{number counted from 1: name} of layers: the released choice of 24, or evenly spaced."""
+    """{number, from 1: name} of the layers drawn: the released choice of 24, or evenly spaced."""
     names = list(run.layers)
-    spaced = evenly_spaced(len(names), MAX_LAYERS) if names else []
-    chosen = RELEASED_LAYERS if len(names) == 24 else spaced
+    chosen = RELEASED_LAYERS if len(names) == 24 else evenly_spaced(len(names), MAX_LAYERS)
     return {index + 1: names[index] for index in chosen}
 
 

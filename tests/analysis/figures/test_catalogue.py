@@ -1,4 +1,4 @@
-"""Every figure of the catalogue can be drawn, and those of networks have a caption."""
+"""Figures of networks; those of studies are drawn in test_layout.py."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from posmlp.analysis.figures.catalogue import draw_figures, draw_network, figures_from
+from posmlp.analysis.figures.catalogue import draw_network, figures_from
 from posmlp.analysis.learned import load_learned
 
 ROOT = Path(__file__).parents[3]
@@ -16,15 +16,6 @@ ROOT = Path(__file__).parents[3]
 def test_figures_of_networks_have_captions():
     captions = {path.stem for path in (ROOT / "workflow/report").glob("*.rst")} - {"workflow"}
     assert captions == {entry.name for entry in figures_from("network")}
-
-
-@pytest.mark.parametrize("source", ["studies", "study"])
-def test_figures_of_a_source_are_drawn_as_png_and_pdf(source, studies, tmp_path):
-    draw_figures(figures_from(source), studies["ordinary"], tmp_path)
-    names = {entry.name for entry in figures_from(source)}
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"{name}.{ending}" for name in names for ending in ("png", "pdf")
-    }
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import pytest
 from posmlp.analysis.figures.sweeps import lines_of, sweeps
 from posmlp.analysis.statistics import summarise
 
-GATES = {"model.gate": "gqpe", "model.groups": 4}
-
 
 @pytest.fixture
 def summary(runs_of):

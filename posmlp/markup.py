@@ -1,9 +1,9 @@
-"""Text of others made safe: titles, questions, claims and logs in Markdown, HTML and LaTeX."""
+"""Escape titles, questions, claims and logs for Markdown, HTML and LaTeX."""
 
 import html
 import re
 
-_MARKUP = re.compile(r"[\\`*\[\]{}]|(?<![^\W_])_|_(?![^\W_])")  # gqpe_s16 is no emphasis
+_MARKUP = re.compile(r"[\\`*\[\]{}]|(?<![^\W_])_|_(?![^\W_])")  # but not the _ in gqpe_s16
 _HTML = re.compile(r"&(?=[#\w])|<(?=[a-zA-Z/!?])|[|~]")
 _LINE_START = re.compile(r"^(\d*)([.)](?= )|[-+](?= )|#)")  # of a list or heading
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -13,21 +13,21 @@ _LATEX |= {"±": r"$\pm$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "�
 
 
 def printable(text: str) -> str:
-    """Replace line breaks, control characters and what no file can hold by single spaces."""
+    """Replace line breaks and unprintable characters by single spaces."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def printable_line(line: str) -> str:
-    """Drop control characters; tabs and runs of spaces stay."""
+    """Drop control characters except tabs; keep runs of spaces."""
     return "".join(sign for sign in line if sign.isprintable() or sign == "\t")
 
 
 class Markdown(str):
-    """Text that is Markdown; `escaped` leaves it as it is."""
+    """Markdown, which `escaped` leaves unchanged."""
 
 
 def escaped(text: str) -> Markdown:
-    """Make plain text one line of Markdown that shows it literally, without markup or links."""
+    """Escape plain text for one line of Markdown, without markup or links."""
     if isinstance(text, Markdown):
         return text
     line = _HTML.sub(lambda sign: f"&#{ord(sign[0])};", printable(text))
@@ -36,7 +36,7 @@ def escaped(text: str) -> Markdown:
 
 
 def escape_html(text: str) -> str:
-    """Make plain text HTML, line by line."""
+    """Escape plain text for HTML, line by line."""
     return "\n".join(html.escape(printable_line(line)) for line in text.splitlines())
 
 

@@ -1,9 +1,9 @@
-"""Every metric of a run, named once.
+"""The metrics of a run.
 
 history.csv, metrics.json, runs.csv, curves.csv, tables, figures and MLflow take names and order
-from here. A new metric of the network's predictions is one row of SCORES.
+from here. A new metric of predictions is one row of SCORES.
 
-Torch is not imported: scores use methods of the tensors that they are given.
+Torch is not imported: scores only use methods of their tensors.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of predictions: the mean over images of a number for each.
+    """A metric of predictions, averaged over images.
 
     Args:
-        unit: "%" for percentages, "" for a plain number.
-        of_images: maps logits (B, classes) in float32 and labels (B,) to one number an image.
+        unit: "%" or "".
+        of_images: maps logits (B, classes) in float32 and labels (B,) to a number per image.
     """
 
     name: str
@@ -45,7 +45,7 @@ SCORES = (
     Score("top1", "%", top_k(1)),
     Score("top5", "%", top_k(5)),
 )
-SPLITS = ("test", "val")  # that a network is evaluated on after every epoch
+SPLITS = ("test", "val")  # evaluated after each epoch
 WEIGHTS = ("", "ema_")  # the network's own weights, and their exponential moving average
 EVALUATED = {
     f"{weights}{split}_{score.name}": score
@@ -54,15 +54,15 @@ EVALUATED = {
     for score in SCORES
 }
 PERCENTAGES = [name for name, score in EVALUATED.items() if score.unit == "%"]
-# A row of history.csv; time in seconds since 1970.
+# Columns of history.csv; time is in seconds since 1970.
 EPOCH_COLUMNS = ("epoch", "time", "lr", "train_loss", *EVALUATED, "images_per_s", "epoch_s")
-# What metrics.json records of the last epoch, the network and the run. images_per_s: the median in
+# Metrics of the last epoch, the network and the run in metrics.json. images_per_s: median in
 # training; macs: multiply-accumulates per image; wall_s: training and testing.
 RUN_COLUMNS = (
     *("epochs", *EVALUATED, "train_loss", "params", "token_mixing_params", "macs"),
     *("images_per_s", "wall_s", "num_train", "num_val", "num_test"),
 )
-# Not the same in a repeated run; all other columns are.
+# These differ when a run is repeated; all others are the same.
 TIMES = ("time", "images_per_s", "epoch_s", "wall_s")
-# Recorded by every finished run; validation and averaged weights are a study's choice.
+# Recorded by every finished run; validation and averaged weights are optional.
 REQUIRED = ("test_top1", "test_top5", "test_loss", "train_loss", "params", "macs", "images_per_s")

@@ -1,8 +1,8 @@
-"""A released PosMLP state dict to our network: architecture from names and shapes, then parameters.
+"""Convert a released PosMLP state dict to our network; names and shapes give the architecture.
 
-The two differ in three conventions: axes (the first released offset axis points right, the second
-up; ours point down and right), groups (released channel c belongs to group c mod s; ours are
-contiguous) and halves (the first released half is mixed; as in timm, ours mixes the second).
+Three conventions differ: axes (released offsets point right and up, ours down and right), groups
+(released channel c is in group c mod s, ours are contiguous) and halves (the release mixes the
+first half of the channels; ours mixes the second, as timm does).
 """
 
 import math
@@ -18,7 +18,7 @@ from posmlp.models import PosMlp
 
 # An offset is (right, up) in the release and (down, right) here: ours @ TURN.T == released.
 TURN = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-# Released names and ours; # is a number that both share.
+# Released names and ours; # stands for the same number in both.
 NAMES = {
     **{f"patch_embed.projs.{i}": f"stem.{3 * i}" for i in range(3)},
     **{f"patch_embed.norms.{i}": f"stem.{3 * i + 1}" for i in range(3)},
@@ -34,24 +34,24 @@ UNIT = re.compile(
     r"levels\.(\d+)\.encoder\.(\d+)\.gate_unit\.(token_proj_n_weight|(?:proj|norm)_list\.[01]\..+"
     rf"|pos\.(?:attention_centers|attention_spreads|token_proj_n_bias)|{re.escape(TABLE)})"
 )
-OFFSETS = ("rel_indices", "window_relative_position_index")  # buffers that follow from the rest
-# Of the released PosMLP; no shape tells them.
+OFFSETS = ("rel_indices", "window_relative_position_index")  # derived buffers
+# Arguments of the released PosMLP that no shape reveals.
 DEFAULTS = {"img_size": (224, 224), "symmetric": True, "use_softmax": True, "absolute_bias": True}
-LONGEST_REASON = 600  # characters; torch names every tensor
+LONGEST_REASON = 600  # characters of torch's message, which names every tensor
 
 
 class ReleasedError(ValueError):
-    """A file that does not have the released layout, or uses what the release cannot do."""
+    """A file without the released layout, or with weights that our networks cannot hold."""
 
 
 def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
-    """Build our network for a released one and load its weights.
+    """Build our network for a released state dict and load its weights.
 
     Args:
-        options: keyword arguments of the released PosMLP; those of DEFAULTS are read.
+        options: keyword arguments of the released PosMLP; only those in DEFAULTS are used.
 
     Raises:
-        ReleasedError: tensors are missing, unknown, of a wrong shape, or not finite.
+        ReleasedError: tensors are missing, unknown, misshaped or not finite.
     """
     if bad := [name for name, value in state.items() if not value.isfinite().all()]:
         raise ReleasedError(f"NaN or infinity in {len(bad)} tensors, such as {bad[0]}")
@@ -63,14 +63,14 @@ def released_network(state: Mapping[str, Tensor], options: Mapping) -> PosMlp:
         model.load_state_dict(counters | ours)
     except KeyError as error:
         raise ReleasedError(f"the tensor {error} of the released PosMLP is missing") from None
-    except RuntimeError as error:  # names each that is missing, unknown or of a wrong shape
+    except RuntimeError as error:  # names missing, unknown and misshaped tensors
         reason = textwrap.shorten(str(error), LONGEST_REASON)
-        raise ReleasedError(f"the tensors are not those of the released PosMLP: {reason}") from None
+        raise ReleasedError(f"the tensors do not fit the released PosMLP: {reason}") from None
     return model.eval()
 
 
 def gating_units(state: Mapping[str, Tensor]) -> dict[tuple[int, int], dict[str, Tensor]]:
-    """The parameters of every gating unit, by stage and block."""
+    """The parameters of each gating unit, by stage and block."""
     units: dict[tuple[int, int], dict[str, Tensor]] = {}
     for name, value in state.items():
         if match := UNIT.fullmatch(name):
@@ -79,10 +79,10 @@ def gating_units(state: Mapping[str, Tensor]) -> dict[tuple[int, int], dict[str,
 
 
 def architecture(state: Mapping[str, Tensor], options: Mapping) -> dict:
-    """Read the arguments of PosMlp from a released network's names and shapes.
+    """Infer the arguments of PosMlp from a released network's names and shapes.
 
     Raises:
-        KeyError: names a tensor that is missing.
+        KeyError: with the name of a missing tensor.
     """
     units = gating_units(state)
     depths = Counter(stage for stage, _ in units)
@@ -111,33 +111,33 @@ def window_side(unit: Mapping[str, Tensor]) -> int:
 
 
 def group_order(channels: int, groups: int) -> Tensor:
-    """The released channel at each of our positions, where groups are contiguous."""
+    """The released channel at each of our positions."""
     return torch.arange(channels).reshape(-1, groups).T.flatten()
 
 
 def half_order(channels: int, groups: int) -> Tensor:
-    """The same for both halves of a unit's input, which are exchanged."""
+    """The same for a unit's input, whose halves are exchanged."""
     order = group_order(channels // 2, groups)
     return torch.cat([order + channels // 2, order])
 
 
 def unit_groups(params: Mapping[str, Tensor]) -> int:
-    """Read a released unit's number of groups from the shapes."""
+    """The number of groups of a released unit."""
     if "pos.attention_centers" in params:
         return params["pos.attention_centers"].shape[0]
     return params[TABLE].shape[1] if TABLE in params else 1
 
 
 def unit_settings(params: Mapping[str, Tensor], options: Mapping) -> dict:
-    """Arguments of `GatingUnit` that make the released unit.
+    """Arguments of the `GatingUnit` that equals a released unit.
 
     Args:
         params: `pos.attention_centers`, `pos.token_proj_n_bias`, ... as in a released block.
-        options: keyword arguments of the released unit that were not the default.
+        options: keyword arguments of the released unit besides defaults.
     """
     if "proj_list.0.weight" in params:
         if "proj_list.1.weight" in params:
-            raise ReleasedError("SGU with more than two chunks has no counterpart here")
+            raise ReleasedError("an SGU with more than two chunks is not supported")
         return dict(gate="sgu", bias="proj_list.0.bias" in params)
     bias = options.get("absolute_bias", True)
     if TABLE in params:  # the released LRPE always adds its bias
@@ -150,10 +150,9 @@ def unit_settings(params: Mapping[str, Tensor], options: Mapping) -> dict:
 
 
 def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options: Mapping) -> dict:
-    """Turn a released gating unit's parameters into a state dict of `GatingUnit`.
+    """Convert a released gating unit's parameters to a state dict of `GatingUnit`.
 
-    Differentiable, so that gradients flow back to the released parameters. Arguments are those of
-    `unit_settings`.
+    Differentiable, so gradients reach the released parameters. For arguments see unit_settings.
     """
     settings = unit_settings(params, options)
     if settings["gate"] == "sgu":
@@ -171,7 +170,7 @@ def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options:
         ours["proj.position.table"] = params[TABLE].T.reshape(shape).flip(1, 2)  # query - key
         return ours
     center_SD, spread = params["pos.attention_centers"], params["pos.attention_spreads"]
-    if settings["gate"] == "qpe":  # the released width scales the centre, nothing else
+    if settings["gate"] == "qpe":  # the released width only scales the centre
         center_SD, spread = spread.square()[:, None] * center_SD, torch.ones_like(spread)
     turn = TURN.to(center_SD)
     if spread.ndim == 3:
@@ -181,7 +180,7 @@ def convert_unit(params: Mapping[str, Tensor], window: tuple[int, int], options:
 
 
 def renamed(name: str) -> str | None:
-    """Our name of a tensor outside the gating units; None: the release has no such tensor."""
+    """Our name of a tensor outside the gating units; None: unknown to the release."""
     for here, there in NAMES.items():
         pattern = re.escape(here).replace(r"\#", r"(\d+)") + r"\.(.+)"
         if match := re.fullmatch(pattern, name):
@@ -195,26 +194,26 @@ def renamed(name: str) -> str | None:
 def convert_network(
     state: Mapping[str, Tensor], windows: tuple[int, ...], options: Mapping
 ) -> dict[str, Tensor]:
-    """Turn a released PosMLP state dict into one of `posmlp.models.PosMlp`.
+    """Convert a released PosMLP state dict to one of `posmlp.models.PosMlp`.
 
     Args:
-        windows: tokens per side in every stage.
-        options: keyword arguments of the released units that were not the default.
+        windows: tokens per side in each stage.
+        options: keyword arguments of the released units besides defaults.
 
     Raises:
-        ReleasedError: a name that the released layout does not have.
+        ReleasedError: a name is not in the released layout.
     """
     ours = {}
     for name, value in state.items():
         if other := renamed(name):
             ours[other] = value
         elif not UNIT.fullmatch(name) and not name.endswith(OFFSETS):
-            raise ReleasedError(f"{name!r} is not a name of the released PosMLP")
+            raise ReleasedError(f"the released PosMLP has no tensor {name!r}")
     for (stage, block), params in gating_units(state).items():
         prefix = f"stages.{stage}.blocks.{block}.mlp_channels"
         unit = convert_unit(params, (windows[stage],) * 2, options)
         order = half_order(len(ours[f"{prefix}.fc1.bias"]), unit_groups(params))
-        for name in ("fc1.weight", "fc1.bias"):  # the hidden channels, which the unit halves
+        for name in ("fc1.weight", "fc1.bias"):  # hidden channels, which the unit splits in halves
             ours[f"{prefix}.{name}"] = ours[f"{prefix}.{name}"][order]
         ours[f"{prefix}.fc2.weight"] = ours[f"{prefix}.fc2.weight"][:, order[len(order) // 2 :]]
         ours |= {f"{prefix}.gate.{name}": value for name, value in unit.items()}

@@ -1,4 +1,4 @@
-"""Accuracy of a released checkpoint on ImageNet's validation images, beside what was published."""
+"""Evaluate a released checkpoint on ImageNet's validation images, beside published accuracies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,24 +22,25 @@ from posmlp.training.distributed import World
 from posmlp.training.evaluation import evaluate
 from posmlp.training.file_batches import FileBatches, ImageFiles, StoredOrder
 
-NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # what published accuracies are over
+NUM_CLASSES, NUM_VALIDATION = 1_000, 50_000  # of published accuracies
 PREPROCESSING = timm.get_pretrained_cfg("posmlp_tiny_224").to_dict()  # as released, for all sizes
 SECONDS_BETWEEN_LINES = 10
-WEIGHTS = {"ema": "averaged (ema)", "raw": "raw", "": "the file does not say whether averaged"}
+WEIGHTS = {"ema": "averaged (ema)", "raw": "raw", "": "raw or averaged, the file does not say"}
 
 
 def evaluate_checkpoint(
     path: Path, data: Path, weights: Weights | None, world: World, max_unreadable: int = 0
 ) -> str:
-    """Evaluate a file of the released layout and return what is to be said of it.
+    """Evaluate a checkpoint of the released layout and return a report.
 
     Args:
-        data: folder with val/<class>/ of every class that the network knows.
+        data: folder with val/<class>/ for every class of the network.
         weights: see read_checkpoint.
-        max_unreadable: files that may be missing or damaged; they are left out.
+        max_unreadable: number of missing or damaged files to tolerate; they are skipped.
 
     Raises:
-        ReleasedError, DataError, TrainingError: the file, the folder or too many images are wrong.
+        ReleasedError, DataError, TrainingError: the file or folder is wrong, or too many images are
+            unreadable.
     """
     checkpoint = read_checkpoint(path, weights)
     model, side = network_and_side(path, checkpoint)
@@ -60,14 +61,14 @@ def evaluate_checkpoint(
     ]
     if (model.num_classes, num_images) != (NUM_CLASSES, NUM_VALIDATION):
         lines.append(
-            f"Published accuracies are over {NUM_VALIDATION:,} images of {NUM_CLASSES:,} classes; "
-            "with others the differences mean little."
+            f"Published accuracies are for {NUM_VALIDATION:,} images of {NUM_CLASSES:,} classes; "
+            "differences with other images mean little."
         )
     return "\n".join(lines)
 
 
 def network_and_side(path: Path, checkpoint: Checkpoint) -> tuple[PosMlp, int]:
-    """Build the network; images must be square and in colour. The side is in pixels."""
+    """Build the network; return it and the side of its images, square and in colour."""
     try:
         model = released_network(checkpoint.state, checkpoint.options)
     except ValueError as error:  # such as windows that do not divide the image
@@ -75,12 +76,12 @@ def network_and_side(path: Path, checkpoint: Checkpoint) -> tuple[PosMlp, int]:
     height, side = (DEFAULTS | checkpoint.options)["img_size"]
     if model.in_chans != 3 or height != side:
         takes = f"{model.in_chans} channels and {height} x {side} pixels"
-        raise ReleasedError(f"{path}: takes images of {takes}; only square ones in colour can be")
+        raise ReleasedError(f"{path}: takes images of {takes}; only square colour images work")
     return model, side
 
 
 def validation_images(data: Path, num_classes: int) -> LabelledFiles:
-    """List the validation images; a label is the position of its class among the sorted folders."""
+    """List the validation images, labelled by the position of their class among sorted folders."""
     tree = FolderTree(data.expanduser())
     if not tree.has("val"):
         raise DataError(
@@ -89,8 +90,8 @@ def validation_images(data: Path, num_classes: int) -> LabelledFiles:
     files = labelled_files(tree, "test")
     if len(files.class_names) != num_classes:
         raise DataError(
-            f"{tree.root}/val: {len(files.class_names):,} class folders, and the network knows "
-            f"{num_classes:,}; every class must have one"
+            f"{tree.root}/val: {len(files.class_names):,} class folders, but the network has "
+            f"{num_classes:,} classes; each needs a folder"
         )
     return files
 
@@ -115,7 +116,7 @@ def measure(model: nn.Module, batches: FileBatches, world: World) -> tuple[dict[
 
 
 def published_model(model: PosMlp, options: Mapping) -> tuple[str, list[Published]]:
-    """Return the name of a published model of this network, and what is published of it."""
+    """The name of the published model with this network, and its published numbers."""
     published, counterparts = read_published()
     for name, counterpart in counterparts.items():
         if not counterpart.network.startswith("posmlp_") or DEFAULTS | options != DEFAULTS:
@@ -125,7 +126,7 @@ def published_model(model: PosMlp, options: Mapping) -> tuple[str, list[Publishe
             other = timm.create_model(counterpart.network, **arguments)
         if shapes(other) == shapes(model):
             return name, [number for number in published if number.model == name]
-    return "no published one", []
+    return "not a published one", []
 
 
 def shapes(model: nn.Module) -> dict[str, torch.Size]:
@@ -133,7 +134,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 
 def beside(scores: dict[str, float], weights: str, published: list[Published]) -> list[str]:
-    """Set every published accuracy that these weights may be compared with beside ours."""
+    """Compare with the published accuracies of these weights."""
     lines = []
     for number in published:
         fits = not number.weights or not weights or number.weights.endswith(weights)
@@ -142,4 +143,4 @@ def beside(scores: dict[str, float], weights: str, published: list[Published]) -
             what = f"{label}, {number.weights}" if number.weights else label
             away = f"{scores[number.quantity] - number.number:+.2f}".replace("-", "−")
             lines.append(f"         {away} from {number.value} % ({what}; {number.where})")
-    return lines or ["         published accuracy of this network: unknown"]
+    return lines or ["         published accuracy: unknown"]

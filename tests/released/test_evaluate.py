@@ -57,7 +57,7 @@ def test_the_command_prints_accuracy_beside_the_published(
         "Top-1",
         "from 82.1 %",
         "from 81.976 % (top-1, best ema",
-        "with others the differences mean little",
+        "differences with other images mean little",
     ):
         assert said in out
     assert "best raw" not in out
@@ -77,5 +77,5 @@ def test_only_accuracies_of_the_same_weights_are_compared():
 def test_folders_that_do_not_fit_are_refused(image_folder, tmp_path):
     with pytest.raises(DataError, match=r"val: no such folder; DATA is the folder that holds val/"):
         validation_images(tmp_path, 3)
-    with pytest.raises(DataError, match=r"3 class folders, and the network knows 1,000"):
+    with pytest.raises(DataError, match=r"3 class folders, but the network has 1,000"):
         validation_images(image_folder, 1_000)

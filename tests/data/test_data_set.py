@@ -61,11 +61,6 @@ def test_data_of_another_digest_are_refused_with_both(tmp_path, augment):
     )
 
 
-def test_another_number_of_classes_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"2 class folders in train and data.num_classes is 3"):
-        open_data(changed(num_classes=3), Augment(), write(tmp_path, tree()))
-
-
 def test_a_part_of_tiny_imagenet_is_refused(tmp_path):
     write(tmp_path, tiny_imagenet(200), "tar.gz", "tiny-imagenet-200/")
     (tmp_path / "images.tar.gz").rename(tmp_path / "tiny-imagenet-200.tar.gz")

@@ -138,10 +138,9 @@ def test_dynamic_quantisation_replaces_every_linear_layer(name):
     assert 0 < (found - expected).norm() / expected.norm() < 0.1
 
 
-def test_every_counter_sees_all_products_of_gmlp_s():
-    """4.39 GMACs: by torch's counter, and by the matrix products that a trace records."""
+def test_a_trace_records_all_products_of_gmlp_s():
+    """Tools that read traces, such as fvcore, find every matrix product."""
     model = timm.create_model("gmlp_posgu_s16_224", gate="sgu").eval()
-    assert multiply_accumulates(model, (3, 224, 224)) / 1e9 == pytest.approx(4.39, abs=0.005)
     traced = torch.jit.trace(model.blocks[:1], torch.randn(1, 196, 256), check_trace=False)
     kinds = Counter(node.kind() for node in traced.inlined_graph.nodes())
     assert (kinds["aten::linear"], kinds["aten::bmm"]) == (2, 1)

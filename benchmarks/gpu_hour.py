@@ -1,12 +1,14 @@
-"""Train a study with as many epochs as fit on a GPU that is yours for a quarter of an hour.
+"""Make the most of a GPU that is yours for a quarter of an hour: doctor, benchmark, study.
 
-    python benchmarks/gpu_hour.py --study digits --runs-at-once 2 --minutes 3   # try it on a CPU
-    python benchmarks/gpu_hour.py --data-root data --minutes 9
+    python benchmarks/gpu_hour.py --rehearse                      # the same on CPUs, cut to minutes
+    python benchmarks/gpu_hour.py --data-root data --minutes 14
 
-The first runs train for two epochs, at the same time, to measure an epoch. The study with the
-number of epochs that fits is written to OUT/study/. All runs are trained with it, seed by seed, so
-that an incomplete study is usable, and stopped when time is up. Run folders without checkpoints are
-packed into OUT/runs-<k>.tar.gz.
+1. `posmlp doctor`.
+2. benchmarks/speed.py for at most three minutes, into OUT/bench/<gpu>.json.
+3. The study, with as many epochs as fit. The first runs train for two epochs, at the same time, to
+   measure an epoch; the study with the number of epochs that fits is written to OUT/study/. All
+   runs are trained with it, seed by seed, so that an incomplete study is usable, and stopped when
+   time is up. Run folders without checkpoints are packed into OUT/runs-<k>.tar.gz.
 
 Needs neither Snakemake, MLflow nor a network. Missing packages can be taken along as wheels for the
 Python of that machine:
@@ -16,8 +18,9 @@ Python of that machine:
     pip download -d wheels --no-deps timm
     pip install --no-index --find-links wheels --no-deps wheels/*.whl      # there
 
-Afterwards, at the same commit: copy OUT/study/* to config/studies/, unpack the archives in
-results/runs/ and run `make reproduce STUDY=tiny_imagenet`. If some runs are missing, first reduce
+Afterwards, at the same commit: copy OUT/bench/*.json to results/bench/ and OUT/study/* to
+config/studies/, unpack the archives in results/runs/, and run `make reproduce STUDY=tiny_imagenet`
+and `make docs`. If some runs are missing, first reduce
 `seeds` in the study file to those of which all variants finished, or they are trained locally.
 """
 
@@ -37,12 +40,22 @@ from pathlib import Path
 from posmlp.study import Study, load_study
 
 ROOT = Path(__file__).parents[1]
-CALIBRATION_S, PACKING_S = 120, 20  # at most
+DOCTOR_S, BENCH_S, CALIBRATION_S, PACKING_S = 150, 240, 120, 20  # at most
 GRACE_S = 30  # for checkpoints, after the signal to stop
 TIMED_OUT = 124  # exit status of `timeout`
 CALIBRATION_EPOCHS = 2  # the first includes warm-up
 SAFETY = 0.9  # fraction of the time to plan for
 PART_MB = 14
+
+
+def run(command: Sequence[str], seconds: float) -> None:
+    """Run a Python command; ask it to stop after so many seconds."""
+    print(f"\n$ python {' '.join(command)}", flush=True)
+    limit = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*limit, sys.executable, *command], cwd=ROOT, env=environment)
+    if done.returncode == TIMED_OUT:
+        print(f"stopped after {seconds:.0f} s", flush=True)
 
 
 def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
@@ -63,13 +76,9 @@ def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
 
 def train(study: Path, runs: Sequence[str], results: Path, arguments, seconds: float) -> None:
     """Train runs; ask them to stop after so many seconds."""
-    command = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
-    command += [sys.executable, "-m", "posmlp", "train", str(study), *runs]
+    command = ["-m", "posmlp", "train", str(study), *runs, "--checkpoint-minutes=60"]
     command += [f"--runs-at-once={arguments.runs_at_once}", f"--data-root={arguments.data_root}"]
-    command += [f"--results={results}", "--checkpoint-minutes=60"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    if subprocess.run(command, cwd=ROOT, env=environment).returncode == TIMED_OUT:
-        print(f"stopped after {seconds:.0f} s", flush=True)
+    run([*command, f"--results={results}"], seconds)
 
 
 def epochs_that_fit(
@@ -105,7 +114,8 @@ def calibrated(study: Study, runs: Sequence[str], arguments, ends: float) -> Pat
 def train_study(arguments: argparse.Namespace, ends: float) -> None:
     """Calibrate, train what fits, and pack the run folders."""
     study = load_study(arguments.study)
-    runs = [f"{variant}/seed{seed}" for seed in study.seeds for variant in study.configs]
+    few = slice(2 if arguments.rehearse else None)
+    runs = [f"{v}/seed{seed}" for seed in study.seeds[few] for v in list(study.configs)[few]]
     results = arguments.out / "work"
     try:
         chosen = calibrated(study, runs, arguments, ends - PACKING_S - GRACE_S)
@@ -144,11 +154,17 @@ def main() -> None:
     parser.add_argument("--study", default="tiny_imagenet", help="name or path (tiny_imagenet)")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("results/gpu_hour"), help="new files")
-    parser.add_argument("--minutes", type=float, default=9, help="time for everything (9)")
+    parser.add_argument("--minutes", type=float, default=14, help="time for everything (14)")
     parser.add_argument("--runs-at-once", type=int, default=6, help="runs that share the GPU (6)")
+    parser.add_argument("--rehearse", action="store_true", help="on CPUs: digits, small sizes")
     arguments = parser.parse_args()
+    if arguments.rehearse:
+        arguments.study, arguments.runs_at_once = "digits", 2
     arguments.out, ends = arguments.out.absolute(), time.monotonic() + 60 * arguments.minutes
     arguments.out.mkdir(parents=True, exist_ok=True)
+    run(["-m", "posmlp", "doctor"], DOCTOR_S)
+    how = ["--rehearse"] if arguments.rehearse else ["--minutes=3"]
+    run(["benchmarks/speed.py", *how, f"--results={arguments.out}"], BENCH_S)
     train_study(arguments, ends)
 
 

@@ -1,7 +1,7 @@
-"""Make the site of files as they are on GitHub: MkDocs calls `on_files` and `on_page_markdown`.
+"""MkDocs hooks that build the site from the repository's Markdown files.
 
-Pages come from docs/ and, by PAGES, from elsewhere in the repository. A link to any other file
-leads to a copy of it in the site; a link to a folder becomes plain text.
+Pages come from docs/ and from the files in PAGES. Links to other files lead to copies in the site;
+links to folders become plain text.
 """
 
 import json
@@ -51,7 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links between files of the repository into links between files of the site."""
+    """Rewrite links between files of the repository as links within the site."""
     here = page.file.src_uri
 
     def moved(link: re.Match[str]) -> str:
@@ -65,7 +65,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def linked(page: str, target: str) -> str:
-    """The file in the repository that a page of the site links to."""
+    """Path, in the repository, of a file that a page of the site links to."""
     source = PAGES.get(page) or page.removeprefix(f"{COPIES}/")
     if source == page:
         source = f"docs/{page}"
@@ -73,14 +73,14 @@ def linked(page: str, target: str) -> str:
 
 
 def in_site(path: str) -> str:
-    """Where a file of the repository is in the site."""
+    """Path, in the site, of a file of the repository."""
     return SITE.get(path) or (
         path.removeprefix("docs/") if path.startswith("docs/") else f"{COPIES}/{path}"
     )
 
 
 def reference() -> str:
-    """The page of the public API, filled by mkdocstrings."""
+    """The API reference page; mkdocstrings fills it."""
     parts = ["# Reference"]
     for title, modules in REFERENCE.items():
         parts += [f"## {title}", *(f"::: {module}" for module in modules)]
@@ -88,7 +88,7 @@ def reference() -> str:
 
 
 def source_text(path: str) -> str:
-    """A page's Markdown; a notebook's is that of its cells and of what they show."""
+    """A page's Markdown; a notebook is converted, with its cells and outputs."""
     text = (ROOT / path).read_text(encoding="utf-8")
     if not path.endswith(".ipynb"):
         return text

@@ -13,11 +13,11 @@ from posmlp.layers import TokenMixing
 
 
 def map_of(weights_hw: np.ndarray) -> np.ndarray:
-    """Return a map of one group in which every query has these weights."""
+    """A map of one group in which every query has these weights."""
     return np.broadcast_to(weights_hw, (1, *weights_hw.shape, *weights_hw.shape))
 
 
-def test_a_unit_gaussian_has_one_token():
+def test_a_unit_gaussian_has_a_width_of_one_token():
     layer = TokenMixing((15, 15), "qpe", groups=2).requires_grad_(False)
     layer.position.center.zero_()
     layer.position.spread[:] = layer.position.spread.new_tensor([1.0, 0.5])
@@ -25,12 +25,12 @@ def test_a_unit_gaussian_has_one_token():
     np.testing.assert_allclose(found, [1, 2], rtol=0.01)
 
 
-def test_equal_weights_have_that_of_the_window():
+def test_equal_weights_have_the_width_of_the_window():
     expected = np.sqrt(((5**2 - 1) / 12 + (8**2 - 1) / 12) / 2)
     assert granularity(map_of(np.full((5, 8), -0.1))) == pytest.approx(expected)  # |weight| counts
 
 
-def test_axes_of_a_window_are_told_apart():
+def test_axes_of_a_window_count_separately():
     weights = np.zeros((3, 9))
     weights[1, [0, 8]] = 1  # 4 tokens from their mean along one axis, none along the other
     assert granularity(map_of(weights)) == pytest.approx(np.sqrt(16 / 2))

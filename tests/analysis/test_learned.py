@@ -10,7 +10,7 @@ from posmlp.layers import TokenMixing
 
 @pytest.fixture
 def run_folder(study, finish_run):
-    """A run folder with the weights of a network whose centres and spreads are drawn."""
+    """A run folder with the weights of a network with random centres and spreads."""
     run = study.run("gqpe_s4", 1)
     model = timm.create_model(**run.model_arguments())
     generator = torch.Generator().manual_seed(0)
@@ -35,7 +35,7 @@ def test_layers_are_those_of_the_finished_network(run_folder):
         np.testing.assert_allclose(found.sum(axis=(3, 4)), 1, atol=1e-5)
 
 
-def test_the_start_is_the_same_every_time_and_draws_nothing_from_others(run_folder):
+def test_initial_layers_are_reproducible_and_leave_the_random_state_alone(run_folder):
     folder, _ = run_folder
     torch.manual_seed(5)
     first = load_learned(folder)

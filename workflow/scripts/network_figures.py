@@ -1,4 +1,4 @@
-"""Measure what the networks of all runs have learned; draw that of every variant's first seed."""
+"""Measure the networks of all runs; draw that of every variant's first seed."""
 
 from pathlib import Path
 

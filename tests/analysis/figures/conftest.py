@@ -1,4 +1,4 @@
-"""Made-up studies of ordinary and awkward shape, with everything that figures are drawn from."""
+"""Made-up studies of ordinary and awkward shape, with all inputs of figures."""
 
 import itertools
 from typing import Any
@@ -11,7 +11,7 @@ from posmlp.analysis.granularity import COLUMNS
 
 
 def curves_of(summary: pd.DataFrame, num_epochs: int = 8) -> pd.DataFrame:
-    """Curves that rise to each variant's mean, seed k lying k - 1 beside it."""
+    """Curves that rise to each variant's mean, shifted by k - 1 for seed k."""
     epochs = np.arange(num_epochs)
     return pd.concat(
         pd.DataFrame(
@@ -58,7 +58,7 @@ def units_of(summary: pd.DataFrame) -> list[str]:
 
 
 def facts_of(study: str) -> dict[str, Any]:
-    """What figures of all studies read of a study.json."""
+    """The part of a study.json that figures of all studies read."""
     return {"study": study, "margin": 0.5, "questions": ["Is it better?"]}
 
 
@@ -93,7 +93,7 @@ def many_variants(summary: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def studies(digits_summary) -> dict[str, dict[str, Any]]:
-    """{shape of a study: what its figures and those of all studies are drawn from}."""
+    """{shape of a study: inputs of its figures, and of those of all studies}."""
     shapes = {
         "ordinary": digits_summary,
         "one": digits_summary[:1],

@@ -45,7 +45,7 @@ def learned(study, finish_run):
         ("gqpe_s4", {"learned_maps", "trajectories"}),
     ],
 )
-def test_a_network_is_drawn_as_far_as_it_has_something_to_show(variant, drawn, learned, tmp_path):
+def test_a_network_gets_the_figures_that_show_something(variant, drawn, learned, tmp_path):
     run = learned(variant)
     draw_network(run, tmp_path / "figures")
     folders = {path.name for path in (tmp_path / "figures").iterdir()}

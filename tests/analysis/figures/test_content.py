@@ -15,7 +15,7 @@ from posmlp.study import load_study
         ("digits_shift_tuning", {"forest", "accuracy_vs_params", "learning"}),  # no comparison
     ],
 )
-def test_a_study_gets_the_figures_that_it_has_something_for(study, without):
+def test_a_study_gets_the_figures_that_show_something(study, without):
     shown = figures_from("study", load_study(study, ROOT / "config/studies"))
     assert {entry.name for entry in figures_from("study")} - {e.name for e in shown} == without
 
@@ -42,7 +42,7 @@ def test_a_unit_is_the_variant_with_most_groups_or_the_one_that_is_compared(
     assert units(load_study(study.files[0])) == expected
 
 
-def test_a_number_may_bring_its_schedule_along_and_differ_by_stage():
+def test_a_setting_may_change_its_schedule_and_differ_by_stage():
     epochs = {"recipe.epochs": 20, "recipe.eval_every": 1}
     settings = {
         "all": {"data.train_fraction": 1.0} | epochs,

@@ -4,7 +4,7 @@ from posmlp.analysis.figures.context_widths import MOST_PANELS
 (ENTRY,) = [entry for entry in FIGURES if entry.name == "granularity"]
 
 
-def test_figure_has_a_dot_a_group_and_the_start(studies):
+def test_figure_has_a_dot_per_group_and_the_start(studies):
     figure = draw(ENTRY, studies["ordinary"])
     summary = studies["ordinary"]["summary"]
     plain = summary[summary["other_settings"] == ""]

@@ -1,4 +1,4 @@
-"""Figures of every shape of study: texts in the figure, apart, and off the Pareto front."""
+"""Figures of every shape of study: texts lie in the figure, apart, and off the Pareto front."""
 
 import itertools
 from dataclasses import replace
@@ -26,7 +26,7 @@ NETWORKS = {
 
 @pytest.fixture
 def texts_of(monkeypatch):
-    """Return a function that draws a figure: {text: its box} of every text that is drawn."""
+    """A function that draws a figure and returns {text: its box} for every text drawn."""
     drawn: dict[Text, Bbox] = {}
     draw_text = Text.draw
 

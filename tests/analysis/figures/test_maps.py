@@ -43,7 +43,7 @@ def test_a_layer_has_one_scale_and_negative_weights_a_diverging_one(gate, colour
     assert {image.get_cmap().name for image in images} == {colours}
 
 
-def test_of_24_layers_the_released_choice_is_drawn(learned_run):
+def test_the_released_choice_of_24_layers_is_drawn(learned_run):
     run = learned_run([{"window": (2, 2), "gate": "gqpe"}] * 24)
     titles = [axes.get_title() for axes in learned_maps(run).axes[:7]]
     assert titles == [f"layer {index + 1}" for index in (1, 3, 8, 12, 16, 20, 22)]

@@ -14,7 +14,7 @@ from posmlp.analysis.figures.svg import to_svg
         (accuracy_vs_params, r"gqpe_s4: 9\d\.\d\d ± \d\.\d\d %, \d\d,\d{3} parameters"),
     ],
 )
-def test_marks_have_names_on_hover_and_the_page_the_caption(drawn, text, digits_summary):
+def test_marks_have_texts_on_hover_and_the_caption_is_left_out(drawn, text, digits_summary):
     svg = to_svg(drawn(digits_summary))
     assert len(re.findall(f"<g><title>{text}</title>", svg)) >= 2  # mark and bar
     assert 'id="hover' not in svg

@@ -7,7 +7,7 @@ from posmlp.analysis.statistics import summarise
 
 @pytest.fixture
 def summary(runs_of):
-    """Two units with 100 and 1,000 images, of which the fewer get more epochs, and a lone one."""
+    """Two units with 100 and 1,000 images, more epochs for the fewer, and a lone variant."""
     frames = [
         runs_of({f"{gate}{end}": [90.0, 91.0]}, gate=gate, num_train=num)
         for gate in ("sgu", "gqpe")
@@ -28,7 +28,7 @@ def settings():
     } | {"wide": all_images | {"model.gate": "gqpe", "model.name": "wide"}}
 
 
-def test_a_line_joins_what_differs_in_one_number_and_what_it_brings_along(summary, settings):
+def test_a_line_joins_variants_that_differ_in_one_setting_and_its_schedule(summary, settings):
     lines = list(lines_of(summary, settings, "data.train_fraction"))
     assert [line.label for line in lines] == ["sgu", "gqpe"]
     assert [line.rows["x"].tolist() for line in lines] == [[100, 1_000]] * 2
@@ -36,10 +36,10 @@ def test_a_line_joins_what_differs_in_one_number_and_what_it_brings_along(summar
         assert list(lines_of(summary, settings, key)) == []
 
 
-def test_a_panel_a_number_with_ticks_where_it_was_trained(summary, settings):
+def test_panels_have_ticks_at_the_trained_values(summary, settings):
     accuracy, gap, loss = sweeps(summary, settings).axes
     assert [tick.get_text() for tick in loss.get_xticklabels()] == ["100", "1,000"]
     assert loss.get_xlabel() == "training images"
     assert len(accuracy.containers) == len(loss.containers) == 2
     of_gqpe = gap.containers[1].lines[0].get_ydata()
-    assert of_gqpe.tolist() == pytest.approx([0.0, 0.0])  # from sgu with as many images
+    assert of_gqpe.tolist() == pytest.approx([0.0, 0.0])  # from sgu trained on as many images

@@ -73,3 +73,16 @@ def test_initial_map_is_a_unit_gaussian_at_the_query():
 def test_lrpe_starts_as_intended_not_at_zero():
     torch.manual_seed(0)
     assert LRPE((14, 14), groups=4).table.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_width_of_qpe_can_change():
+    """In the released code it only scales the centre; paper.md trap 3."""
+    encoding = QPE((5, 5), groups=1)
+    torch.nn.init.zeros_(encoding.center)
+    central = []
+    for width in (0.1, 1.0, 3.0):
+        torch.nn.init.constant_(encoding.spread, width)
+        central.append(encoding.scores()[:, offset_index((5, 5))].softmax(-1)[0, 12, 12].item())
+    assert central[0] < 0.05
+    assert central[0] < central[1] < central[2]
+    assert central[2] > 0.95

@@ -218,3 +218,23 @@ def test_other_sizes_that_windows_divide_work(size):
         model = timm.create_model("posmlp_tiny_224", img_size=size)
         height, width = (size, size) if isinstance(size, int) else size
         assert model(torch.zeros(1, 3, height, width)).shape == (1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "groups", "mixing", "removed"),
+    [
+        ("gmlp_posgu_s16_224", 1000, 32, 6.0, 6.1),
+        ("gmlp_posgu_xxs4_32", 10, 16, 8.7, 8.9),
+        ("gmlp_posgu_xs4_32", 200, 32, 3.9, 4.1),
+    ],
+)
+def test_shares_that_the_networks_documentation_names(name, num_classes, groups, mixing, removed):
+    """In percent of the network with sgu: what mixes tokens, and what gqpe removes."""
+    with torch.device("meta"):
+        sgu, gqpe = (
+            timm.create_model(name, gate=gate, groups=s, num_classes=num_classes)
+            for gate, s in (("sgu", 1), ("gqpe", groups))
+        )
+    share = sum(token_mixing_parameters(sgu)) / num_parameters(sgu)
+    assert round(100 * share, 1) == mixing
+    assert round(100 * (1 - num_parameters(gqpe) / num_parameters(sgu)), 1) == removed

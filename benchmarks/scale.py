@@ -84,11 +84,13 @@ def make_runs(study: Study, results: Path) -> None:
 
 
 def collect(study: Study, results: Path, here: Path) -> None:
+    from posmlp.analysis import granularity
     from posmlp.analysis.collect import find_runs, runs_frame, write_curves, write_frame
 
     finished = find_runs(study, results)
     write_frame(runs_frame(study, finished), here / "runs.csv")
     write_curves(finished, here / "curves.csv")
+    write_frame(pd.DataFrame(columns=granularity.COLUMNS), here / "granularity.csv")  # no networks
 
 
 def tables(study: Study, results: Path, here: Path) -> None:
@@ -108,20 +110,10 @@ def checks(study: Study, results: Path, here: Path) -> None:
 
 
 def figures(study: Study, results: Path, here: Path) -> None:
-    from posmlp.analysis.collect import read_frame
-    from posmlp.analysis.figures.catalogue import draw_figures, figures_from
-    from posmlp.analysis.figures.content import settings_of, units
-    from posmlp.analysis.figures.learning import DRAWN_COLUMNS
-    from posmlp.analysis.statistics import summarise
+    from posmlp.analysis.figures.catalogue import draw_figures, figures_from, study_inputs
+    from posmlp.analysis.statistics import Evidence
 
-    inputs = {
-        "summary": summarise(read_frame(here / "runs.csv"), study.reference),
-        "curves": read_frame(here / "curves.csv", DRAWN_COLUMNS),
-        "granularities": pd.DataFrame(columns=["variant", "seed"]),  # no networks here
-        "margin": None,
-        "settings": settings_of(study),
-        "units": units(study),
-    }
+    inputs = study_inputs(Evidence.read(study, here), here)
     draw_figures(figures_from("study", study), inputs, here / "figures")
 
 

@@ -1,4 +1,4 @@
-"""The command `posmlp`: every mistake is an `error:` line that names file or key."""
+"""The command `posmlp`: every mistake is an `error:` line that names a file or key."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def tiny(tmp_path, monkeypatch) -> Path:
 
 
 def finish(study: Study, results: Path = Path("results")) -> None:
-    """Write what a finished study leaves: metrics, runs.csv and the report of its checks."""
+    """Write the metrics, runs.csv and checks.md of a finished study."""
     for number, run in enumerate(study.runs()):
         folder = run.folder(results)
         folder.mkdir(parents=True)
@@ -61,20 +61,20 @@ def finish(study: Study, results: Path = Path("results")) -> None:
 
 
 def error_of(capsys, *words: str) -> str:
-    """Run a command that must fail; return what it says."""
+    """Run a command that must fail; return its error message."""
     assert cli.main([str(word) for word in words]) == user_errors.FAILED
-    said = capsys.readouterr()
-    lines = said.err.splitlines()
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
     assert lines[0].startswith("error: ")
-    assert "Traceback" not in said.err + said.out
-    return said.err
+    assert "Traceback" not in output.err + output.out
+    return output.err
 
 
 OF_A_STUDY = "plan", "calibrate", "prepare", "train", "show", "check-results"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         *[(f"{command} tinny.yaml", "tinny.yaml: no such file; . has") for command in OF_A_STUDY],
         ("show tiny", "config/studies: no such folder, so there is no study 'tiny'; run the comm"),
@@ -89,7 +89,10 @@ OF_A_STUDY = "plan", "calibrate", "prepare", "train", "show", "check-results"
         ("show tiny.yaml", "results/tiny/runs.csv: no such file; `snakemake` writes it"),
         ("show tiny.yaml --results damaged", "damaged/tiny/runs.csv: cannot be read (CSV parse"),
         ("show tiny.yaml --so-far", "study tiny: 4 of 4 runs are not finished"),
-        ("plan tiny.yaml --results damaged", "damaged/tiny/calibration.csv: damaged"),
+        (
+            "plan tiny.yaml --results damaged",
+            "calibration.csv: damaged; delete it and calibrate again",
+        ),
         ("plan tiny.yaml --cluster", "slurm/site.yaml: no such file"),
         ("check-results", "results: no study here has a runs.csv"),
         ("audit", "published.csv: no such file"),
@@ -100,13 +103,13 @@ OF_A_STUDY = "plan", "calibrate", "prepare", "train", "show", "check-results"
         ("evaluate-checkpoint file .", "file: "),
     ],
 )
-def test_a_mistake_is_one_error(tiny, capsys, words, said):
+def test_a_mistake_is_one_error(tiny, capsys, words, expected):
     error = error_of(capsys, *words.split())
-    assert said in error
+    assert expected in error
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         ("", "required: COMMAND"),
         ("shw tiny.yaml", "invalid choice: 'shw'"),
@@ -117,11 +120,11 @@ def test_a_mistake_is_one_error(tiny, capsys, words, said):
         ("sync --every soon", "invalid number value: 'soon'"),
     ],
 )
-def test_a_wrong_option_is_named(tiny, capsys, words, said):
+def test_a_wrong_option_is_named(tiny, capsys, words, expected):
     with pytest.raises(SystemExit) as ended:
         cli.main(words.split())
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_several_mistakes_are_an_error_each(tiny, capsys):
@@ -129,7 +132,7 @@ def test_several_mistakes_are_an_error_each(tiny, capsys):
     assert error_of(capsys, "show", "wrong.yaml").count("error: wrong.yaml: recipe.") == 2
 
 
-def test_ctrl_c_asks_to_be_run_again(tiny, monkeypatch):
+def test_the_exit_status_of_ctrl_c_is_run_again(tiny, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
@@ -137,7 +140,7 @@ def test_ctrl_c_asks_to_be_run_again(tiny, monkeypatch):
     assert cli.main(["show", "tiny.yaml"]) == user_errors.RUN_AGAIN
 
 
-def test_slurm_is_needed_for_the_plan_of_a_cluster(tiny, capsys, monkeypatch):
+def test_planning_for_a_cluster_needs_slurm(tiny, capsys, monkeypatch):
     Path("slurm").mkdir()
     Path("slurm/site.yaml").write_text((ROOT / "slurm/site.yaml").read_text())
     monkeypatch.setenv("PATH", "")
@@ -153,7 +156,7 @@ def test_the_plan_needs_neither_snakemake_nor_a_lock(tiny, capsys):
     assert not [*Path().rglob(".snakemake"), *Path("results").iterdir()]
 
 
-def test_results_of_other_settings_are_not_shown_as_the_studys(tiny, capsys):
+def test_results_of_other_settings_are_reported_as_outdated(tiny, capsys):
     finish(load_study("tiny.yaml"))
     assert cli.main(["show", "tiny.yaml"]) == 0
     assert "Checks: all passed" in capsys.readouterr().out
@@ -173,7 +176,7 @@ def run(*words: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
 
 
-def test_a_run_that_cannot_start_is_told_with_its_log(tiny):
+def test_a_run_that_cannot_start_is_reported_with_its_log(tiny):
     done = run("train", "tiny.yaml", "qpe/seed0", "--device", "cuda", env=os.environ | NO_GPU)
     assert done.returncode == user_errors.FAILED
     _, failed, last = done.stderr.splitlines()

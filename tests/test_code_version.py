@@ -1,4 +1,4 @@
-"""Code digests change with what code does and with nothing else; facts never fail a run."""
+"""Code digests change only with what code does; provenance never fails a run."""
 
 import subprocess
 import sys
@@ -48,8 +48,8 @@ def digest(folder: Path, source: str = SOURCE, path: str = "layers/a.py") -> str
 
 
 def test_digest_is_known_on_every_python(tmp_path):
-    # Seen on Python 3.11.7, 3.12.1 and 3.13.0. If this fails, finished runs would be trained again
-    # after a change of Python; where `canonical` was changed on purpose, put the new digest here.
+    # Verified on Python 3.11.7, 3.12.1 and 3.13.0. If this fails, another Python would retrain
+    # finished runs. Update the digest only if `canonical` was changed on purpose.
     assert digest(tmp_path) == "561ae458c45c2966"
 
 
@@ -102,7 +102,7 @@ def test_a_file_counts_with_its_place(tmp_path):
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
-    """A repository with one commit, in place of the package's."""
+    """A repository with one commit, in place of that of the package."""
     monkeypatch.setattr(code_version, "PACKAGE", tmp_path / "posmlp")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "posmlp").mkdir()
@@ -116,7 +116,7 @@ def repository(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_git_state_tells_the_commit_and_whether_files_differ(repository):
+def test_git_state_is_the_commit_and_whether_files_differ(repository):
     head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=repository, text=True).strip()
     assert git_state() == {"git_commit": head, "git_dirty": False}
     (repository / "results").mkdir()
@@ -138,7 +138,7 @@ def test_git_state_is_unknown_without_repository_or_git(tmp_path, monkeypatch):
     assert git_state() == unknown
 
 
-def test_processors_of_one_name_are_told_apart(tmp_path):
+def test_processors_of_the_same_name_are_distinguished(tmp_path):
     cpuinfo = tmp_path / "cpuinfo"
     processor = "model\t\t: {}\nmodel name\t: AMD EPYC\nstepping\t: 1\nflags\t: avx2\n\n"
     cpuinfo.write_text(processor.format(2) + processor.format(3))
@@ -146,7 +146,7 @@ def test_processors_of_one_name_are_told_apart(tmp_path):
     assert cpu_name(tmp_path / "none") != ""
 
 
-def test_environment_has_every_fact_of_a_run(monkeypatch):
+def test_environment_is_complete(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     facts = environment("cpu")
     names = "python torch torchvision timm numpy cuda device cpu cpu_instructions hostname"

@@ -1,4 +1,4 @@
-"""`posmlp doctor`: verdicts that a user can act on, without what only studies need."""
+"""`posmlp doctor`: verdicts and advice, without the dependencies of studies."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ sys.exit(main(["doctor", "--device", "cpu"]))
 """
 
 
-def test_it_needs_neither_pydantic_nor_snakemake_nor_mlflow():
+def test_doctor_needs_neither_pydantic_nor_snakemake_nor_mlflow():
     command = [sys.executable, "-c", WITHOUT_STUDIES]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -33,7 +33,7 @@ def test_it_needs_neither_pydantic_nor_snakemake_nor_mlflow():
     assert done.stdout.endswith("1 ok, 2 not checked\n")
 
 
-def test_findings_are_told_and_a_failure_stops_nothing(monkeypatch, capsys):
+def test_all_checks_run_even_if_some_fail(monkeypatch, capsys):
     def broken(device):
         raise RuntimeError("no kernel image\nand its traceback")
 
@@ -42,14 +42,14 @@ def test_findings_are_told_and_a_failure_stops_nothing(monkeypatch, capsys):
     monkeypatch.setattr(diagnose, "CHECKS", found)
     monkeypatch.setattr(diagnose, "LIMIT_S", 1)
     assert not diagnose.diagnose("cpu")
-    said = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert said[1] == ["FAILED", "broken", "RuntimeError:", "no", "kernel", "image"]
-    assert said[2][0] == "->"
-    assert ["FAILED", "stuck", "not", "finished", "after", "1", "s"] in said
-    assert said[-2:] == [["ok", "fine", "3", "GPUs"], ["1", "ok,", "2", "FAILED"]]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["FAILED", "broken", "RuntimeError:", "no", "kernel", "image"]
+    assert lines[2][0] == "->"
+    assert ["FAILED", "stuck", "not", "finished", "after", "1", "s"] in lines
+    assert lines[-2:] == [["ok", "fine", "3", "GPUs"], ["1", "ok,", "2", "FAILED"]]
 
 
-def test_units_and_networks_agree_with_float64_and_every_unit_is_among_them():
+def test_every_unit_and_both_networks_agree_with_float64():
     finding = precision.compare("float32", CPU)
     assert finding.verdict == Verdict.OK
     names = {name.split()[0] for name, _, _ in precision.modules()}
@@ -74,7 +74,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     assert "inf (unit, gradient of proj.position_bias)" in finding.text
 
 
-def test_a_training_resumes_exactly_and_a_difference_is_a_failure(monkeypatch):
+def test_exact_resume_passes_and_a_different_tensor_fails(monkeypatch):
     finding = training.exact_resume(CPU)
     assert finding.verdict == Verdict.OK, finding.text
     assert not torch.are_deterministic_algorithms_enabled()
@@ -90,7 +90,7 @@ def test_a_training_resumes_exactly_and_a_difference_is_a_failure(monkeypatch):
     ("gains", "verdict"),
     [((0.5, 1.05, 2.0, 4.0), Verdict.OK), ((0.5, 1.3, 2.0, 4.0), Verdict.WARNING)],
 )
-def test_a_crossover_elsewhere_is_told(monkeypatch, gains, verdict):
+def test_a_wrong_threshold_for_convolutions_is_a_warning(monkeypatch, gains, verdict):
     found = iter(gains)
     monkeypatch.setattr(speed, "compare", lambda *_: Comparison(next(found), 0, 0, 0, 0))
     finding = speed.long_windows(CPU)
@@ -98,7 +98,7 @@ def test_a_crossover_elsewhere_is_told(monkeypatch, gains, verdict):
     assert ("at 784 tokens" in finding.advice) == (verdict == Verdict.WARNING)
 
 
-def test_processes_train_as_one(monkeypatch):
+def test_gradients_of_two_processes_match_those_of_one(monkeypatch):
     monkeypatch.setattr(training, "num_cores", lambda: 2)
     finding = training.several_devices(CPU)
     assert finding.verdict == Verdict.OK, finding.text
@@ -112,7 +112,7 @@ def test_processes_train_as_one(monkeypatch):
         (79e9, (7, 0), "GPU 0 is slow in bfloat16"),
     ],
 )
-def test_a_gpu_that_is_in_use_or_old_is_told(monkeypatch, free, capability, advice):
+def test_a_gpu_in_use_or_slow_in_bf16_is_a_warning(monkeypatch, free, capability, advice):
     facts = dict(device_count=1, get_device_name="H100", get_device_capability=capability)
     facts |= dict(mem_get_info=(free, 80e9))
     for name, value in facts.items():

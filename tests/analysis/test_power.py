@@ -12,7 +12,7 @@ from posmlp.analysis.contrasts import claim_p_values, compare
 from posmlp.analysis.power import power_text, reach
 from posmlp.study import Question
 
-ASKED = (
+QUESTIONS = (
     Question(ask="As good?", claim="non-inferior", contrasts=["gqpe_s4 - sgu"]),
     Question(ask="Better?", contrasts=["gqpe_s4_nosoftmax - sgu"]),
 )
@@ -22,7 +22,7 @@ STD, NUM_STUDIES = 0.5, 500
 @pytest.fixture
 def planned(study):
     """Three variants with five seeds, two questions and a margin of a point."""
-    return replace(study, questions=ASKED, margin=1.0, seeds=(0, 1, 2, 3, 4))
+    return replace(study, questions=QUESTIONS, margin=1.0, seeds=(0, 1, 2, 3, 4))
 
 
 @pytest.mark.parametrize("claim", ["non-inferior", "superior"])
@@ -42,14 +42,14 @@ def test_power_is_the_fraction_of_simulated_studies_with_the_verdict(planned, cl
     assert contrast["half_width"] == pytest.approx(stats.t.ppf(0.975, 8) * STD * np.sqrt(2 / 5))
 
 
-def test_a_difference_in_reach_has_the_power(planned):
+def test_the_smallest_detectable_difference_has_80_percent_power(planned):
     rows = reach(planned, STD).set_index("claim").in_reach
     assert rows["superior"] - rows["non-inferior"] == pytest.approx(planned.margin)
     larger = replace(planned, margin=rows["superior"])
     assert list(reach(larger, STD).power) == pytest.approx([0.8, 0.8])
 
 
-def test_a_plan_says_where_its_spread_is_from_or_that_there_is_none(planned, runs_of, tmp_path):
+def test_power_needs_a_standard_deviation_over_seeds(planned, runs_of, tmp_path):
     assert "`--like STUDY` takes it from another study" in power_text(planned, tmp_path)
     with pytest.raises(ResultsError, match=r"other/runs.csv: no such file"):
         power_text(planned, tmp_path, "other")

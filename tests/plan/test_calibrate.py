@@ -1,4 +1,4 @@
-"""A calibration measures what a run is made of."""
+"""A calibration adds up training steps, tests and start of a run."""
 
 import pytest
 import torch
@@ -9,9 +9,7 @@ from posmlp.study import load_study
 from posmlp.training.distributed import World
 
 
-def test_a_run_takes_its_steps_and_tests_and_an_average_of_weights_takes_more(
-    monkeypatch, tmp_path
-):
+def test_a_run_is_the_sum_of_steps_and_tests_and_ema_is_tested_too(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "MEASURED_S", 0.05)
     monkeypatch.setattr(module, "step_seconds", lambda trainer: 0.5)
     monkeypatch.setattr(module, "test_image_seconds", lambda trainer: 0.01)

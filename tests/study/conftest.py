@@ -1,4 +1,4 @@
-"""A small study in a folder of its own, to be spoilt in one way at a time."""
+"""A small valid study in its own folder, for tests to change."""
 
 import copy
 from pathlib import Path
@@ -32,7 +32,7 @@ SHEET = [
 
 
 class StudyFolder:
-    """config/studies with study.yaml and study.tsv, held as values until they are written."""
+    """A folder with study.yaml and study.tsv, kept as values until they are written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,7 +40,7 @@ class StudyFolder:
         self.sheet = copy.deepcopy(SHEET)
 
     def write(self, name: str = "study") -> Path:
-        """Write the study file and its sheet; return the path of the former."""
+        """Write the study file and its sheet; return the path of the study file."""
         path = self.folder / f"{name}.yaml"
         path.write_text(dump_yaml(self.values))
         (self.folder / f"{name}.tsv").write_text("".join("\t".join(r) + "\n" for r in self.sheet))
@@ -51,13 +51,13 @@ class StudyFolder:
         return load_study(name, self.folder)
 
     def problems(self, name: str = "study") -> list[str]:
-        """The problems of study `name` as it stands in the folder."""
+        """The problems of the study `name` in the folder."""
         with pytest.raises(StudyError) as caught:
             load_study(name, self.folder)
         return list(caught.value.problems)
 
     def problem(self, name: str = "study") -> str:
-        """The one problem of the study `name`."""
+        """The only problem of the study `name`."""
         (problem,) = self.problems(name)
         return problem
 

@@ -1,4 +1,4 @@
-"""check_models: a network that cannot be built is known before the first job."""
+"""check_models: networks that cannot be built are reported before the first job."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def problem(study) -> str:
 
 
 def with_row(folder, groups: str = "", **cells: str):
-    """The study with a last row, `odd`, that sets these arguments of the model."""
+    """The study with another row, `odd`, that sets these arguments of the model."""
     folder.sheet[0] += [f"model.{key}" for key in cells]
     folder.sheet.append(["odd", "claim", "gqpe", groups, "", *cells.values()])
     return folder.load()
@@ -58,11 +58,11 @@ def test_a_group_count_that_does_not_divide_the_channels(folder):
         ),
     ],
 )
-def test_what_the_model_refuses_is_quoted(folder, cells, expected):
+def test_errors_of_the_model_are_quoted(folder, cells, expected):
     assert expected in problem(with_row(folder, **cells))
 
 
-def test_a_positional_rate_needs_a_positional_encoding(folder):
+def test_position_lr_needs_a_positional_encoding(folder):
     folder.values["recipe"]["position_lr"] = 5.0
     assert "(sgu): recipe.position_lr: 5 has no effect" in problem(folder.load())
     folder.sheet[0].append("recipe.position_lr")
@@ -76,7 +76,7 @@ def test_a_closed_form_must_count_the_layers_parameters(folder, monkeypatch):
     assert "has 88 parameters but its closed form gives 84" in problem(folder.load())
 
 
-def test_any_model_of_timm_is_checked(folder):
+def test_any_timm_model_is_checked(folder):
     folder.values["model"] = {"name": "gmlp_ti16_224"}
     folder.values["data"] = {"name": "cifar10", "image_size": 32}
     folder.sheet = [["variant", "claim", "model.gate"], ["sgu", "fits", ""]]
@@ -85,9 +85,7 @@ def test_any_model_of_timm_is_checked(folder):
     assert "unexpected keyword argument 'gate'" in problem(folder.load())
 
 
-def test_networks_that_passed_are_not_built_again_until_something_changes(
-    folder, tmp_path, monkeypatch
-):
+def test_a_passed_check_is_not_repeated_until_the_code_changes(folder, tmp_path, monkeypatch):
     built = []
     monkeypatch.setattr(model_check, "_why_not", built.append)
     study = folder.load()

@@ -1,7 +1,7 @@
-"""Whatever a study file and its sheet hold: a study whose runs can start, or a StudyError.
+"""Any study file and sheet give either runs that can start or a StudyError.
 
-Every example spoils a valid study in a few places, in its values or in its text, and then checks
-it as the workflow does: load_study, then check_models.
+Every example changes a valid study in a few places, in its values or its text, and checks it like
+the workflow: load_study, then check_models.
 """
 
 import string
@@ -46,7 +46,7 @@ PIECES = (
 
 
 def outcome(path):
-    """Check a study as the workflow does; what comes must be runs or problems, never else."""
+    """Check a study like the workflow; the outcome must be runs or problems."""
     try:
         study = load_study(path)
         check_models(study)
@@ -64,7 +64,7 @@ def outcome(path):
 
 
 def sections(values):
-    """All mappings in a study's values, the outermost first."""
+    """All mappings in the values of a study, the outermost first."""
     found = [values]
     for value in values.values():
         if isinstance(value, dict):
@@ -105,7 +105,7 @@ def sheet_text(folder):
 
 
 def write_bytes(folder, study, sheet):
-    """Write both texts as they are, whatever they hold; return the study file."""
+    """Write both texts unchanged; return the study file."""
     path = folder.folder / "study.yaml"
     path.write_bytes(study.encode("utf-8", "surrogatepass"))
     path.with_suffix(".tsv").write_bytes(sheet.encode("utf-8", "surrogatepass"))

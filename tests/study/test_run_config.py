@@ -1,4 +1,4 @@
-"""A run's key follows its settings and nothing else; a run folder's config is read back."""
+"""The key of a run depends only on settings, seed and code; config.yaml is read back."""
 
 import pytest
 
@@ -33,9 +33,8 @@ def config(**changes: object) -> RunConfig:
 
 
 def test_key_is_known():
-    # The key of stored runs. If this fails, every finished run of every user would be trained
-    # again; where that is meant (a setting was added), put the new key here and say so in the
-    # changelog.
+    # The key of stored runs. If this fails, every user's finished runs would be trained again.
+    # If that is intended, for example for a new setting, update it and say so in the changelog.
     assert config().key == "4c6b4509161ecf70"
 
 
@@ -88,7 +87,7 @@ def test_the_code_changes_the_key(monkeypatch):
     assert config().key != before
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_round_trip(tmp_path):
     run = config(model__groups=[8, 16], recipe__amp="off", recipe__augment={"ratio": [0.75, 4 / 3]})
     text = run.to_yaml()
     assert parse_yaml(text)["key"] == run.key
@@ -100,17 +99,17 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [("", "found None"), ("study: a", "data, key, model, recipe, seed, ")],
 )
-def test_what_is_not_the_config_of_a_run_is_named(tmp_path, text, said):
+def test_another_file_in_place_of_a_config_is_named(tmp_path, text, expected):
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(StudyError, match=f"{path}.*{said}"):
+    with pytest.raises(StudyError, match=f"{path}.*{expected}"):
         run_config.recorded_values(path)
 
 
-def test_a_spoilt_config_is_named(tmp_path):
+def test_an_invalid_config_is_named(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(config().to_yaml().replace("epochs: 30", "epochs: none"))
     with pytest.raises(

@@ -126,7 +126,7 @@ def test_problems_of_file_and_sheet_come_together(folder):
     assert of_sheet == [False, False, True, True]
 
 
-def test_gpus_share_a_batch_evenly(folder):
+def test_gpus_must_divide_the_batch(folder):
     folder.values["gpus"] = 3
     folder.write()
     assert "gpus: 3 GPUs cannot share a batch of 64 images evenly" in folder.problems()[0]
@@ -166,7 +166,7 @@ def test_a_mistake_in_the_base_names_the_base(folder):
         ("Figures", "a study cannot be called 'Figures'"),
     ],
 )
-def test_a_name_that_no_study_has(folder, name, expected):
+def test_an_invalid_or_missing_study_name(folder, name, expected):
     folder.write()
     assert expected in folder.problem(name)
 
@@ -189,7 +189,7 @@ def test_a_question_claims_one_verdict(folder):
         (("gqpe_s4", "", ""), "row 2, column against: sgu cannot be compared with gqpe_s4; "),
     ],
 )
-def test_a_wrong_comparison_is_named(folder, cells, problem):
+def test_a_mistake_in_column_against(folder, cells, problem):
     cells = ("against", *cells)
     folder.sheet = [[*row, cell] for row, cell in zip(folder.sheet, cells, strict=True)]
     folder.write()

@@ -1,4 +1,4 @@
-"""Reading a sheet: every way in which a row or a column can be wrong is named."""
+"""Reading a sheet: every mistake names its row or column."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def sheet(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_rows_become_variants_and_empty_cells_no_settings(tmp_path):
+def test_rows_become_variants_and_empty_cells_set_nothing(tmp_path):
     text = "# a comment\n" + HEADER + "\n a \tclaim, 'quoted'\tgqpe\t[8, 16]\r\nb\tclaim\tsgu\n"
     assert read_sheet(sheet(tmp_path, text)) == [
         Variant("a", "claim, 'quoted'", {"model.gate": "gqpe", "model.groups": [8, 16]}, row=4),
@@ -24,11 +24,11 @@ def test_rows_become_variants_and_empty_cells_no_settings(tmp_path):
     ]
 
 
-def test_a_row_may_say_what_it_is_compared_with(tmp_path):
+def test_a_row_may_name_what_it_is_compared_with(tmp_path):
     text = "variant\tclaim\tagainst\tmodel.gate\na\tb\t\tsgu\nc\td\ta\tqpe\n"
     first, second = read_sheet(sheet(tmp_path, text))
     assert (first.against, second.against) == (None, "a")
-    assert second.settings == {"model.gate": "qpe"}  # it is no setting
+    assert second.settings == {"model.gate": "qpe"}
 
 
 @pytest.mark.parametrize(

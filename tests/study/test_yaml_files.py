@@ -1,4 +1,4 @@
-"""YAML 1.2: what is read, what is refused, and that what is written is read back."""
+"""YAML 1.2: accepted and refused text, and round trips."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_refused_text_is_a_value_error_that_says_why(text, reason):
         (b"a: {\n", "study.yaml, line 2, column 1"),
     ],
 )
-def test_a_file_that_holds_no_mapping_is_named(tmp_path, content, reason):
+def test_a_file_without_a_mapping_is_named(tmp_path, content, reason):
     path = tmp_path / "study.yaml"
     path.write_bytes(content)
     with pytest.raises(StudyError) as caught:
@@ -76,7 +76,7 @@ def test_byte_order_mark_is_dropped(tmp_path):
     assert read_text(tmp_path / "a.yaml") == "a: 1\n"
 
 
-def test_what_is_written_is_read_back():
+def test_round_trip():
     words = ["off", "1e-3", "010", "null", "~", "1:30", "<<", "=", "0x1", ".inf", "é", " a: b", ""]
     values = {"a": words, "b": None, "c": True, "d": -(2**53), "e": 1e-300, "f": 2.0, "g": {"h": 1}}
     read = parse_yaml(dump_yaml(values))

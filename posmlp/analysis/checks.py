@@ -42,8 +42,9 @@ class Checked(Evidence):
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """The curves with categorical names, because grouping millions of strings is slow."""
-        return self.curves.astype({"variant": "category"})
+        """Curves of variants that the study still has; grouping categories is fast."""
+        known = self.curves["variant"].isin(self.study.configs)
+        return self.curves[known].astype({"variant": "category"})
 
     @cached_property
     def last_epochs(self) -> pd.DataFrame:
@@ -53,12 +54,6 @@ class Checked(Evidence):
         first = self.curves.loc[by_run.head(1).index].set_index(RUN)
         sizes = by_run["epoch"].transform("size")[by_run.tail(1).index].to_numpy()
         return last.assign(num_epochs=sizes, first_train_loss=first["train_loss"])
-
-    def by_variant(self, frame: pd.DataFrame) -> Iterator[tuple[RunConfig, pd.DataFrame]]:
-        """Each variant's settings and rows."""
-        for variant, rows in frame.groupby("variant", sort=False, observed=True):
-            if variant in self.study.configs:
-                yield self.study.configs[variant], rows
 
 
 @dataclass(frozen=True)
@@ -187,7 +182,8 @@ def better_than_guessing(results: Checked) -> Iterator[str]:
 
 @check("Curves are finite, and percentages lie between 0 and 100", TRAIN_AGAIN)
 def curves_are_numbers(results: Checked) -> Iterator[str]:
-    for config, rows in results.by_variant(results.epochs):
+    for variant, rows in results.epochs.groupby("variant", sort=False, observed=True):
+        config = results.study.configs[variant]
         evaluated = {epoch: config.recipe.evaluates(epoch) for epoch in rows["epoch"].unique()}
         evaluated = rows["epoch"].map(evaluated)
         for metric in ("lr", "train_loss", *metrics.EVALUATED):

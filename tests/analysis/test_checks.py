@@ -22,19 +22,14 @@ from posmlp.study import Study, load_study
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ("digits", "digits_switches", "digits_shift")
-MIXING = {"sgu": [4160] * 3, "gqpe": [88] * 3}  # N^2 + N and 6 s + N of 64 tokens, 4 groups
 
 
 @pytest.fixture
-def results(study, finish_run, tmp_path) -> Checked:
-    for run in study.runs():
-        layers = MIXING[run.model["gate"]]
-        sizes = {"token_mixing_params_per_layer": layers, "token_mixing_params": sum(layers)}
-        finish_run(run, **sizes)
-    finished = find_runs(study, tmp_path / "results")
-    write_curves(finished, tmp_path / "curves.csv")
+def results(study, finished, tmp_path) -> Checked:
+    runs = find_runs(study, finished)
+    write_curves(runs, tmp_path / "curves.csv")
     curves = read_frame(tmp_path / "curves.csv", CHECKED_CURVES)
-    return Checked(study, runs_frame(study, finished), {}, curves)
+    return Checked(study, runs_frame(study, runs), {}, curves)
 
 
 @pytest.fixture

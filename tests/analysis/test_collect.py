@@ -76,10 +76,9 @@ def test_a_damaged_history_is_refused_and_named(study, finished, tmp_path, chang
     assert not (tmp_path / "curves.csv").exists()
 
 
-@pytest.mark.parametrize("value", ['"0.1"', "NaN", "null"])
-def test_damaged_metrics_are_refused_and_named(study, finished, value):
+def test_damaged_metrics_are_refused_and_named(study, finished):
     path = study.run("gqpe_s4", 1).folder(finished) / "metrics.json"
-    path.write_text(path.read_text().replace('"test_loss": 0.1', f'"test_loss": {value}'))
+    path.write_text(path.read_text().replace('"test_loss": 0.1', '"test_loss": NaN'))
     with pytest.raises(ResultsError, match="damaged results") as error:
         find_runs(study, finished, allow_missing=True)
     assert str(path) in str(error.value)

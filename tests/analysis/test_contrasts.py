@@ -12,7 +12,6 @@ from posmlp.analysis.contrasts import (
     claim_p_values,
     compare,
     holm,
-    noisier,
     rounding_variance,
     verdicts,
 )
@@ -90,11 +89,6 @@ def test_equal_accuracies_have_the_variance_of_rounding():
     rounded = np.round(np.random.default_rng(0).uniform(0, 100, 100_000) * 5) / 5
     exact = np.random.default_rng(0).uniform(0, 100, 100_000)
     assert np.var(rounded - exact) == pytest.approx(rounding_variance(500), rel=0.01)
-
-
-def test_the_noisiest_is_found_among_those_with_several_runs():
-    variance_V, num_V = np.array([9.0, 1.0, 1.0, np.nan]), np.array([5, 5, 5, 1])
-    assert noisier(variance_V, num_V).tolist() == [True, False, False, False]
 
 
 def test_bartlett_is_that_of_scipy_and_leaves_single_runs_out():

@@ -54,14 +54,6 @@ def test_rows_are_compared_with_what_the_sheet_says(runs_of):
     assert summary.loc["c", "test_top1_difference_half_width"] == expected["half_width"]
 
 
-def test_a_question_and_the_table_give_one_contrast_one_p_value(runs_of, study):
-    runs = runs_of(TOP1)
-    summary = summarise(runs, "a").set_index("variant")
-    found = answer(runs, asking(study, "b - a")).iloc[0]
-    assert found["p_value"] == pytest.approx(summary.loc["b", "test_top1_p_value"])
-    assert found["half_width"] == summary.loc["b", "test_top1_difference_half_width"]
-
-
 def test_claims_are_adjusted_over_all_contrasts_and_unproven_ones_get_a_verdict(runs_of, study):
     contrasts = ["b - a", "a - b", "b_few - a_few - b + a"]
     found = answer(runs_of(TOP1), asking(study, *contrasts))

@@ -1,4 +1,4 @@
-"""predictions.npz of a study: which test images each run classified correctly, a bit per image.
+"""predictions.npz of a study: which test images each run classified correctly.
 
 It gives contrasts their second interval, a crossed bootstrap over seeds and test images.
 Shape letters: B replicates, V variants, R runs, N test images, Q contrasts.
@@ -41,17 +41,9 @@ def read_run(path: Path) -> Hits:
 
 
 def write_predictions(predictions: Predictions, path: str | Path) -> None:
-    """Write the hits of all runs, eight images per byte."""
-    hits = list(predictions.values())
-    bits_R = [np.packbits(h.correct) for h in hits]
-    np.savez_compressed(
-        path,
-        variants=np.array([variant for variant, _ in predictions], dtype=np.str_),
-        seeds=np.array([seed for _, seed in predictions], dtype=np.int64),
-        images=np.array([h.images for h in hits], dtype=np.str_),
-        num_images=np.array([len(h.correct) for h in hits], dtype=np.int64),
-        bits=np.concatenate(bits_R) if bits_R else np.zeros(0, np.uint8),
-    )
+    """Write the hits of all runs, an array per run named variant/seed/images."""
+    arrays = {f"{v}/{seed}/{hits.images}": hits.correct for (v, seed), hits in predictions.items()}
+    np.savez_compressed(path, **arrays)
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -62,21 +54,17 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     if not Path(path).exists():
         return {}
+    predictions = {}
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
-        names = zip(arrays["variants"].tolist(), arrays["seeds"].tolist(), strict=True)
-        num_R, ends_R = arrays["num_images"], np.cumsum(-(-arrays["num_images"] // 8))
-        bits_R = np.split(arrays["bits"], ends_R[:-1]) if len(ends_R) else []
-        runs = zip(names, arrays["images"].tolist(), num_R.tolist(), bits_R, strict=True)
-        return {
-            name: Hits(images, np.unpackbits(bits, count=num).astype(bool))
-            for name, images, num, bits in runs
-        }
+        with np.load(path) as arrays:
+            for name, correct_N in arrays.items():
+                variant, seed, images = name.split("/")
+                predictions[variant, int(seed)] = Hits(images, correct_N)
     except Exception as error:  # zip, zlib and NumPy raise many types
         raise ValueError(
             f"{path}: damaged ({error}); delete it and `snakemake` writes it again"
         ) from None
+    return predictions
 
 
 def crossed_bootstrap(

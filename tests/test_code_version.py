@@ -1,7 +1,6 @@
 """Code digests change only with what code does; provenance never fails a run."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -146,13 +145,8 @@ def test_processors_of_the_same_name_are_distinguished(tmp_path):
     assert cpu_name(tmp_path / "none") != ""
 
 
-def test_environment_is_complete(monkeypatch):
+def test_environment_includes_the_slurm_job(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "42")
-    facts = environment("cpu")
-    names = "python torch torchvision timm numpy cuda device cpu cpu_instructions hostname"
-    assert set(facts) == {*names.split(), "num_threads", "slurm_job_id"}
-    assert facts["slurm_job_id"] == "42"
-    assert facts["device"] == facts["cpu"] != ""
-    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert environment("cpu")["slurm_job_id"] == "42"
     monkeypatch.delenv("SLURM_JOB_ID")
     assert environment("cpu")["slurm_job_id"] is None

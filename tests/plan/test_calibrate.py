@@ -27,11 +27,3 @@ def test_a_run_is_the_sum_of_steps_and_tests_and_ema_is_tested_too(monkeypatch, 
     assert row.run_s == pytest.approx(recipe.num_epochs * (32 * 0.5 + num_tested * 0.01))
     assert more.run_s == pytest.approx(recipe.num_epochs * (32 * 0.5 + 2 * num_tested * 0.01))
     assert 0 < row.disk_mb < more.disk_mb
-
-
-def test_steps_and_tests_are_timed(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "MEASURED_S", 0.05)
-    trainer = module.make_trainer(
-        load_study("digits").configs["sgu"], tmp_path, World(torch.device("cpu"))
-    )
-    assert 0 < module.test_image_seconds(trainer) < module.step_seconds(trainer) < 5

@@ -32,7 +32,7 @@ from posmlp.analysis.granularity import COLUMNS, granularities
 from posmlp.analysis.learned import load_learned
 from posmlp.analysis.statistics import pooled_std
 from posmlp.runs.execute import SAME_MACHINE
-from posmlp.runs.reading import is_finished
+from posmlp.runs.reading import finished_metrics
 from posmlp.study import RunConfig, Study, load_study
 
 TABLES = ("runs.csv", "curves.csv", "granularity.csv")
@@ -197,7 +197,7 @@ def retrain(
     command += [f"{run.variant}/seed{run.seed}" for run in runs]
     command += [*options, "--runs-at-once", "1", "--threads", f"{row['num_threads']:.0f}"]
     subprocess.run([*command, "--device", "cpu" if row["device"] == row["cpu"] else "auto"])
-    trained = [run for run in runs if is_finished(run.folder(results), run.key)]
+    trained = [run for run in runs if finished_metrics(run.folder(results), run.key)]
     again = tables_of(study, results) if trained else {}
     differences = [f"{run.name}: was not trained, see above" for run in runs if run not in trained]
     return differences + [text for run in trained for text in compare_run(run, committed, again)]

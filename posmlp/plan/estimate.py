@@ -4,7 +4,6 @@ import csv
 import heapq
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from posmlp.config import SITE_FILE, Settings
 from posmlp.runs.pack import parts
-from posmlp.runs.reading import read_json
+from posmlp.runs.reading import finished_metrics
 from posmlp.runs.run_folder import write_atomically
 from posmlp.slurm.commands import SlurmError, installed, jobs_of_partition, partition_minutes
 from posmlp.study import RunConfig, Study
@@ -53,8 +52,8 @@ def capacity_of(settings: Settings, study: Study) -> Capacity:
         limit = f"{job.num_gpus} GPUs; " if job.num_gpus else ""
         limit += f"{cores} cores of this machine"
         return Capacity(1, job.at_once, limit, job.num_jobs, shared)
-    most_jobs = read_mapping(PROFILE).get("jobs", 50)
-    jobs, limit = jobs_of_partition(site.partition, study.gpus, job.num_gpus > 0, most_jobs)
+    max_jobs = read_mapping(PROFILE).get("jobs", 50)
+    jobs, limit = jobs_of_partition(site.partition, study.gpus, job.num_gpus > 0, max_jobs)
     minutes = partition_minutes(site.partition)
     return Capacity(jobs, job.at_once, limit, job.num_jobs, shared, minutes)
 
@@ -146,10 +145,8 @@ def _seconds(wall_s: list[float], calibration: Calibration | None) -> tuple[floa
 
 
 def _wall_s(run: RunConfig, results: Path) -> float | None:
-    """Wall time of a finished run; None if it is missing, damaged or has other settings."""
-    with suppress(ValueError):
-        metrics = read_json(run.folder(results) / "metrics.json")
-        return metrics.get("wall_s") if metrics.get("key") == run.key else None
+    """Wall time of a finished run; None if it is not finished."""
+    return finished_metrics(run.folder(results), run.key).get("wall_s")
 
 
 def wall_seconds(study: Study, estimates: Iterable[Estimate], capacity: Capacity) -> float:

@@ -1,5 +1,5 @@
-"""How far a study is: read from its run folders, shown while it runs.
+"""Progress of a study, read from its run folders.
 
-`state` reads, `view` turns what was read into a table or a line, `display` shows it on a terminal.
-Only files are read, so this is the same for runs on this machine and on a cluster.
+`state` reads, `view` formats a table or a line, `display` shows it. Only files are read, so runs on
+this machine and on a cluster look the same.
 """

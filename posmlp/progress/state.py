@@ -1,4 +1,4 @@
-"""Watch: the state of every run of a study, read again and again at little cost."""
+"""Watch: the state of every run of a study, cheap to read repeatedly."""
 
 import time
 from collections.abc import Callable
@@ -9,44 +9,43 @@ from statistics import fmean
 from typing import Any, Self
 
 from posmlp.runs.folder_lock import PATIENCE_S, is_dead, read_holder
-from posmlp.runs.reading import modified_ns, read_history, read_json
+from posmlp.runs.reading import finished_metrics, modified_ns, read_history, read_json
 from posmlp.study import Study
 
-# States of a run, in the words that people read.
+# States of a run, as they are printed.
 DONE, RUNNING, FAILED, STOPPED, WAITING = "finished", "in training", "failed", "stopped", "waiting"
-LOOKS = 60  # over which the number of runs side by side is averaged
+LOOKS = 60  # time constant, in looks, of the mean number of runs side by side
 
 
 @dataclass
 class Run:
-    """A run, what its folder says of it, and what of the folder has been read."""
+    """A run, and what has been read from its folder."""
 
     name: str
     variant: str
     num_epochs: int
     state: str = WAITING
-    epochs: int = 0  # that have ended
-    epoch_s: float = 0.0  # mean of these
-    top1: float | None = None  # test_top1 of the last epoch that was tested
+    epochs: int = 0  # finished epochs
+    epoch_s: float = 0.0  # their mean duration
+    top1: float | None = None  # test_top1 of the last evaluated epoch
     images_per_s: float | None = None
     error: str = ""
     folder: Path = Path()
     key: str = ""
-    stamp: tuple[int, int] = (0, 0)  # times of the folder and its lock
-    old_error: int = 0  # time of an error.json that this start of the study does away with
+    stamp: tuple[int, int] = (0, 0)  # modification times of the folder and its lock
+    old_error: int = 0  # modification time of an error.json from before this start
     holder: dict[str, Any] = field(default_factory=dict)
-    alive: float = 0.0  # when the holder gave its last sign of life, on our clock
+    alive: float = 0.0  # when the last heartbeat was seen, on our clock
 
 
 class Watch:
-    """The runs of a study as the last look saw them.
+    """The runs of a study as of the last look.
 
-    A look asks the file system for the times of unfinished runs. Files are read where these have
-    changed; those of a finished run once.
+    A look reads the modification times of unfinished runs, and their files only after a change.
 
     Args:
-        starting: a start of the study, which trains again what has failed before.
-        clock: seconds, from any moment on.
+        starting: whether this is a start of the study, which retrains failed runs.
+        clock: a monotonic clock in seconds.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Watch:
 
     @property
     def fraction(self) -> float:
-        """Of all epochs, those that have ended."""
+        """Finished epochs over all epochs."""
         return sum(run.epochs for run in self.runs) / sum(run.num_epochs for run in self.runs)
 
     def look(self) -> Self:
@@ -92,23 +91,22 @@ class Watch:
         return self
 
     def read(self, run: Run, now: float) -> None:
-        """Bring one run up to date."""
+        """Update one run."""
         stamp = modified_ns(run.folder), modified_ns(run.folder / ".lock")
         if stamp == run.stamp:
             if run.state == RUNNING and not self.is_alive(run, now):
                 run.state = STOPPED
             return
         run.stamp = stamp
-        with suppress(OSError, ValueError, KeyError):  # half written or damaged: its user says so
-            metrics = read_json(run.folder / "metrics.json")
-            if metrics.get("key") == run.key:
+        with suppress(OSError, ValueError, KeyError):  # half written or damaged; reported elsewhere
+            if metrics := finished_metrics(run.folder, run.key):
                 run.state, run.epochs = DONE, run.num_epochs
                 run.epoch_s = metrics["wall_s"] / run.num_epochs
                 run.top1, run.images_per_s = metrics["test_top1"], metrics["images_per_s"]
                 return
             alive = self.is_alive(run, now)
             if run.key not in (run.folder / "config.yaml").read_text("utf-8"):
-                run.state = RUNNING if alive else WAITING  # what is there is of other settings
+                run.state = RUNNING if alive else WAITING  # the files are of other settings
                 return
             error = run.folder / "error.json"
             is_new = modified_ns(error) != run.old_error
@@ -120,7 +118,7 @@ class Watch:
             run.top1 = next((r["test_top1"] for r in reversed(rows) if r["test_top1"]), None)
 
     def is_alive(self, run: Run, now: float) -> bool:
-        """Whether a process trains there, by its lock; on another machine, by its heartbeat."""
+        """Whether a process holds the lock; on another machine, whether its heartbeat changes."""
         holder = read_holder(run.folder / ".lock")
         if holder != run.holder:
             run.holder, run.alive = holder, now
@@ -128,9 +126,10 @@ class Watch:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the last run ends, with as many side by side as of late; None: not known.
+        """Estimated seconds until the last run ends; None if unknown.
 
-        An epoch of a run that has ended none takes as long as those of its variant, or else of all.
+        Assumes the recent number of runs side by side. A run without a finished epoch gets the mean
+        duration of its variant's epochs, or else of all epochs.
         """
         known: dict[str, list[float]] = {}
         for run in self.runs:

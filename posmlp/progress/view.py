@@ -1,4 +1,4 @@
-"""What people see of a study's progress: a table for a terminal, a line for a file."""
+"""The progress of a study as a table for a terminal or a line for a log."""
 
 import datetime
 from collections import Counter
@@ -13,25 +13,25 @@ from rich.text import Text
 from posmlp.progress.state import DONE, FAILED, RUNNING, STOPPED, WAITING, Watch
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", STOPPED: "yellow", WAITING: "dim"}
-FEWEST_ROWS = 3  # of a table, however low the terminal
+MIN_ROWS = 3  # of a table, on terminals of any height
 
 
 def screen(watch: Watch, height: int) -> RenderableType:
-    """The study on a terminal: counts, time left, runs in training, and variants so far."""
+    """The screen: counts, time left, runs in training, and results by variant so far."""
     bar, left_s = Table.grid(padding=(0, 2)), watch.left_s
     done = ProgressBar(1.0, watch.fraction, width=43, complete_style="cyan")
     text = f"{watch.fraction:4.0%}  {clock(watch.elapsed_s)} elapsed"
     bar.add_row(done, text if left_s is None else f"{text}, {clock(left_s)} left")
     heading = Text.assemble((f"{watch.name}: ", "bold"), counts(watch))
-    rows = height - 5  # of a table: its heading, three lines above it, the cursor's below it
-    most = min(len(watch.of(RUNNING)), max(FEWEST_ROWS, rows // 3))
+    rows = height - 5  # less the heading of a table, three lines above it and one below
+    most = min(len(watch.of(RUNNING)), max(MIN_ROWS, rows // 3))
     tables = [running(watch, most)] if most else []
     tables.append(variants(watch, rows - most - 2 if most else rows))
     return Group(heading, bar, "", Columns(tables, padding=(1, 6)))  # side by side if they fit
 
 
 def counts(watch: Watch) -> Text:
-    """How many runs have finished, and how many are in each other state."""
+    """Number of runs in each state."""
     num = Counter(run.state for run in watch.runs)
     text = Text(f"{num[DONE]} of {len(watch.runs)} runs finished", COLOURS[DONE])
     for state in (RUNNING, FAILED, STOPPED, WAITING):
@@ -41,12 +41,12 @@ def counts(watch: Watch) -> Text:
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds, with days from 24 hours on."""
+    """A duration as [days,] h:mm:ss."""
     return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def running(watch: Watch, most: int) -> Table:
-    """Runs in training, or as many as there is room for."""
+    """Table of the runs in training."""
     rows = [
         (
             run.name,
@@ -61,7 +61,7 @@ def running(watch: Watch, most: int) -> Table:
 
 
 def variants(watch: Watch, most: int) -> Table:
-    """Every variant's top-1 so far; those without a finished run make room first."""
+    """Table of every variant's top-1 so far; if cut, those with finished runs come first."""
     found: dict[str, list[float]] = {run.variant: [] for run in watch.runs}
     for run in watch.of(DONE):
         found[run.variant].append(run.top1)
@@ -77,12 +77,12 @@ def variants(watch: Watch, most: int) -> Table:
 
 
 def table(rows: list[tuple[str, ...]], most: int, first: str, *others: str) -> Table:
-    """A table without lines; where not all rows have room, its last counts the others."""
+    """A table without rules; if rows do not fit, the last row counts the others."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(first, no_wrap=True, overflow="ellipsis")
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
-    most = max(FEWEST_ROWS, most)
+    most = max(MIN_ROWS, most)
     shown = rows if len(rows) <= most else rows[: most - 1]
     for row in shown:
         table.add_row(*row)
@@ -92,12 +92,12 @@ def table(rows: list[tuple[str, ...]], most: int, first: str, *others: str) -> T
 
 
 def line(watch: Watch) -> str:
-    """One line: counts, time left and, where few runs train, how far each is."""
+    """One line: counts, time left and, if few runs train, the progress of each."""
     parts = [f"{watch.name}: {counts(watch).plain}"]
     if (left_s := watch.left_s) is not None:
         parts.append(f"{clock(left_s)} left")
     runs = watch.of(RUNNING)
-    for run in runs if len(runs) <= FEWEST_ROWS else []:
+    for run in runs if len(runs) <= MIN_ROWS else []:
         tested = "" if run.top1 is None else f" {run.top1:.2f} %"
         if run.epochs:
             parts.append(f"{run.name} {run.epochs}/{run.num_epochs}{tested}")

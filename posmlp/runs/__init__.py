@@ -1,5 +1,4 @@
-"""A run and its folder: who holds it, its checkpoints, its files, and how it is interrupted.
+"""Runs and their folders: training, locks, checkpoints, files and interruptions.
 
-Nothing here changes a number that a training computes (that is posmlp/training), so a change here
-retrains nothing.
+What a run computes is in posmlp/training; a change here retrains nothing.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last two, each named by its position and its own SHA-256."""
+"""Checkpoints of a run: the last two, named by position and SHA-256."""
 
 import hashlib
 import io
@@ -18,14 +18,14 @@ NAME = re.compile(r"checkpoint-\d{5}-\d{7}-([0-9a-f]{16})\.pt")
 
 
 class CheckpointError(ValueError):
-    """This run cannot resume from its checkpoint; the message says what to do."""
+    """A checkpoint from which the run cannot resume; the message says what to do."""
 
 
 class Checkpoints:
     """The checkpoints in a run folder.
 
-    A file is called checkpoint-<epochs>-<steps>-<digest>.pt; the digest, 16 hex digits of the
-    SHA-256 of its bytes (as torch.hub names its files), tells whether it is still what was written.
+    A file is called checkpoint-<epochs>-<steps>-<digest>.pt. The digest, 16 hex digits of the
+    SHA-256 of its bytes, shows whether the file is intact (torch.hub does the same).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class Checkpoints:
 
     def save(self, state: dict[str, Any]) -> Path:
         """Write a checkpoint and remove all but the NUM_KEPT newest."""
-        # In memory first: torch.save into a file that cannot be written ends the process.
+        # In memory first: torch.save kills the process if it cannot write a file.
         buffer = io.BytesIO()
         torch.save(state, buffer)
         digest = hashlib.sha256(buffer.getbuffer()).hexdigest()[:16]
@@ -49,12 +49,12 @@ class Checkpoints:
         return path
 
     def load(self) -> dict[str, Any] | None:
-        """Load the newest intact checkpoint onto the CPU; None where there is none at all.
+        """Load the newest intact checkpoint onto the CPU; None if there are no checkpoints.
 
         A damaged one is reported and renamed to *.damaged, and the previous one is used.
 
         Raises:
-            CheckpointError: there are checkpoints and all are damaged.
+            CheckpointError: all checkpoints are damaged.
         """
         damaged = {}
         for path in self.newest_first():
@@ -76,10 +76,10 @@ class Checkpoints:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read and verify one file. No code in it runs (weights_only).
+    """Read and verify one file without running code from it (weights_only).
 
     Raises:
-        CheckpointError: it is not what was written.
+        CheckpointError: the file is damaged or of another version.
     """
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()[:16]
@@ -88,23 +88,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         RunConfig.model_validate(state["config"])
-    except Exception as error:  # pickle, zip and torch have many ways to say it
+    except Exception as error:  # pickle, zip and torch raise many kinds
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is not a checkpoint of this version ({reason})") from None
     return state
 
 
 def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
-    """Whether `config` resumes from `state`; False: that is a finished run of other settings.
+    """Whether `config` resumes from `state`; False for a finished run with other settings.
 
     Raises:
-        CheckpointError: it is of another run, or of an unfinished one with other settings or code.
+        CheckpointError: the checkpoint belongs to another run, or to an unfinished one with other
+            settings or code.
     """
     other = RunConfig.model_validate(state["config"])
     if (other.study, other.name) != (config.study, config.name):
         raise CheckpointError(
-            f"{folder}: the checkpoint is of study {other.study}, {other.name}, not of study "
-            f"{config.study}, {config.name}. Move it to where it belongs, or delete it"
+            f"{folder}: the checkpoint belongs to study {other.study}, {other.name}, not to study "
+            f"{config.study}, {config.name}. Move it to that run's folder, or delete it"
         )
     if state["key"] == config.key:
         return True
@@ -115,6 +116,6 @@ def belongs(state: dict[str, Any], config: RunConfig, folder: Path) -> bool:
         changes.append("the code in posmlp/{layers,models,data,training} has changed")
     raise CheckpointError(
         f"{folder}: {other.name} is at epoch {state['epoch']} of {other.recipe.num_epochs} "
-        f"with other settings or code: {'; '.join(changes)}. Restore them to resume it, or "
-        f"start it again: rm -r {shlex.quote(str(folder))}"
+        f"with other settings or code: {'; '.join(changes)}. Restore them to resume, or "
+        f"start the run again: rm -r {shlex.quote(str(folder))}"
     )

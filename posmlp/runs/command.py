@@ -1,6 +1,6 @@
-"""The command `posmlp train`: runs of a study, each in a process of its own.
+"""The command `posmlp train`: trains runs of a study, each in its own process.
 
-Nothing large is imported before a run is trained: a pack of finished runs costs little.
+torch is imported only when there is a run to train, so a pack of finished runs costs little.
 """
 
 import os
@@ -8,12 +8,18 @@ import shlex
 from argparse import Namespace
 
 from posmlp.runs.gpus import fitting_runs, gpus_of_slot, launch, visible_gpus
+from posmlp.runs.interrupts import TIME_LIMIT
 from posmlp.runs.pack import Pack, become, parts
+from posmlp.slurm.commands import requeue
 from posmlp.study import RunConfig, load_study
+from posmlp.user_errors import RUN_AGAIN
 
 
 def train_runs(arguments: Namespace) -> int:
-    """Train what the arguments name; the exit status."""
+    """Train the runs that the arguments name; the exit status.
+
+    After Slurm's warning of the time limit its job goes back into the queue.
+    """
     study = load_study(arguments.study)
     chosen = [study.run(*run) for run in arguments.runs] or study.runs()
     part, num_parts = arguments.part
@@ -29,15 +35,19 @@ def train_runs(arguments: Namespace) -> int:
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of_slot(gpus, slot, study.gpus))
         if several:
-            become([*several, *words_of(run, arguments), "--in-process"])
+            become([*several, *command_line(run, arguments), "--in-process"])
         return train_run(run, arguments, at_start)
 
     prepare = import_for_training if not several else lambda: None
-    return Pack(runs, arguments.results, at_once, train, prepare).run()
+    pack = Pack(runs, arguments.results, at_once, train, prepare)
+    status = pack.run()
+    if status == RUN_AGAIN and pack.signal == TIME_LIMIT and "SLURM_JOB_ID" in os.environ:
+        requeue(os.environ["SLURM_JOB_ID"])
+    return status
 
 
 def import_for_training() -> None:
-    """Import and find out once what all runs need."""
+    """Import, and cache, what every run needs."""
     import posmlp.runs.execute  # noqa: F401
     from posmlp.code_version import packages
 
@@ -45,7 +55,7 @@ def import_for_training() -> None:
 
 
 def train_run(run: RunConfig, arguments: Namespace, at_start: bool = True) -> int:
-    """Train a run in this process, alone or as one of its processes."""
+    """Train a run in this process, which may be one of several of the run."""
     import torch
 
     from posmlp.runs.execute import execute
@@ -53,7 +63,7 @@ def train_run(run: RunConfig, arguments: Namespace, at_start: bool = True) -> in
     from posmlp.training.distributed import join_world
 
     torch.set_num_threads(arguments.threads)
-    command = shlex.join(["posmlp", *words_of(run, arguments)])
+    command = shlex.join(["posmlp", *command_line(run, arguments)])
     with Interrupts(arguments.checkpoint_minutes, at_start) as interrupts:
         world = join_world(arguments.device)
         execute(run, arguments.results, arguments.data_root, world, command, interrupts)
@@ -61,8 +71,8 @@ def train_run(run: RunConfig, arguments: Namespace, at_start: bool = True) -> in
     return 0
 
 
-def words_of(run: RunConfig, arguments: Namespace) -> list[str]:
-    """The words that train this run alone, as these arguments do."""
+def command_line(run: RunConfig, arguments: Namespace) -> list[str]:
+    """The arguments of `posmlp` that train only this run, with the same options."""
     words = ["train", arguments.study, f"{run.variant}/seed{run.seed}"]
     for name in ("results", "data_root", "device", "threads", "checkpoint_minutes"):
         words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]

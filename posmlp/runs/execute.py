@@ -1,4 +1,4 @@
-"""One run from start to finish: its folder, progress, provenance and metrics."""
+"""Execution of one run: folder, training, provenance and metrics."""
 
 import contextlib
 import datetime
@@ -25,7 +25,7 @@ from posmlp.training.evaluation import predict
 from posmlp.training.trainer import Trainer, make_trainer
 from posmlp.training.training_error import TrainingError, explained
 
-# What must be equal in all segments of a run for its metrics to be equal to the last bit.
+# Facts that must be the same in all segments of a run for bit-identical metrics.
 SAME_MACHINE = (
     *("torch", "timm", "numpy", "device", "cpu_instructions"),
     *("num_threads", "num_processes"),
@@ -40,18 +40,18 @@ def execute(
     command: str,
     interrupts: Interrupts,
 ) -> dict[str, Any]:
-    """Train one run in its folder, resuming from its checkpoint where there is one.
+    """Train one run in its folder, resuming from its checkpoint if there is one.
 
     Args:
-        command: repeats this run; recorded.
+        command: command line that repeats this run, for the record.
         interrupts: requests checkpoints and stops.
 
     Returns:
-        The content of metrics.json; empty on other ranks than 0.
+        The content of metrics.json; empty on ranks other than 0.
 
     Raises:
         Interrupted: stopped on request, after a checkpoint.
-        FolderInUse, OSError, CheckpointError, DataError, TrainingError: as they say.
+        FolderInUse, OSError, CheckpointError, DataError, TrainingError: see their messages.
     """
     folder = RunFolder(config.folder(results))
     with ExitStack() as stack:
@@ -72,9 +72,9 @@ def execute(
 
 @contextmanager
 def failures_explained(config: RunConfig, folder: RunFolder, world: World) -> Iterator[None]:
-    """Turn failures of libraries into TrainingErrors, and write every failure to error.json.
+    """Turn known errors of libraries into TrainingErrors, and write every error to error.json.
 
-    By that file a failed run differs from a stopped one.
+    The file distinguishes a failed run from a stopped one.
     """
     try:
         yield
@@ -95,7 +95,7 @@ def begin(
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Prepare the folder; return the checkpoint to resume from and the provenance of all segments.
 
-    A segment is what one process computes of a run between its start and its end or interruption.
+    A segment is the part of a run between a start and the next end or interruption.
     """
     state = Checkpoints(folder.path).load()
     if state and not belongs(state, config, folder.path):
@@ -119,13 +119,13 @@ def begin(
     folder.write_json("provenance.json", provenance | first)
     if state:
         position = f"epoch {state['epoch']}, step {state['step']}"
-        say(f"{config.name}: resuming at {position} from its checkpoint")
+        say(f"{config.name}: resuming at {position}")
         before, here = segments[-2:]
         for fact in SAME_MACHINE:
             if before[fact] != here[fact]:
                 say(
                     f"warning: {config.name}: {fact} was {before[fact]} and is {here[fact]}; "
-                    "metrics may differ in their last digits from those of an uninterrupted run"
+                    "metrics may differ from an uninterrupted run in their last digits"
                 )
     return state, segments
 
@@ -133,7 +133,7 @@ def begin(
 def run_to_the_end(
     trainer: Trainer, folder: RunFolder, segments: list[dict[str, Any]], interrupts: Interrupts
 ) -> None:
-    """Train what is left, with checkpoints and history in the folder."""
+    """Train the remaining epochs, writing checkpoints and history."""
     checkpoints, rank0 = Checkpoints(folder.path), trainer.world.is_rank0
 
     def save(state: dict[str, Any]) -> None:
@@ -156,8 +156,7 @@ def run_to_the_end(
         if too_late and unmoved and "SLURM_JOB_ID" in os.environ:
             raise TrainingError(
                 f"{trainer.config.name}: Slurm's warning of the time limit came before the first "
-                "step; give jobs more time (slurm/site.yaml: hours), or a shorter warning "
-                "(warning_s)"
+                "step; give jobs more time (slurm/site.yaml: hours) or less warning (warning_s)"
             ) from None
         if rank0:
             signal = interrupts.signal.name if interrupts.signal else "another process"
@@ -174,7 +173,7 @@ def finish(
     segments: list[dict[str, Any]],
     predictions: tuple[Tensor, Tensor],
 ) -> dict[str, Any]:
-    """Write the weights, the trajectory, the predictions and, last, the final metrics."""
+    """Write weights, trajectory, predictions and, last, the metrics."""
     folder.write_weights("model.safetensors", trainer.model.state_dict())
     if trainer.ema:
         folder.write_weights("ema.safetensors", trainer.ema.module.state_dict())
@@ -197,13 +196,13 @@ def now() -> str:
 
 
 def say(line: str) -> None:
-    """Print into the run's log; a full disk must not end a training."""
+    """Print into the run's log; a full disk must not stop a training."""
     with contextlib.suppress(OSError):
         print(line, flush=True)
 
 
 def final_metrics(trainer: Trainer) -> dict[str, Any]:
-    """Gather the last epoch's metrics, the network's cost, the data and the speed of training."""
+    """Metrics of the last epoch, cost of the network, data, and speed of training."""
     config, history, last = trainer.config, trainer.history, trainer.history[-1]
     mixing = token_mixing_parameters(trainer.model)
     splits = trainer.splits.present()
@@ -240,7 +239,7 @@ def final_metrics(trainer: Trainer) -> dict[str, Any]:
 
 
 def progress(trainer: Trainer, row: dict[str, Any]) -> str:
-    """A line for people on an epoch that has ended."""
+    """A log line on a finished epoch."""
     config, epoch, num_epochs = trainer.config, row["epoch"] + 1, trainer.config.recipe.num_epochs
     left = datetime.timedelta(seconds=round(row["epoch_s"] * (num_epochs - epoch)))
     top1 = row["test_top1"]

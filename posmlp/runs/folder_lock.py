@@ -1,12 +1,12 @@
-"""FolderLock: one process at a time trains in a run folder, on whatever machine.
+"""FolderLock: lets one process at a time train in a run folder, across machines.
 
 The kernel's lock on the file `.lock` is released when its holder dies. Some network file systems do
-not carry it to other machines, so the file also names its holder, with a number that the holder
-changes every BEAT_S. The lock of another machine is taken over only after that number has been
-unchanged for PATIENCE_S. No two clocks are compared.
+not share it between machines, so the file also names the holder and carries a heartbeat, a number
+that the holder changes every BEAT_S. Another machine takes the lock over only after the heartbeat
+has not changed for PATIENCE_S. Clocks of different machines are never compared.
 
-A holder that was suspended for longer may find its lock taken over when it wakes. It therefore
-reads the file before each beat, and calls `check` before each write into the folder.
+A holder that was suspended for longer may have lost its lock when it wakes. It therefore reads the
+file before each beat, and calls `check` before each write into the folder.
 """
 
 import contextlib
@@ -32,14 +32,22 @@ LENGTH = 512  # bytes of the file while the folder is locked
 
 
 class FolderInUse(ValueError):  # noqa: N818 (a state, not a fault)
-    """Another process trains in this folder."""
+    """Another process holds the lock.
+
+    Attributes:
+        holder: names that process.
+    """
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class FolderLock:
     """Locks a run folder while its block runs.
 
     Raises (on entry):
-        FolderInUse: another process has locked it; the message names that process.
+        FolderInUse: another process has locked it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +74,7 @@ class FolderLock:
         os.close(self.file)
 
     def take(self) -> None:
-        """Take the kernel's lock; where the file system has none, the beats must do."""
+        """Take the kernel's lock; on file systems without locks, heartbeats have to suffice."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -76,36 +84,40 @@ class FolderLock:
                 raise
 
     def check_other_machines(self) -> None:
-        """Refuse a folder whose holder is alive on another machine."""
+        """Raise FolderInUse if the holder is alive on another machine."""
         holder = read_holder(self.path)
         if not holder or holder["host"] == socket.gethostname():
-            return  # of this machine, and dead: the kernel gave us its lock
+            return  # a dead process of this machine: the kernel released its lock
         print(
             f"{self.path.parent} was locked by {described(holder)}; "
-            f"waiting {PATIENCE_S:.0f} s for a sign of life",
+            f"waiting {PATIENCE_S:.0f} s for its heartbeat",
             flush=True,
         )
         if locked_folders([self.path.parent]):
             raise self.in_use(read_holder(self.path))
-        print(f"none: {holder['host']} left the lock behind; going on", flush=True)
+        print(f"no heartbeat: {holder['host']} left the lock behind; continuing", flush=True)
 
     def in_use(self, holder: dict[str, Any]) -> FolderInUse:
+        name = described(holder)
         return FolderInUse(
-            f"{self.path.parent} is in use: {described(holder)} trains there. Wait for it, or stop "
-            "it (kill or scancel); it leaves a checkpoint from which the next start resumes"
+            f"{self.path.parent} is in use: {name} trains there. Wait for it, or stop it (kill or "
+            "scancel); it leaves a checkpoint from which the next start resumes",
+            name,
         )
 
     def check(self) -> None:
-        """Make sure that this process still holds the lock, before it writes.
+        """Check that this process still holds the lock; called before each write.
 
         Raises:
             FolderInUse: another process took the lock over while this one was suspended.
         """
         if self.is_lost():
+            name = described(read_holder(self.path))
             raise FolderInUse(
-                f"{self.path.parent} was taken over by {described(read_holder(self.path))} while "
-                f"this process gave no sign of life for {PATIENCE_S:.0f} s (suspended, or cut off "
-                "from the file system). It stops here and writes nothing more; the other goes on"
+                f"{self.path.parent} was taken over by {name} because this process sent no "
+                f"heartbeat for {PATIENCE_S:.0f} s (it was suspended, or cut off from the file "
+                "system). This process stops and writes nothing more; the other one continues",
+                name,
             )
 
     def is_lost(self) -> bool:
@@ -113,7 +125,7 @@ class FolderLock:
         try:
             return self.token not in self.path.read_text(encoding="utf-8")
         except (OSError, ValueError):
-            return False  # unknown; what is wrong with the file system, the next write will say
+            return False  # unknown; if the file system is at fault, the next write fails
 
     def beat(self) -> None:
         self.beats += 1
@@ -123,19 +135,19 @@ class FolderLock:
             "job": os.environ.get("SLURM_JOB_ID"),
             "beat": f"{self.token} {self.beats}",
         }
-        # Of constant length: a reader sees the old text or the new one, never a mixture.
+        # Constant length, so that a reader sees the old text or the new one, never a mixture.
         os.pwrite(self.file, json.dumps(holder).ljust(LENGTH).encode(), 0)
 
     def keep_beating(self) -> None:
         while not self.done.wait(BEAT_S):
             if self.is_lost():
                 return
-            with contextlib.suppress(OSError):  # a full disk: training itself will say so
+            with contextlib.suppress(OSError):  # a full disk, which training itself reports
                 self.beat()
 
 
 def described(holder: dict[str, Any]) -> str:
-    """Name the process that a lock file tells of."""
+    """Name the process in a lock file."""
     if not holder:
         return "another process"
     job = f" (Slurm job {holder['job']})" if holder.get("job") else ""
@@ -143,7 +155,7 @@ def described(holder: dict[str, Any]) -> str:
 
 
 def read_holder(path: Path) -> dict[str, Any]:
-    """Read a lock file; empty where the folder is free or the file half written."""
+    """Read a lock file; empty if the folder is free or the file is half written."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -151,11 +163,11 @@ def read_holder(path: Path) -> dict[str, Any]:
 
 
 def locked_folders(folders: Iterable[Path]) -> set[Path]:
-    """Find the run folders in which a process trains now, on whatever machine.
+    """Find the run folders in which a process trains now, on any machine.
 
-    Nothing is locked, so that no training that starts meanwhile is refused. A holder on this
-    machine whose process is gone is dead at once; others are alive once their number changes, and
-    dead when it has not changed for PATIENCE_S. All are awaited together.
+    No lock is taken, so no training that starts meanwhile is refused. A holder on this machine is
+    dead if its process is gone. Other holders are alive as soon as their heartbeat changes, and
+    dead if it has not changed for PATIENCE_S. All folders are watched at the same time.
     """
     holders = {folder: read_holder(folder / ".lock") for folder in folders}
     unknown = {
@@ -172,5 +184,5 @@ def locked_folders(folders: Iterable[Path]) -> set[Path]:
 
 
 def is_dead(holder: dict[str, Any]) -> bool:
-    """Whether a holder is certainly gone: its process was on this machine."""
+    """Whether a holder is known to be dead: it ran on this machine and its process is gone."""
     return holder["host"] == socket.gethostname() and not psutil.pid_exists(holder["pid"])

@@ -1,4 +1,4 @@
-"""What runs of this machine train on: its GPUs, and the processes of a run that takes several."""
+"""The GPUs of this machine, their division among runs, and the launch of several processes."""
 
 import itertools
 import os
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 
 def visible_gpus() -> list[str]:
-    """List the GPUs that CUDA would show to a process started here, as CUDA_VISIBLE_DEVICES does.
+    """The GPUs that a process started here would see, as entries of CUDA_VISIBLE_DEVICES.
 
-    CUDA itself is not asked: that takes torch, seconds and memory of a GPU, and a process that has
+    CUDA itself is not queried: that takes torch, seconds and GPU memory, and a process that has
     used CUDA must not fork.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -23,44 +23,44 @@ def visible_gpus() -> list[str]:
     try:
         pynvml.nvmlInit()
         handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-        # not by number: NVIDIA's driver and CUDA may count in different orders
+        # Not by index: the driver and CUDA may number GPUs differently.
         return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
     except pynvml.NVMLError:  # no driver
         return []
 
 
 def fitting_runs(names: Sequence[str], cores: int, gpus: int) -> int:
-    """Count the runs that train side by side: one on each GPU, or on each core without GPUs.
+    """The number of runs side by side: one per GPU, or one per core without GPUs.
 
     Args:
-        names: of the GPUs.
-        gpus: processes of a run.
+        names: names of the GPUs.
+        gpus: processes per run.
     """
     return max(1, (len(names) or cores) // gpus)
 
 
 def gpus_of_slot(names: Sequence[str], slot: int, gpus: int) -> list[str]:
-    """The GPUs of the slot-th of the runs that train at once; they are shared where too few."""
+    """The GPUs of one of the runs that train at once; runs share GPUs if there are too few."""
     return [names[(slot * gpus + k) % len(names)] for k in range(min(gpus, len(names)))]
 
 
 def launch(gpus: int, nodes: int = 1, cpus_in_job: int | None = None) -> str:
-    """The command that starts the processes of a run; the arguments of `posmlp` follow.
+    """The command that starts the processes of a run, to be followed by arguments of `posmlp`.
 
-    One process runs by itself. Several are the tasks of an srun inside a Slurm job, spread evenly
-    over its nodes, and of torchrun on a single machine.
+    Several processes are started by srun inside a Slurm job, evenly spread over its nodes, and by
+    torchrun on a single machine.
 
     Args:
-        cpus_in_job: CPU cores of each process in a Slurm job; None: not on a cluster.
+        cpus_in_job: CPU cores per process in a Slurm job; None: not on a cluster.
     """
-    python = shlex.quote(sys.executable)  # the interpreter that has posmlp, whatever PATH says
+    python = shlex.quote(sys.executable)  # the interpreter with posmlp, regardless of PATH
     if gpus == 1:
         return f"{python} -m posmlp"
     if cpus_in_job and "SLURM_JOB_ID" in os.environ:
-        # In full: the job's own settings are hidden from commands inside it.
+        # All options, because Snakemake hides the job's own settings from commands inside it.
         return (
             f"srun --nodes={nodes} --ntasks={gpus} --ntasks-per-node={gpus // nodes} "
             f"--cpus-per-task={cpus_in_job} --kill-on-bad-exit=0 {python} -m posmlp"
         )
-    # standalone: several on one machine each find a port of their own
+    # standalone: each launch on a machine picks a free port
     return f"{python} -m torch.distributed.run --standalone --nproc-per-node={gpus} -m posmlp"

@@ -1,4 +1,4 @@
-"""Interrupts: turns signals and the time since the last checkpoint into requests to the loop."""
+"""Interrupts: turns signals, and time since the last checkpoint, into requests to the loop."""
 
 import os
 import signal
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from posmlp.training.engine import Interrupt
 
-TIME_LIMIT = signal.SIGUSR1  # Slurm's warning before it; at some sites, of pre-emption too
-# And what kill, scancel, pre-emption and Ctrl-C send.
+TIME_LIMIT = signal.SIGUSR1  # Slurm's warning of the time limit; at some sites, of pre-emption
+# SIGTERM: kill, scancel, pre-emption. SIGINT: Ctrl-C.
 SIGNALS = (TIME_LIMIT, signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupts:
     """Handles signals while its block runs.
 
-    The first signal asks the loop to stop after its step. A second SIGINT ends the process at once;
-    files are replaced as a whole, so the last checkpoint survives that.
+    The first signal asks the loop to stop after its current step. A second SIGINT kills the process
+    at once; files are replaced atomically, so the last checkpoint survives.
 
     Args:
-        at_start: whether the job began with this run: then a warning of the time limit before its
-            first step means that the job is too short.
+        at_start: whether the job began with this run. If so, a warning of the time limit before the
+            first step means that jobs are too short.
     """
 
     def __init__(self, checkpoint_minutes: float, at_start: bool = True) -> None:
         self.seconds_between, self.at_start = 60 * checkpoint_minutes, at_start
-        self.saved_at = time.monotonic()  # unlike the wall clock it never goes back
+        self.saved_at = time.monotonic()  # never goes back, unlike the wall clock
         self.signal: signal.Signals | None = None
         self.handlers_before: dict[signal.Signals, signal.Handlers] = {}
 
@@ -43,19 +43,19 @@ class Interrupts:
             signal.signal(number, handler)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal and announce it, nothing more."""
+        """Record and announce a signal."""
         if self.signal == number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         again = "; press again to quit at once" if number == signal.SIGINT else ""
         self.signal = signal.Signals(number)
         text = f"{self.signal.name}: stopping after this step and a checkpoint{again}\n"
-        with suppress(OSError):  # whoever read it is gone
+        with suppress(OSError):  # the output is closed
             os.write(2, text.encode())  # print is not safe inside a handler
 
     def check(self) -> "Interrupt":
-        """Request that the loop should follow now."""
-        from posmlp.training.engine import Interrupt  # with torch, which a pack imports late
+        """The request to the loop at this moment."""
+        from posmlp.training.engine import Interrupt  # imports torch, which a pack does late
 
         if self.signal:
             return Interrupt.STOP
@@ -64,5 +64,5 @@ class Interrupts:
         return Interrupt.NONE
 
     def saved(self) -> None:
-        """Restart the time to the next checkpoint."""
+        """Restart the interval to the next checkpoint."""
         self.saved_at = time.monotonic()

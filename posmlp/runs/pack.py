@@ -1,7 +1,8 @@
-"""Pack: runs of a study that one process trains, each in a child of its own, so many at once.
+"""Pack: trains several runs of a study, each in a forked child process.
 
-The parent imports torch once and forks; it starts no threads and never touches a GPU, so that its
-children may. A child that crashes takes nobody along. A signal to the parent reaches every child.
+The parent imports torch once and forks. It starts no threads and never touches a GPU, so that its
+children can. A child that crashes does not affect the others. A signal to the parent reaches every
+child.
 """
 
 import ctypes
@@ -21,12 +22,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from posmlp.runs.interrupts import SIGNALS
-from posmlp.runs.reading import is_finished, read_json
+from posmlp.runs.reading import finished_metrics
 from posmlp.study import RunConfig
 from posmlp.user_errors import FAILED, RUN_AGAIN, reporting_errors
 
-MOST_STARTS = 3  # of a run that alone is signalled
-PR_SET_PDEATHSIG = 1  # Linux's prctl: the signal that a process gets when its parent dies
+MAX_STARTS = 3  # of a run that is stopped by a signal while its pack is not
+PR_SET_PDEATHSIG = 1  # for prctl of Linux: the signal sent to a process when its parent dies
 LOST = "killed by SIGKILL. Slurm and Linux do so when memory runs out (slurm.mem_gb)"
 
 
@@ -35,7 +36,7 @@ class Child:
     """A process that trains a run."""
 
     run: RunConfig
-    slot: int  # of those that train at once
+    slot: int  # 0 to at_once - 1
     pid: int
 
 
@@ -44,9 +45,10 @@ class Pack:
 
     Args:
         results: folder of results; runs log into its logs/<study>/train/.
-        train: what a child does: trains a run and returns, or becomes another program. Takes the
-            run, its slot and whether the pack began with it.
-        prepare: called once before the first child, to import what all need.
+        at_once: maximum number of children.
+        train: called in a child with the run, its slot and whether it is among the first runs of
+            the pack; returns an exit status or replaces the process by another program.
+        prepare: called once before the first fork, to import what all children need.
     """
 
     def __init__(
@@ -58,28 +60,33 @@ class Pack:
         prepare: Callable[[], None],
     ) -> None:
         self.results, self.train, self.prepare = results, train, prepare
-        self.waiting = [run for run in runs if not is_finished(run.folder(results), run.key)]
+        self.waiting = [run for run in runs if not finished_metrics(run.folder(results), run.key)]
         self.num_runs, self.num_done = len(runs), len(runs) - len(self.waiting)
         self.at_once = min(at_once, len(self.waiting))
         self.children: list[Child] = []
-        self.starts: dict[str, int] = {}  # of each run
-        self.num_failed = 0  # by themselves
+        self.starts: dict[str, int] = {}  # number of starts by run
+        self.num_failed = 0  # the run itself failed: starting it again would not help
         self.num_lost = 0  # killed or crashed
         self.num_stopped = 0
-        self.signalled = False
+        self.signal: signal.Signals | None = None  # the last one that stopped the pack
 
     def run(self) -> int:
-        """Train all; the exit status: 0, FAILED, or RUN_AGAIN where that may finish more runs."""
+        """Train all runs.
+
+        Returns:
+            The exit status: 0, FAILED, or RUN_AGAIN if another start may finish more runs.
+        """
         if not self.waiting:
             say(f"nothing to train: {self.num_done} of {self.num_runs} runs are finished")
             return 0
         logs = self.log(self.waiting[0]).parent
         logs.mkdir(parents=True, exist_ok=True)
         num = len(self.waiting)
+        say(time_and_host())
         say(f"{num} of {self.num_runs} runs to train, {self.at_once} at once; logs: {logs}")
         with self.listening() as signals:
             self.prepare()
-            gc.freeze()  # or the children's collections would copy the parent's memory
+            gc.freeze()  # garbage collection in a child would copy the parent's memory
             while self.waiting or self.children:
                 has_room = self.waiting and len(self.children) < self.at_once
                 if select.select([signals], [], [], 0 if has_room else None)[0]:
@@ -94,10 +101,10 @@ class Pack:
 
     @contextmanager
     def listening(self) -> Iterator[int]:
-        """A pipe from which to read the signals that come, the ends of children among them."""
+        """A pipe that receives the numbers of signals, including SIGCHLD."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        # Without a handler Python would not write the signal's number into the pipe.
+        # Python writes only signals with a handler into the pipe.
         before = {n: signal.signal(n, lambda *_: None) for n in (*SIGNALS, signal.SIGCHLD)}
         signal.set_wakeup_fd(writer)
         try:
@@ -122,31 +129,30 @@ class Pack:
             return
         sys.stdout.flush()
         sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a child handles its own, once it can
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child has its own handlers
         parent = os.getpid()
         pid = os.fork()
         if not pid:
             self.be_child(run, slot, at_start, log, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        with suppress(OSError):  # as the child does; whoever comes first
+        with suppress(OSError):  # the child does the same; either may come first
             os.setpgid(pid, pid)
         os.close(log)
         self.children.append(Child(run, slot, pid))
 
     def open_log(self, run: RunConfig) -> int:
-        """Begin a run's log, or go on with it where the run is started again."""
+        """Open a run's log: emptied at its first start, appended to at later ones."""
         first = os.O_TRUNC if self.starts[run.name] == 1 else 0
         log = os.open(self.log(run), os.O_WRONLY | os.O_CREAT | os.O_APPEND | first, 0o666)
-        job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if os.environ.get("SLURM_JOB_ID") else ""
         with suppress(OSError):
-            os.write(log, f"{time.strftime('%F %T')} on {socket.gethostname()}{job}\n".encode())
+            os.write(log, f"{time_and_host()}\n".encode())
         return log
 
     def be_child(self, run: RunConfig, slot: int, at_start: bool, log: int, parent: int) -> None:
-        """Train in the process just forked, and end it."""
+        """Train in the child just forked, then exit."""
         status = 1
         try:
-            os.setpgid(0, 0)  # so that a terminal's Ctrl-C arrives once, from the parent
+            os.setpgid(0, 0)  # Ctrl-C in a terminal then arrives once, through the parent
             leave_with_parent(parent)
             signal.set_wakeup_fd(-1)
             for number in (*SIGNALS, signal.SIGCHLD):
@@ -163,28 +169,27 @@ class Pack:
             os._exit(status)
 
     def attend(self, numbers: bytes) -> None:
-        """Pass on signals that have come, after which no run is started, and bury the dead."""
+        """Handle signals: pass them on and start no more runs; report children that have exited."""
         for number in (signal.Signals(number) for number in numbers if number in SIGNALS):
-            self.signalled = True
+            self.signal = number
             self.num_stopped += len(self.waiting)
             self.waiting.clear()
             again = "; press again to quit at once" if number == signal.SIGINT else ""
-            say(f"{number.name}: {len(self.children)} runs write checkpoints and stop{again}")
+            say(f"{number.name}: stopping {len(self.children)} runs after a checkpoint{again}")
             for child in self.children:
                 with suppress(ProcessLookupError):
-                    os.killpg(child.pid, number)  # torchrun's processes too
+                    os.killpg(child.pid, number)  # includes processes of torchrun
         for child in [*self.children]:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
-                self.bury(child, os.waitstatus_to_exitcode(status))
+                self.report(child, os.waitstatus_to_exitcode(status))
 
-    def bury(self, child: Child, status: int) -> None:
-        """Say how a child has ended, and start its run again where it alone was stopped."""
+    def report(self, child: Child, status: int) -> None:
+        """Print how a child exited; queue its run again if it was stopped but the pack was not."""
         self.children.remove(child)
         run, folder = child.run, child.run.folder(self.results)
-        if is_finished(folder, run.key):
+        if metrics := finished_metrics(folder, run.key):
             self.num_done += 1
-            metrics = read_json(folder / "metrics.json")
             say(
                 f"{run.name}: top-1 {metrics['test_top1']:.2f} % in {metrics['wall_s']:.0f} s; "
                 f"{self.num_done} of {self.num_runs} runs done"
@@ -192,27 +197,27 @@ class Pack:
         elif not self.was_stopped(status):
             log = self.log(run)
             why = LOST if status == -signal.SIGKILL else reason(log)
-            by_itself = status == FAILED or (folder / "error.json").exists()  # torchrun's is 1
+            by_itself = status == FAILED or (folder / "error.json").exists()  # torchrun returns 1
             self.num_failed += by_itself
             self.num_lost += not by_itself
             say(f"{'failed' if by_itself else 'lost'}: {log.stem}: {why} (log: {log})")
-        elif self.signalled or self.starts[run.name] == MOST_STARTS:
+        elif self.signal or self.starts[run.name] == MAX_STARTS:
             self.num_stopped += 1
         else:
             self.waiting.insert(0, run)
 
     def was_stopped(self, status: int) -> bool:
-        """Whether the run left because of a signal; torchrun makes every status a 1."""
-        early = [-number for number in SIGNALS]  # before it could handle one
-        return status in (RUN_AGAIN, *early) or (self.signalled and status == 1)
+        """Whether a signal stopped the run; torchrun turns every status into 1."""
+        early = [-number for number in SIGNALS]  # before the child had a handler
+        return status in (RUN_AGAIN, *early) or (self.signal is not None and status == 1)
 
     def summary(self) -> int:
-        """The exit status; the last line said tells a cluster whether to try again."""
+        """Print the last line, by which `failed_by_itself` decides on a retry; the exit status."""
         done = f"{self.num_done} of {self.num_runs} runs done"
         if self.num_stopped:
-            say(f"stopped: {self.num_stopped} runs; the same command resumes them")
+            say(f"stopped with {done}; the same command resumes the rest")
         elif self.num_lost:
-            say(f"{done}; the same command trains those that were lost")
+            say(f"{done}, {self.num_lost} lost; the same command resumes them")
         elif self.num_failed:
             say(f"error: {done}, {self.num_failed} failed")
             return FAILED
@@ -220,21 +225,21 @@ class Pack:
 
 
 def parts(runs: Sequence[RunConfig], number: int) -> list[Sequence[RunConfig]]:
-    """Cut runs into so many parts of equal size, or nearly."""
+    """Split runs into consecutive parts whose sizes differ by at most one."""
     ends = [len(runs) * k // number for k in range(number + 1)]
     return [runs[first:end] for first, end in pairwise(ends)]
 
 
 def become(words: Sequence[str]) -> NoReturn:
-    """Replace a child by a program that handles its own signals."""
+    """Replace this child by a program with signal handlers of its own."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.execvp(words[0], words)
 
 
 def leave_with_parent(parent: int) -> None:
-    """Have the kernel send this process SIGTERM when its parent dies, so that it saves and leaves.
+    """Ask Linux to send this process SIGTERM when its parent dies, so that it saves and exits.
 
-    Where there is no such service (not Linux), a run outlives its parent.
+    On other systems a run outlives its parent.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -243,7 +248,7 @@ def leave_with_parent(parent: int) -> None:
 
 
 def reason(log: Path) -> str:
-    """The error that a log reports: its last line of that kind, or else its last line."""
+    """The last `error:` line of a log, or else its last line."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -251,6 +256,12 @@ def reason(log: Path) -> str:
     lines = [line for line in lines if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["the log is empty"])[-1].removeprefix("error: ")
+
+
+def time_and_host() -> str:
+    """Where and when a log begins."""
+    job = f", Slurm job {os.environ['SLURM_JOB_ID']}" if os.environ.get("SLURM_JOB_ID") else ""
+    return f"{time.strftime('%F %T')} on {socket.gethostname()}{job}"
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading the files of run folders, which users copy, edit and damage: errors name the file."""
+"""Reading of run folders. Users copy, edit and damage their files, so errors name the file."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        ValueError: it is missing, a folder, a broken link or not readable.
+        ValueError: it cannot be read.
     """
     try:
         return path.read_bytes()
@@ -22,10 +22,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file.
+    """The object in a JSON file; empty if the file is missing.
 
     Raises:
-        ValueError: the file is damaged or holds something else.
+        ValueError: the file is damaged or contains something else.
     """
     if not path.exists() and not path.is_symlink():
         return {}
@@ -34,7 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: is damaged ({error})") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path.name}: holds a {type(values).__name__} instead of an object")
+        raise ValueError(f"{path.name}: contains a {type(values).__name__} instead of an object")
     return values
 
 
@@ -42,16 +42,20 @@ def _refuse(constant: str) -> None:
     raise json.JSONDecodeError(f"{constant} is not a number", constant, 0)
 
 
-def is_finished(folder: Path, key: str) -> bool:
-    """Whether a run folder holds the metrics of a run with this key; damaged metrics are none."""
+def finished_metrics(folder: Path, key: str) -> dict[str, Any]:
+    """The metrics.json of the finished run with this key; empty if missing, damaged or another's.
+
+    The one test of whether a run is finished. `read_metrics` also checks every value.
+    """
     try:
-        return read_json(folder / "metrics.json").get("key") == key
+        metrics = read_json(folder / "metrics.json")
     except ValueError:
-        return False
+        return {}
+    return metrics if metrics.get("key") == key else {}
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """The metrics.json of a finished run, its metrics checked to be numbers.
+    """The metrics.json of a finished run, with every value checked.
 
     Raises:
         ValueError: the file is missing or damaged.
@@ -73,14 +77,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def read_history(path: Path) -> list[dict[str, float | None]]:
-    """The rows of a history.csv, an epoch each; a metric that does not apply is None.
+    """The rows of a history.csv, one per epoch; an empty cell is None.
 
     Raises:
-        ValueError: the file is missing, cut, or holds something else than known metrics.
+        ValueError: the file is missing or truncated, or has unknown columns or values.
     """
     text = read_bytes(path).decode(errors="replace")
     if not text.endswith("\n"):
-        raise ValueError(f"{path.name}: its last line is cut")
+        raise ValueError(f"{path.name}: the last line is truncated")
     rows = csv.DictReader(text.splitlines())
     if unknown := set(rows.fieldnames) - set(EPOCH_COLUMNS):
         raise ValueError(f"{path.name}: unknown metrics: {', '.join(sorted(unknown))}")
@@ -88,7 +92,7 @@ def read_history(path: Path) -> list[dict[str, float | None]]:
     for line, row in enumerate(rows, start=2):
         where = f"{path.name}, line {line}"
         if None in row or None in row.values():
-            raise ValueError(f"{where}: has another number of columns than line 1")
+            raise ValueError(f"{where}: has a different number of columns than line 1")
         try:
             values = {name: float(value) if value else None for name, value in row.items()}
             history.append(values | {"epoch": int(row["epoch"]), "time": float(row["time"])})
@@ -103,7 +107,7 @@ def milliseconds(moment: str) -> int:
 
 
 def modified_ns(path: Path) -> int:
-    """When a file was last written, in nanoseconds of its machine's clock; 0: it is missing."""
+    """Modification time of a file in nanoseconds; 0 if it is missing."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

@@ -1,4 +1,4 @@
-"""TrainedRun and load_run: a finished run's network, back from its folder."""
+"""TrainedRun and load_run: the network of a finished run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ WEIGHT_FILES: Mapping[Weights, str] = {"raw": "model.safetensors", "ema": "ema.s
 
 
 class RunError(ValueError):
-    """A folder that does not hold a finished run; the message says what to do."""
+    """A folder without a finished run; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrainedRun:
 
     @property
     def classifier(self) -> nn.Module:
-        """The network behind its normalisation: maps pixels 0 to 255, (B, C, H, W), to logits."""
+        """Normalisation and network: maps pixels 0 to 255, (B, C, H, W), to logits."""
         from torchvision.transforms import Normalize
 
         normalise = Normalize(self.metrics["pixel_mean"], self.metrics["pixel_std"])
@@ -50,15 +50,15 @@ def load_run(folder: str | Path, weights: Weights = "raw") -> TrainedRun:
 
     Args:
         folder: results/runs/<study>/<variant>/seed<k>.
-        weights: `raw`, which results are about, or `ema`, their moving average.
+        weights: `raw`, on which results are based, or `ema`, their moving average.
 
     Raises:
-        ValueError: there is no such run, it is not finished, or its files are damaged.
+        ValueError: the run does not exist, is not finished, or its files are damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(
-            f"{folder}: no such folder. A run is in results/runs/<study>/<variant>/seed<k>; "
+            f"{folder}: no such folder. Runs are in results/runs/<study>/<variant>/seed<k>; "
             "trained networks are not in git, so train the study first (make reproduce)"
         )
     if not (folder / "config.yaml").is_file():
@@ -70,17 +70,17 @@ def load_run(folder: str | Path, weights: Weights = "raw") -> TrainedRun:
         raise RunError(f"{folder}/{error}") from None
     if not metrics:
         raise RunError(
-            f"{folder}: the run is not finished (it has no metrics.json); start the study again "
-            "to resume it"
+            f"{folder}: the run is not finished (no metrics.json); start the study again to "
+            "resume it"
         )
     return TrainedRun(config, load_network(config, folder / WEIGHT_FILES[weights]), metrics)
 
 
 def load_network(config: RunConfig, weights: Path) -> nn.Module:
-    """Build a run's network with the weights of a file, in evaluation mode; draws nothing.
+    """Build a run's network with saved weights, in evaluation mode; uses no random numbers.
 
     Raises:
-        RunError: the file is missing, is damaged, or fits another network.
+        RunError: the file is missing, damaged, or of another network.
     """
     if not weights.is_file():
         raise RunError(f"{weights}: no such file; the run was trained without these weights")
@@ -92,7 +92,7 @@ def load_network(config: RunConfig, weights: Path) -> nn.Module:
         raise RunError(f"{weights}: cannot be read ({error}); train this run again") from None
     except RuntimeError:
         raise RunError(
-            f"{weights}: fits another network than {config.model['name']} as config.yaml and this "
-            "version describe it; train this run again"
+            f"{weights}: does not fit {config.model['name']} as config.yaml and this version "
+            "define it; train this run again"
         ) from None
     return network.eval()

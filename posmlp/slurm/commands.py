@@ -1,4 +1,4 @@
-"""Slurm's own commands, each with a time limit."""
+"""Calls of Slurm's commands, each with a timeout."""
 
 import getpass
 import re
@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterable
 from typing import NamedTuple
 
-PATIENCE_S = 60  # a busy controller is slow; a dead one must not hang us
+TIMEOUT_S = 60  # a busy controller is slow; a dead one must not hang us
 
 
 class SlurmError(ValueError):
-    """Slurm does not answer, or refuses."""
+    """Slurm does not answer, or refuses a request."""
 
 
 def installed() -> bool:
@@ -20,14 +20,14 @@ def installed() -> bool:
 
 
 def ask(*command: str) -> str:
-    """The output of one of Slurm's commands.
+    """Run one of Slurm's commands and return its output.
 
     Raises:
-        SlurmError: it is not installed, failed, or did not answer within PATIENCE_S.
+        SlurmError: it is not installed, failed, or did not answer within TIMEOUT_S.
     """
     name = command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except FileNotFoundError:
         raise SlurmError(
             f"{name} is not on PATH: start `snakemake --profile slurm` on a machine that submits "
@@ -35,17 +35,17 @@ def ask(*command: str) -> str:
             "a cluster, leave out `--profile slurm`"
         ) from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{name} did not answer within {PATIENCE_S} s; is Slurm up?") from None
+        raise SlurmError(f"{name} did not answer within {TIMEOUT_S} s; is Slurm up?") from None
     if done.returncode:
         raise SlurmError(f"{name}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 
 def sinfo(columns: str, partition: str | None = None, *options: str) -> list[str]:
-    """Distinct lines of sinfo about the partitions named, or about all.
+    """Distinct lines of sinfo on the named partitions, or on all.
 
     Args:
-        columns: in sinfo's notation, such as %P|%l.
+        columns: sinfo's format, such as %P|%l.
     """
     where = [f"--partition={partition}"] if partition else []
     lines = ask("sinfo", "--noheader", *options, *where, f"--format={columns}").splitlines()
@@ -53,14 +53,14 @@ def sinfo(columns: str, partition: str | None = None, *options: str) -> list[str
 
 
 def partition_minutes(partition: str | None) -> int | None:
-    """The shortest time limit of the partitions named; None without a limit or without Slurm."""
+    """The shortest time limit of the named partitions; None without a limit or without Slurm."""
     if not installed():
         return None
     return min(filter(None, partitions(partition).values()), default=None)
 
 
 def partitions(names: str | None = None) -> dict[str, int | None]:
-    """Time limits in minutes of the partitions named that the cluster has, or of the default."""
+    """Time limits in minutes of the named partitions that exist, or of the default partition."""
     wanted = set(names.split(",")) if names else None
     found = {}
     for line in sinfo("%P|%l"):
@@ -72,31 +72,31 @@ def partitions(names: str | None = None) -> dict[str, int | None]:
 
 
 def jobs_of_partition(
-    partition: str | None, gpus: int, on_gpus: bool, most_jobs: int
+    partition: str | None, gpus: int, on_gpus: bool, max_jobs: int
 ) -> tuple[int, str]:
-    """How many jobs an empty partition holds at once, and what limits them.
+    """The number of jobs that an empty partition runs at once, and its limit as text.
 
     Args:
-        gpus: of one job.
-        on_gpus: whether jobs request GPUs; if not, only the number of jobs limits them.
-        most_jobs: in the queue at once.
+        gpus: GPUs per job.
+        on_gpus: whether jobs request GPUs; if not, only max_jobs limits them.
+        max_jobs: maximum number of jobs in the queue.
     """
-    jobs = f"at most {most_jobs} jobs in the queue"
+    jobs = f"at most {max_jobs} jobs in the queue"
     if not on_gpus or not installed():
-        return most_jobs, jobs
+        return max_jobs, jobs
     found = [node.split("|")[1] for node in sinfo("%N|%G", partition, "--Node")]
     total = sum(map(_num_gpus, found))
     where = f"{total} GPUs in partition {partition or '(default)'}"
-    return max(1, min(most_jobs, total // gpus)), f"{where}; {jobs}"
+    return max(1, min(max_jobs, total // gpus)), f"{where}; {jobs}"
 
 
 def _num_gpus(gres: str) -> int:
-    """Read the number of GPUs from sinfo's column %G: gpu:h200:4(S:0-1),fan:2."""
+    """The number of GPUs in sinfo's column %G, such as gpu:h200:4(S:0-1),fan:2."""
     return sum(int(number) for number in re.findall(r"\bgpu:(?:[^:,(]+:)?(\d+)", gres))
 
 
 def minutes_of(limit: str) -> int | None:
-    """Minutes of Slurm's [days-][[hours:]minutes:]seconds; None: no limit."""
+    """Parse Slurm's [days-][[hours:]minutes:]seconds into minutes; None: no limit."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
     if not found:
         return None
@@ -105,9 +105,9 @@ def minutes_of(limit: str) -> int | None:
 
 
 def default_account() -> str | None:
-    """The account charged for the user's jobs by default; None without accounting.
+    """The user's default account; None without accounting.
 
-    Snakemake's plugin looks it up by a command that fails, and warns of that.
+    Where no account is given, Snakemake's plugin guesses one and prints warnings.
     """
     user = getpass.getuser()
     options = "--noheader", "--parsable2"
@@ -119,7 +119,7 @@ def default_account() -> str | None:
 
 
 class Job(NamedTuple):
-    """A job of the user's that waits, runs or ends."""
+    """A job in the queue."""
 
     number: str
     state: str
@@ -128,15 +128,27 @@ class Job(NamedTuple):
 
 
 def my_jobs() -> list[Job]:
-    """The user's jobs in the queue."""
+    """The jobs of this user in the queue."""
     lines = ask("squeue", "--noheader", "--me", "--format=%i|%T|%j|%k").splitlines()
     return [Job(*line.split("|", 3)) for line in lines]
 
 
-def memory_used(jobs: Iterable[str]) -> str | None:
-    """A line on the job whose process used most memory, so that the next start requests what fits.
+def requeue(job: str) -> None:
+    """Put this process's own job back into the queue, under the same number.
 
-    None where the cluster keeps no account of it.
+    If the cluster refuses, the exit status makes Snakemake submit the job again (`retries`).
+    """
+    print(f"The time limit is near: job {job} goes back into the queue", flush=True)
+    try:
+        ask("scontrol", "requeue", job)
+    except SlurmError as error:
+        print(f"warning: job {job} was not put back into the queue: {error}", flush=True)
+
+
+def memory_used(jobs: Iterable[str]) -> str | None:
+    """A line on the job that used the most memory, as a guide for the next request.
+
+    None if the cluster does not record it.
     """
     columns = "--format=JobName,ReqMem,MaxRSS", "--units=M"
     try:

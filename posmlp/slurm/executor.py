@@ -1,8 +1,8 @@
-"""Snakemake's Slurm executor with readable job names, and without the faults that were met.
+"""Snakemake's Slurm executor with readable job names and workarounds for its faults.
 
-Written for version 2.8 of snakemake-executor-plugin-slurm. The jobs of a study are named
-study/variant/seed<k>, with +9 for nine more runs, and carry the results folder as their comment, so
-that a later start finds those that an earlier one left behind.
+Written for version 2.8 of snakemake-executor-plugin-slurm. Jobs are named study/variant/seed<k>,
+with +9 for nine more runs. Their comment is the results folder, by which a later start finds jobs
+that an earlier one left behind.
 """
 
 import sys
@@ -22,28 +22,28 @@ from snakemake_interface_common.exceptions import WorkflowError
 from posmlp.slurm.commands import SlurmError, ask, my_jobs, partitions, sinfo
 from posmlp.study import RunConfig
 
-LONGEST_PAUSE_S = 180  # between two status queries of the plugin
-PATIENCE_S = 120.0  # for cancelled jobs to write a checkpoint and leave
-NOT_NOW = "Requested node configuration is not available"  # also where nodes are down
+MAX_INTERVAL_S = 180  # between two status queries of the plugin
+CANCEL_TIMEOUT_S = 120.0  # for cancelled jobs to write a checkpoint and exit
+NOT_AVAILABLE = "Requested node configuration is not available"  # also if nodes are down
 UNUSABLE = ("down", "drain", "fail", "maint", "unk", "power", "no_respond", "reboot", "reserved")
 
 
 class StudyExecutor(plugin.Executor):
-    """The plugin's executor, adapted by `adapt`."""
+    """The plugin's executor; `adapt` fills it in."""
 
     study: str
-    results: str  # absolute
+    results: str  # absolute path
     packs: Sequence[Sequence[RunConfig]]  # the runs of each job that trains
     submitted: list[str]  # numbers of jobs
 
     def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
         self.submitted.append(job_info.external_jobid)
-        text = f"Slurm job {job_info.external_jobid}: {self.name_of(job_info.job)}\n"
-        print(text, end="")  # at once: threads submit side by side
+        name = self.name_of(job_info.job)
+        print(f"Slurm job {job_info.external_jobid}: {name}", file=sys.stderr)
         super().report_job_submission(job_info, register_job)
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **details: Any) -> None:
-        """Use up the attempts of a run that failed by itself: it would only fail again."""
+        """Allow no further attempt if a run itself failed: it would only fail again."""
         job = job_info.job
         if failed_by_itself(job):
             job.attempt = job.restart_times + 1
@@ -59,15 +59,15 @@ class StudyExecutor(plugin.Executor):
         return f"{self.study}/{name}"
 
     def cancel_left(self) -> int:
-        """Cancel this study's jobs of this results folder in the queue, and wait for their end.
+        """Cancel queued jobs of this study and results folder, and wait until they are gone.
 
-        A training that is cancelled writes a checkpoint, from which its next job continues.
+        A cancelled training writes a checkpoint, from which its next job resumes.
 
         Returns:
-            How many were cancelled.
+            The number of cancelled jobs.
 
         Raises:
-            SlurmError: Slurm does not answer, or jobs are still there after PATIENCE_S.
+            SlurmError: Slurm does not answer, or jobs are still there after CANCEL_TIMEOUT_S.
         """
         numbers = {
             job.number
@@ -78,12 +78,12 @@ class StudyExecutor(plugin.Executor):
         }
         if numbers:
             ask("scancel", *numbers)
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + CANCEL_TIMEOUT_S
         while still := numbers & {job.number for job in my_jobs()}:
             if time.monotonic() > end:
                 raise SlurmError(
                     f"these jobs of the study are still in the queue: {' '.join(sorted(still))}. "
-                    "Look at them with squeue and cancel them with scancel"
+                    "Check them with squeue and cancel them with scancel"
                 )
             time.sleep(1.0)
         return len(numbers)
@@ -92,13 +92,13 @@ class StudyExecutor(plugin.Executor):
 def adapt(
     workflow: Any, study: str, results: Path, packs: Sequence[Sequence[RunConfig]]
 ) -> StudyExecutor:
-    """Turn the plugin's executor of a workflow into a StudyExecutor."""
+    """Turn a workflow's executor into a StudyExecutor."""
     executor = workflow.scheduler._executor
     executor.__class__ = StudyExecutor
     executor.study, executor.packs = study, packs
     executor.results, executor.submitted = str(results.absolute()), []
     executor.slurm_logdir = results.absolute() / "logs/slurm"
-    # The plugin gives all jobs one name, a random one, and queries by it.
+    # The plugin gives all jobs the same random name and queries by it.
     plugin.query_job_status_squeue = lambda name: (
         "squeue --me --states=all --noheader --format=%i|%T"
     )
@@ -109,44 +109,45 @@ def adapt(
         return command(job, params | names, *arguments, **options)
 
     plugin.get_submit_command = named
-    # The plugin would turn to sacct when the controller is away for a moment, and forget all its
-    # jobs where there is no accounting.
+    # Without an answer from the controller the plugin would switch to sacct, which finds no jobs by
+    # that name, or has no accounting to read.
     plugin.is_query_tool_available = lambda tool: False
     return executor
 
 
 def before_submitting(executor: StudyExecutor, jobs: list[Any]) -> None:
-    """Have Slurm check the requests, and cancel what an earlier start left behind.
+    """Have Slurm check the requests, and cancel jobs that an earlier start left behind.
 
     Args:
         jobs: Snakemake's jobs that will be submitted.
 
     Raises:
-        SlurmError: Slurm would refuse a job, or jobs of an earlier start do not end.
+        SlurmError: Slurm would refuse a job, or jobs of an earlier start cannot be cancelled.
     """
     age = get_min_job_age()
-    if age is not None and age <= LONGEST_PAUSE_S:
+    if age is not None and age <= MAX_INTERVAL_S:
         print(
-            f"warning: this cluster forgets finished jobs after {age} s (MinJobAge), and Snakemake "
-            f"asks only every {LONGEST_PAUSE_S} s at times: it may wait for ever for a finished "
-            "job. Ask for a MinJobAge of 300; until then, interrupt and start again",
+            f"warning: this cluster forgets finished jobs after {age} s (MinJobAge), but Snakemake "
+            f"may query it only every {MAX_INTERVAL_S} s: it may wait forever for a finished job. "
+            "Ask your administrators for MinJobAge=300; until then, if a start hangs, press Ctrl-C "
+            "and start again",
             file=sys.stderr,
         )
     try_submissions(jobs, executor)
     if num := executor.cancel_left():
-        text = f"Cancelled {num} job{'s' * (num > 1)} of an earlier start"
-        print(f"{text}; they continue from their checkpoints")
+        jobs_text = f"{num} job{'s' * (num > 1)} of an earlier start"
+        print(f"Cancelled {jobs_text}; runs resume from their checkpoints", file=sys.stderr)
 
 
 def try_submissions(jobs: Iterable[Any], executor: Any) -> None:
-    """Try one job of every rule, with the request that the plugin will send.
+    """Have Slurm test one job per rule, with the request that the plugin will send.
 
     Args:
-        jobs: Snakemake's jobs that would be submitted.
-        executor: the plugin's.
+        jobs: Snakemake's jobs that will be submitted.
+        executor: the plugin's executor.
 
     Raises:
-        SlurmError: Slurm refuses; the message names rule, request and what the cluster has.
+        SlurmError: Slurm refuses; the message has the rule, the request and what is available.
     """
     for rule, job in {job.rule.name: job for job in jobs}.items():
         partition = job.resources.get("slurm_partition")
@@ -170,14 +171,14 @@ def try_submissions(jobs: Iterable[Any], executor: Any) -> None:
         try:
             ask("sh", "-c", f"{command} --test-only --wrap true")
         except SlurmError as error:
-            said = str(error).removeprefix("sh: ")
-            if NOT_NOW in said and has_unusable_nodes(partition):
-                continue  # it may fit a node that comes back; Slurm lets it wait
-            raise SlurmError(refusal(rule, command, said, partition)) from None
+            reason = str(error).removeprefix("sh: ")
+            if NOT_AVAILABLE in reason and has_unusable_nodes(partition):
+                continue  # it may fit a node that comes back; until then Slurm keeps it queued
+            raise SlurmError(refusal(rule, command, reason, partition)) from None
 
 
-def refusal(rule: str, command: str, said: str, partition: str | None) -> str:
-    """The message for a request that Slurm would not take."""
+def refusal(rule: str, command: str, reason: str, partition: str | None) -> str:
+    """The error message for a request that Slurm refuses."""
     requested = command.split("--comment", 1)[1].split(" ", 2)[2].strip()
     if partition and not partitions(partition):
         there = [f"partitions of this cluster: {', '.join(sinfo('%R'))}"]
@@ -186,16 +187,16 @@ def refusal(rule: str, command: str, said: str, partition: str | None) -> str:
         there = [f"available: {line}" for line in found]
     change = "change slurm/site.yaml, or the command line: --config slurm=..., --set-resources "
     lines = [f"requested: {requested}", *there, f"{change}{rule}:<name>=<value>"]
-    return "\n  ".join([f"Slurm would refuse the jobs of rule {rule}: {said}", *lines])
+    return "\n  ".join([f"Slurm would refuse the jobs of rule {rule}: {reason}", *lines])
 
 
 def has_unusable_nodes(partition: str | None) -> bool:
-    """Whether some node of the partition takes no jobs at present."""
+    """Whether a node of the partition is down, drained or reserved."""
     return any(word in state for state in sinfo("%T", partition) for word in UNUSABLE)
 
 
 def failed_by_itself(job: Any) -> bool:
-    """Whether a job's log ends with the error of a run, or of all, and not with a loss."""
+    """Whether a job's log ends with an error of its runs; lost runs end it differently."""
     try:
         lines = Path(job.log[0]).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Slurm's signals, forwarded from Snakemake to the trainer that it runs."""
+"""Forwarding of Slurm's signals from Snakemake to the trainer."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ FORWARDED = (signal.SIGUSR1, signal.SIGTERM)  # the time limit's warning; pre-em
 
 
 def forward_signals() -> None:
-    """Forward Slurm's signals to every process that this one starts.
+    """Forward Slurm's signals to all child processes.
 
-    Slurm signals the process that it has started, Snakemake; the trainer is two levels below.
-    Snakemake handles SIGTERM itself, so signals are read from Python's wake-up pipe, which gets
-    every signal whoever handles it.
+    Slurm signals only the process that it started, Snakemake; the trainer is further down.
+    Snakemake handles SIGTERM itself, so signals are read from Python's wake-up pipe, which receives
+    every signal regardless of its handler.
     """
-    signal.signal(signal.SIGUSR1, lambda number, frame: None)  # the default would end us
+    signal.signal(signal.SIGUSR1, lambda number, frame: None)  # the default would end Snakemake
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
@@ -30,5 +30,5 @@ def _forward(reader: int) -> None:
                 for child in psutil.Process().children(recursive=True):
                     try:
                         child.send_signal(number)
-                    except psutil.NoSuchProcess:  # it has just ended
+                    except psutil.NoSuchProcess:  # it has just exited
                         continue

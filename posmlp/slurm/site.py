@@ -1,4 +1,4 @@
-"""Site: what slurm/site.yaml says of a cluster, and the resources that jobs request there."""
+"""Site: the settings of slurm/site.yaml, and the resources that jobs request."""
 
 import math
 import shlex
@@ -12,7 +12,7 @@ from posmlp.study import Study
 from posmlp.study.section import Section
 from posmlp.study.study_error import StudyError, setting_error
 
-HOURS_WITHOUT_LIMIT = 24.0  # of a training job where neither site nor partition sets a limit
+DEFAULT_HOURS = 24.0  # time limit of a training job if neither site nor partition sets one
 WARNING = "USR1"  # the signal that requests a checkpoint; posmlp.runs.interrupts handles it
 EARLY_S = 60  # Slurm may send the signal up to a minute early
 
@@ -20,7 +20,7 @@ EARLY_S = 60  # Slurm may send the signal up to a minute early
 class Site(Section):
     """The keys under `slurm` in slurm/site.yaml, and of `snakemake --config`."""
 
-    model_config = ConfigDict(strict=False)  # numbers on the command line are strings
+    model_config = ConfigDict(strict=False)  # on the command line, numbers are strings
 
     partition: str | None = Field(
         None, description="partition of the trainings, or several: gpu,gpu2; null: the default"
@@ -70,7 +70,7 @@ class Site(Section):
         return self
 
     def sbatch_options(self) -> str:
-        """Options that Snakemake's plugin has no resource for, quoted for a shell."""
+        """Options of sbatch for which Snakemake's plugin has no resource, quoted for a shell."""
         named = {
             "signal": f"{WARNING}@{self.warning_s}",
             "reservation": self.reservation,
@@ -85,17 +85,17 @@ class Site(Section):
 def training_resources(
     site: Site, study: Study, on_gpus: bool, at_once: int, rounds: int, submits: bool
 ) -> dict[str, Any]:
-    """What a training job requests from Slurm, under the names that Snakemake's plugin uses.
+    """The resources of a training job, as Snakemake's plugin names them.
 
     Args:
-        on_gpus: whether to request GPUs at all; each has a process.
-        at_once: runs that share the job's GPU and what the site gives with it; without GPUs each
-            has as much.
-        rounds: runs of the job that train one after the other.
-        submits: whether this process submits jobs; one inside a job does not ask the controller.
+        on_gpus: whether to request GPUs, one for each process of a run.
+        at_once: runs side by side. They share the job's GPU, cores and memory; without GPUs, each
+            gets its own cores and memory.
+        rounds: batches of runs that the job trains one after the other.
+        submits: whether this process submits jobs; a process inside a job does not query Slurm.
 
     Raises:
-        StudyError: the partition has no such time limit.
+        StudyError: the time limit does not fit the partition or the warning.
     """
     per_node, shares = study.gpus // study.nodes, 1 if on_gpus else at_once
     limit = partition_minutes(site.partition) if submits else None
@@ -112,36 +112,36 @@ def training_resources(
         "slurm_extra": site.sbatch_options(),
     }
     if study.gpus > 1:
-        # Started by an srun of our own (runs/gpus.py), so the plugin adds none.
+        # Our own srun starts the processes (runs/gpus.py); with `mpi` the plugin adds none.
         tasks = {"tasks": study.gpus, "nodes": study.nodes, "tasks_per_gpu": 0}
         resources |= {"mpi": "srun"} | tasks
     return {name: value for name, value in resources.items() if value is not None}
 
 
 def growing_minutes(site: Site, limit: int | None, rounds: int) -> Callable[..., int]:
-    """The time limit as a function of the attempt: it grows, up to the partition's limit.
+    """The time limit as a function of the attempt: it grows up to the partition's limit.
 
     Args:
-        limit: of the partition, in minutes.
-        rounds: of runs that train one after the other in a job.
+        limit: time limit of the partition in minutes.
+        rounds: batches of runs that a job trains one after the other.
 
     Raises:
-        StudyError: the job would wait in the queue for ever, or would be warned before it trains.
+        StudyError: the job would wait forever, or would be told to stop before it trains.
     """
-    minutes = 60 * site.hours if site.hours else limit or 60 * HOURS_WITHOUT_LIMIT
+    minutes = 60 * site.hours if site.hours else limit or 60 * DEFAULT_HOURS
     partition = site.partition or "(the default)"
     if limit and minutes > limit:
         raise StudyError(
             f"slurm/site.yaml: slurm.hours: {site.hours:g} h exceed the {limit / 60:g} h that "
-            f"partition {partition} allows, so the job would wait for ever. Lower it, or write "
-            "null for the partition's limit: a longer training continues in the next job"
+            f"partition {partition} allows, so the job would wait forever. Lower it, or set null "
+            "for the partition's limit: a longer training continues in the next job"
         )
     if 60 * minutes <= site.warning_s + EARLY_S:
         source = "slurm.hours" if site.hours else f"partition {partition}"
         raise StudyError(
             f"slurm/site.yaml: slurm.warning_s: a job of {60 * minutes:.0f} s ({source}) would be "
-            f"told to stop {site.warning_s} s before its end, up to {EARLY_S} s earlier, and would "
-            f"have no time to train. warning_s must be below {60 * minutes - EARLY_S:.0f}: lower "
+            f"told to stop {site.warning_s} s before its end, or up to {EARLY_S} s earlier, which "
+            f"leaves no time to train. warning_s must be below {60 * minutes - EARLY_S:.0f}: lower "
             "it, or raise slurm.hours"
         )
 

@@ -1,6 +1,4 @@
-"""What surrounds Snakemake's jobs: what a run gets of the machine, the study's lock, what a start
-prints, the logs of scripts.
-"""
+"""Around Snakemake's jobs: division of the machine, the lock of a study, terminal output, logs."""
 
 from posmlp.workflow.job_log import job_log, warn
 

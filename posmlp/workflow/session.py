@@ -1,4 +1,4 @@
-"""Session: one start of a study, from its lock to the summary at the end."""
+"""Session: one start of a study, from its lock to the final summary."""
 
 import atexit
 import contextlib
@@ -16,30 +16,17 @@ from posmlp.config import Settings
 from posmlp.progress.display import Display
 from posmlp.progress.state import Watch
 from posmlp.progress.view import line
-from posmlp.runs.folder_lock import FolderInUse, FolderLock, described
+from posmlp.runs.folder_lock import FolderInUse, FolderLock
 from posmlp.slurm.commands import memory_used
 from posmlp.study import RunConfig, Study
-from posmlp.workflow.terminal import failures, wants_more, wants_nothing
+from posmlp.workflow.terminal import failures, is_quiet, is_verbose
 
-# Rules that write nothing of a study's: they run beside a start of it.
+# Rules that write nothing of a study, so they may run while the study does.
 WITHOUT_A_STUDY = {"audit"}
 
 
-class StudyLock(FolderLock):
-    """Lets one Snakemake at a time work on a study in a results folder.
-
-    Snakemake's own lock does not: any Snakemake that ends in a checkout removes all locks in it.
-    """
-
-    def in_use(self, holder: dict[str, Any]) -> FolderInUse:
-        return FolderInUse(
-            f"the study is running already: {described(holder)} works on {self.path.parent}. Wait "
-            "for it, or stop it (Ctrl-C in its terminal, or kill -INT); its runs leave checkpoints"
-        )
-
-
 class Session:
-    """What a start of a study does before its first job and after its last."""
+    """Everything that a start of a study does before its first job and after its last."""
 
     def __init__(
         self,
@@ -56,10 +43,10 @@ class Session:
         self.executor = None  # of Slurm, once it is adapted
 
     def start(self) -> None:
-        """Lock the study, check its data and, on a cluster, its requests.
+        """Lock the study, check its data and, on a cluster, its job requests.
 
-        Ends Snakemake with a message where the study is running already, data are missing, or Slurm
-        would refuse.
+        Exits with a message if the study is running already, data are missing, or Slurm would
+        refuse a job.
         """
         jobs = list(self.workflow.dag.needrun_jobs())
         rules = {job.rule.name for job in jobs}
@@ -76,18 +63,28 @@ class Session:
         except ValueError as error:
             sys.exit(f"error: {error}\nNothing has been started.")
         signal.signal(signal.SIGINT, self.interrupt)
-        if "train" in rules and not wants_nothing(self.workflow):
+        if "train" in rules and not is_quiet(self.workflow):
             watch = Watch(self.study, self.results, starting=True)
-            self.display = Display(watch, plain=wants_more(self.workflow))
+            self.display = Display(watch, plain=is_verbose(self.workflow))
             self.display.start()
-            atexit.register(self.display.stop)  # whatever ends Snakemake
+            atexit.register(self.display.stop)  # however Snakemake exits
 
     def lock(self) -> None:
+        """Lock the study's folder of runs.
+
+        Snakemake's own lock is not enough: every Snakemake that exits in a checkout removes all
+        locks in it.
+        """
         folder = self.results / "runs" / self.study.name
-        lock = StudyLock(folder)
+        lock = FolderLock(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.__enter__()
+        except FolderInUse as error:
+            raise ValueError(
+                f"the study is running already: {error.holder} works on {folder}. Wait for it, or "
+                "stop it (Ctrl-C in its terminal, or kill -INT); its runs leave checkpoints"
+            ) from None
         except OSError as error:
             raise ValueError(f"{error.filename}: cannot be written: {error.strerror}") from None
         atexit.register(lock.__exit__, None, None, None)
@@ -102,18 +99,18 @@ class Session:
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Handle Ctrl-C: stop once, however often it is pressed."""
         if self.stopping:
-            print("Still stopping; wait for it.", file=sys.stderr)
+            print("Still stopping: please wait.", file=sys.stderr)
             return
         self.stopping = True
-        print("\nStopping: press Ctrl-C once and wait, runs write checkpoints.", file=sys.stderr)
-        if self.workflow.local_exec:  # a second SIGINT would end trainers at once, this does not
+        print("\nStopping: please wait while runs write checkpoints.", file=sys.stderr)
+        if self.workflow.local_exec:  # SIGTERM: a second SIGINT would kill trainers
             for child in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.terminate()
         raise KeyboardInterrupt
 
     def end(self) -> None:
-        """Report failed runs, the states of all, and jobs that are still in the queue."""
+        """Print failed runs, the states of all runs, and jobs that could not be cancelled."""
         failed = self.workflow.scheduler.failed
         lines = sorted(text for job in failed for text in failures(job.rule.name, job.log))
         if self.display:

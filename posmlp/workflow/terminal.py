@@ -1,7 +1,7 @@
-"""What a start of Snakemake prints: a line for each job but trainings, and every error.
+"""What a start of Snakemake prints: a line for each job except trainings, and every error.
 
-How far the trainings are is posmlp/progress's to show. All that Snakemake says is in the log file
-that it names at the end, and on the terminal with `--verbose` or `--printshellcmds`.
+posmlp/progress shows the progress of trainings. All messages of Snakemake are in the log file that
+it names at the end, and on the terminal with `--verbose` or `--printshellcmds`.
 """
 
 import contextlib
@@ -18,64 +18,64 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from posmlp.runs.pack import reason
 
 KEPT = ("Complete log(s)", "Nothing to be done")
-# Said better by the run itself and by the summary at the end.
+# The run itself and the final summary say these better.
 DROPPED = ("RuleException", "Exiting because", "WorkflowError:\nAt least one job did not complete")
 
 
-class ShortHandler(logging.StreamHandler):
-    """Takes the place of the handler with which Snakemake writes on the terminal."""
+class ShortHandler(logging.Handler):
+    """Replaces the handler with which Snakemake writes on the terminal.
 
-    def __init__(self, workflow: Any) -> None:
-        super().__init__(sys.stderr)
-        self.workflow = workflow
-        self.addFilter(self.keeps)
+    `--quiet` alone does not do: it leaves a banner of fifteen lines for every failed job, or hides
+    the jobs altogether.
+    """
 
-    def keeps(self, record: logging.LogRecord) -> bool:
-        """Leave out Snakemake's machinery and what the display of runs shows."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave out what Snakemake says of itself, and what the display of runs shows."""
         text, event = str(record.msg or ""), getattr(record, "event", None)
         if event is LogEvent.JOB_ERROR:
-            return not self.workflow.local_exec  # here the job itself has said it
-        if event is LogEvent.JOB_INFO:
-            return bool(record.rule_msg) and record.rule_name != "train"  # not `all`, a mere target
-        if record.levelno >= logging.WARNING:
-            return not text.startswith(DROPPED)
-        return text.startswith(KEPT)
+            return False  # the job has printed it, or the display of runs; the summary repeats it
+        if event is LogEvent.JOB_INFO:  # without a message: `all`, which only names files
+            wanted = bool(record.rule_msg) and record.rule_name != "train"
+        elif record.levelno >= logging.WARNING:
+            wanted = not text.startswith(DROPPED)
+        else:
+            wanted = text.startswith(KEPT)
+        return wanted and super().filter(record)
 
-    def format(self, record: logging.LogRecord) -> str:
-        event = getattr(record, "event", None)
-        if event is LogEvent.JOB_INFO:
-            return f"{time.strftime('%H:%M:%S')} {record.rule_msg}"
-        if event is LogEvent.JOB_ERROR:
-            return "\n".join(failures(record.rule_name, list(record.log or [])))
-        return str(record.msg)
+    def emit(self, record: logging.LogRecord) -> None:
+        text = str(record.msg)
+        if getattr(record, "event", None) is LogEvent.JOB_INFO:
+            text = f"{time.strftime('%H:%M:%S')} {record.rule_msg}"
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)  # where the live table may have redirected it
 
 
-def wants_more(workflow: Any) -> bool:
-    """Whether the user asked for what Snakemake says of itself."""
+def is_verbose(workflow: Any) -> bool:
+    """Whether the user asked for Snakemake's own messages."""
     settings = workflow.output_settings
     return settings.dryrun or settings.verbose or settings.printshellcmds
 
 
-def wants_nothing(workflow: Any) -> bool:
+def is_quiet(workflow: Any) -> bool:
     return Quietness.ALL in (workflow.output_settings.quiet or ())
 
 
 def shorten(workflow: Any) -> None:
-    """Make the terminal of a start brief, unless more was asked for."""
+    """Make the output of a start brief, unless the user asked for more."""
     if not workflow.is_main_process or not workflow.modifier.is_main_snakefile():
         return  # a job, or a module of another workflow
     logger = workflow.logger_manager.logger
     for handler in [*logger.handlers]:
-        if handler.name == "DefaultStreamHandler" and not wants_more(workflow):
-            short = ShortHandler(workflow)
-            for own in handler.filters:  # what --quiet leaves out
+        if handler.name == "DefaultStreamHandler" and not is_verbose(workflow):
+            short = ShortHandler()
+            for own in handler.filters:  # those of --quiet
                 short.addFilter(own)
             logger.removeHandler(handler)
             logger.addHandler(short)
 
 
 def failures(rule: str, logs: Sequence[str]) -> list[str]:
-    """A line for each run that a job could not train, or else one on the job: why, and its log."""
+    """A line for each run that a job could not train, or else one for the job: reason and log."""
     if not logs:
         return [f"failed: {rule}"]
     log = Path(logs[0])
@@ -83,6 +83,4 @@ def failures(rule: str, logs: Sequence[str]) -> list[str]:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         if found := [line for line in lines if line.startswith(("failed: ", "lost: "))]:
             return found
-    return [
-        f"failed: {rule if rule == log.stem else f'{rule} {log.stem}'}: {reason(log)} (log: {log})"
-    ]
+    return [f"failed: {log.stem}: {reason(log)} (log: {log})"]

@@ -1,12 +1,12 @@
 """Marks: files that tell Snakemake which jobs have trained all their runs.
 
-A mark is only a cache of what the run folders say. A start repeats the jobs of those that no longer
-hold, and these train what is missing. Snakemake deletes the outputs of a failed job, so these are
-never files of a run.
+A mark only caches what the run folders say. A start repeats the jobs of outdated marks, and these
+train the missing runs. Snakemake deletes the outputs of a failed job; the files of runs are
+therefore not outputs.
 
-Removing a mark would not repeat its job: Snakemake makes no missing file again while all that
-follows from it is up to date. So the job has an input, `<mark>.again`, which is newer than a mark
-that does not hold, and otherwise older than anything.
+Deleting an outdated mark would not repeat its job: Snakemake does not recreate a missing file while
+everything made from it is up to date. So the job has an input, `<mark>.again`. It is newer than an
+outdated mark, and otherwise older than any file.
 """
 
 import os
@@ -14,12 +14,14 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from posmlp.runs.reading import is_finished, modified_ns
+from posmlp.runs.reading import finished_metrics, modified_ns
 from posmlp.study import RunConfig
 
 
-def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], results: Path) -> None:
-    """Date the input of each pack's job by whether all its runs were finished before the mark.
+def update_inputs(
+    marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], results: Path
+) -> None:
+    """Date the input `<mark>.again` of each job: new if not all its runs were finished at the mark.
 
     Raises:
         ValueError: the folder cannot be written.
@@ -27,14 +29,14 @@ def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], resul
     for mark, runs in zip(marks, packs, strict=True):
         again = Path(f"{mark}.again")
         marked = modified_ns(mark)
-        holds = not marked or all(_finished_before(marked, run, results) for run in runs)
-        if holds and again.exists() and not modified_ns(again):
-            continue  # thousands of jobs, and a start would write a file for each
+        is_valid = not marked or all(_finished_before(marked, run, results) for run in runs)
+        if is_valid and again.exists() and not modified_ns(again):
+            continue  # saves a start from writing thousands of files
         try:
             again.parent.mkdir(parents=True, exist_ok=True)
-            # by its content too: Snakemake compares that of small files
-            again.write_text("" if holds else f"{time.time_ns()}\n")
-            if holds:
+            # New content too, because Snakemake compares the content of small files.
+            again.write_text("" if is_valid else f"{time.time_ns()}\n")
+            if is_valid:
                 os.utime(again, (0, 0))
         except OSError as error:
             raise ValueError(f"{again.parent}: cannot be written: {error.strerror}") from None
@@ -43,4 +45,4 @@ def ask_again(marks: Iterable[Path], packs: Iterable[Sequence[RunConfig]], resul
 def _finished_before(moment_ns: int, run: RunConfig, results: Path) -> bool:
     folder = run.folder(results)
     finished = modified_ns(folder / "metrics.json")
-    return 0 < finished <= moment_ns and is_finished(folder, run.key)
+    return 0 < finished <= moment_ns and bool(finished_metrics(folder, run.key))

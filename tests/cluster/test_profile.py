@@ -133,7 +133,7 @@ def test_ctrl_c_cancels_what_was_submitted_however_often_it_is_pressed(submit):
     time.sleep(0.2)
     os.killpg(run.process.pid, signal.SIGINT)
     assert run.wait(100) == 1
-    assert "Stopping: press Ctrl-C once and wait" in run.output
+    assert "Stopping: please wait while runs write checkpoints" in run.output
     assert not run.jobs()
     checkpoint = next(run.run_folder().glob("checkpoint-*.pt"))
     assert checkpoint.stat().st_size > 0
@@ -166,5 +166,5 @@ def test_snakemake_itself_can_be_a_job(submit, checkout):
     command("scancel", "--signal=INT", "--full", job)
     wait_for(lambda: not run.jobs(), 200, "an empty queue")
     output = (checkout.path / "snakemake.log").read_text()
-    assert "Stopping: press Ctrl-C once and wait" in output
+    assert "Stopping: please wait while runs write checkpoints" in output
     assert "long: 0 of 1 runs finished" in output

@@ -210,7 +210,7 @@ class Runner:
         if start.status == RUN_AGAIN and kind in TO_THE_RUN:
             return kind != ALONE and "killed by SIGKILL" in start.log
         if start.status == RUN_AGAIN:
-            return bool(sent) and "stopped: 1 runs; the same command resumes them" in start.log
+            return bool(sent) and "stopped with 0 of 1 runs done" in start.log
         return start.status == 0 and self.finished
 
 

@@ -1,6 +1,7 @@
-"""`posmlp train`: which GPUs each run gets, and how a run of several processes is started."""
+"""`posmlp train`: GPUs, runs of several processes, and the way back into Slurm's queue."""
 
 import os
+import signal
 from argparse import Namespace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import yaml
 
 from posmlp.runs import command
+from posmlp.runs.interrupts import TIME_LIMIT
+from posmlp.user_errors import RUN_AGAIN
 
 
 @pytest.fixture
@@ -22,17 +25,18 @@ def train(study_file, tmp_path, monkeypatch):
 
         return write
 
-    def run(gpus=1, runs=(), launch=None, in_process=False):
+    def run(gpus=1, launch=None, child=None):
         study = yaml.safe_load(study_file.read_text()) | {"gpus": gpus}
         study_file.write_text(yaml.safe_dump(study))
         monkeypatch.setattr(command, "import_for_training", lambda: None)
-        monkeypatch.setattr(command, "train_run", note("run"))
+        monkeypatch.setattr(command, "train_run", child or note("run"))
         monkeypatch.setattr(command, "become", note("program"))
-        options = dict(runs=list(runs), part=(1, 1), runs_at_once=2, launch=launch, threads=1)
-        options |= dict(in_process=in_process, data_root=Path("data"), checkpoint_minutes=10.0)
-        command.train_runs(
-            Namespace(study=str(study_file), device="auto", results=tmp_path, **options)
-        )
+        options = dict(runs=[], part=(1, 1), runs_at_once=2, launch=launch, threads=1)
+        options |= dict(in_process=False, data_root=Path("data"), checkpoint_minutes=10.0)
+        options |= dict(study=str(study_file), device="auto", results=tmp_path)
+        status = command.train_runs(Namespace(**options))
+        if child:
+            return status
         kind = "program" if gpus > 1 else "run"
         return sorted(path.read_text() for path in tmp_path.glob(f"{kind}-*"))
 
@@ -53,3 +57,23 @@ def test_a_run_of_several_gpus_becomes_what_starts_its_processes(train, study_fi
     assert first.startswith(f"4,5: {words}")
     assert second.startswith(f"6,7: {words}")
     assert first.endswith("'--in-process']")
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_slurms_warning_puts_the_job_back_into_the_queue(
+    train, tmp_path, monkeypatch, capfd, refuses
+):
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\nexit {refuses:d}\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+
+    def warned(*_):
+        os.kill(os.getppid(), TIME_LIMIT)
+        signal.sigwait([TIME_LIMIT])  # which the pack passes on
+        return RUN_AGAIN
+
+    assert train(child=warned) == RUN_AGAIN
+    assert (tmp_path / "asked").read_text() == "requeue 42\n"
+    assert ("warning: job 42 was not put back" in capfd.readouterr().out) == refuses

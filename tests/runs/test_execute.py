@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_seed_is_refused_by_name(make_config, run, stop_
         run(make_config(), tmp_path, stop_after(6))
     other = make_config(seed=1)
     shutil.copytree(make_config().folder(tmp_path), other.folder(tmp_path))
-    with pytest.raises(CheckpointError, match=r"is of study small, gqpe seed 0, not of .* seed 1"):
+    with pytest.raises(CheckpointError, match=r"to study small, gqpe seed 0, not to .* seed 1"):
         run(other, tmp_path)
 
 
@@ -196,7 +196,7 @@ def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, na
     assert process.returncode == 75, output
     log = (results / "logs/long/train/sgu-seed0.log").read_text()
     assert f"by {name}; the same command resumes there" in log
-    assert "stopped: 1 runs; the same command resumes them" in output
+    assert "stopped with 0 of 1 runs done; the same command resumes the rest" in output
     assert "Traceback" not in output + log
     assert not (folder / "metrics.json").exists()
     assert torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)["epoch"] >= 1

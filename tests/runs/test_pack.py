@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from posmlp.runs.pack import LOST, Pack, parts
-from posmlp.runs.reading import is_finished
+from posmlp.runs.reading import finished_metrics
 from posmlp.user_errors import FAILED, RUN_AGAIN
 
 
@@ -42,7 +42,7 @@ def train(make_config, tmp_path):
 
         runs = [make_config(seed=seed) for seed in range(number)]
         status = Pack(runs, tmp_path, at_once, child, prepare=lambda: None).run()
-        return status, {run.seed for run in runs if is_finished(run.folder(tmp_path), run.key)}
+        return status, {run.seed for run in runs if finished_metrics(run.folder(tmp_path), run.key)}
 
     return train
 
@@ -118,7 +118,7 @@ def test_a_run_that_alone_was_stopped_is_started_again_at_most_twice(
 
     assert train(2, {0: stop}) == (status, {0, 1} if status == 0 else {1})
     assert len(starts(tmp_path, 0)) == 3
-    assert ("stopped: 1 runs" in capfd.readouterr().err) == (status != 0)
+    assert ("stopped with 1 of 2 runs done" in capfd.readouterr().err) == (status != 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -139,7 +139,7 @@ def test_a_signal_reaches_every_child_and_starts_no_other(train, tmp_path, capfd
 
     assert train(3, {0: leave, 1: leave}) == (RUN_AGAIN, set())
     assert [len(starts(tmp_path, seed)) for seed in range(3)] == [1, 1, 0]
-    assert "stopped: 3 runs; the same command resumes them" in capfd.readouterr().err
+    assert "stopped with 0 of 3 runs done" in capfd.readouterr().err
 
 
 def test_finished_runs_are_skipped(make_config, train, tmp_path, capfd):

@@ -15,7 +15,7 @@ METRICS |= {"finished_at": "2026-11-22T10:01:00+00:00"}
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([], "holds a list"),
+        ([], "contains a list"),
         (METRICS | {"test_top1": "97"}, 'test_top1 is "97", not a number'),
         (METRICS | {"test_top1": True}, "test_top1 is true"),
         (METRICS | {"val_top1": "97"}, 'val_top1 is "97"'),
@@ -57,10 +57,10 @@ ROW = ",".join(["3", "1.5", *["0.25"] * (len(EPOCH_COLUMNS) - 3), ""])
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "its last line is cut"),
-        (f"{HEADER}\n{ROW}\n{ROW[:9]}", "its last line is cut"),
-        (f"{HEADER}\n{ROW}\n{ROW[:9]}\n", "line 3: has another number of columns"),
-        (f"{HEADER}\n{ROW},7\n", "line 2: has another number of columns"),
+        ("", "the last line is truncated"),
+        (f"{HEADER}\n{ROW}\n{ROW[:9]}", "the last line is truncated"),
+        (f"{HEADER}\n{ROW}\n{ROW[:9]}\n", "line 3: has a different number of columns"),
+        (f"{HEADER}\n{ROW},7\n", "line 2: has a different number of columns"),
         (f"{HEADER}\n{ROW.replace('3', 'x', 1)}\n", "line 2: .*'x'"),
         (f"{HEADER}\n{ROW.replace('0.25', 'high', 1)}\n", "line 2: .*'high'"),
         ("epoch,time,top1\n0,1.5,97\n", "unknown metrics: top1"),

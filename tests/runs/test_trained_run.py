@@ -53,5 +53,5 @@ def test_weights_of_another_network_and_missing_averages_are_told(folder, tmp_pa
     copy = shutil.copytree(folder, tmp_path / "seed0")
     text = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(text.replace("groups: 4", "groups: 2"))
-    with pytest.raises(ValueError, match="fits another network than gmlp_posgu_xs1_8"):
+    with pytest.raises(ValueError, match="does not fit gmlp_posgu_xs1_8"):
         posmlp.load_run(copy)

@@ -43,7 +43,7 @@ def test_jobs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, a
     nodes = "g1|gpu:h200:4(S:0)\ng2|gpu:8\ng1|gpu:h200:4(S:0)\nn1|(null)\n"
     monkeypatch.setattr(commands, "ask", lambda *command: nodes)
     monkeypatch.setattr(commands, "installed", lambda: True)
-    number, limited_by = jobs_of_partition("gpu", gpus, on_gpus, most_jobs=50)
+    number, limited_by = jobs_of_partition("gpu", gpus, on_gpus, max_jobs=50)
     assert number == at_once
     assert "50 jobs" in limited_by
 
@@ -51,7 +51,7 @@ def test_jobs_at_once_are_bounded_by_gpus_and_jobs(monkeypatch, gpus, on_gpus, a
 def test_a_command_that_fails_hangs_or_is_missing_is_one_line(monkeypatch):
     with pytest.raises(SlurmError, match="sh: no such partition"):
         ask("sh", "-c", "echo no such partition >&2; exit 1")
-    monkeypatch.setattr(commands, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(commands, "TIMEOUT_S", 0.1)
     with pytest.raises(SlurmError, match=r"sleep did not answer within 0.1 s"):
         ask("sleep", "10")
     with pytest.raises(SlurmError, match=r"squeue8 is not on PATH: .*leave out `--profile slurm`"):

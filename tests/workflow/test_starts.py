@@ -112,7 +112,7 @@ def test_an_interrupted_study_leaves_checkpoints(long):
     os.kill(study.pid, signal.SIGINT)
     output, _ = study.communicate(timeout=120)
     assert study.returncode != 0
-    assert "Stopping: press Ctrl-C once and wait" in output
+    assert "Stopping: please wait while runs write checkpoints" in output
     assert "tiny: 0 of 2 runs finished" in output
     assert "Traceback" not in output
     assert list(folder.glob("checkpoint-*.pt"))
@@ -145,7 +145,7 @@ def test_a_second_start_of_a_study_is_refused_and_says_who_runs_it(long):
     os.killpg(third.pid, signal.SIGINT)  # Ctrl-C in a terminal, which reaches the trainers too
     output, _ = third.communicate(timeout=100)
     assert "running already" not in output
-    assert "Stopping: press Ctrl-C once and wait" in output
+    assert "Stopping: please wait while runs write checkpoints" in output
     assert "tiny: 0 of 2 runs finished" in output
     assert "Traceback" not in output
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posmlp.study import load_study
-from posmlp.workflow.trained_marks import ask_again
+from posmlp.workflow.trained_marks import update_inputs
 
 RUNS = load_study("digits").runs()[:4]
 PACKS = [RUNS[:2], RUNS[2:]]
@@ -44,7 +44,7 @@ def metrics(run, results):
 )
 def test_a_job_is_needed_while_one_of_its_runs_is_not_finished(marks, tmp_path, change, kept):
     change(metrics(RUNS[3], tmp_path))
-    ask_again(marks, PACKS, tmp_path)
+    update_inputs(marks, PACKS, tmp_path)
     asked = [Path(f"{mark}.again").stat().st_mtime >= mark.stat().st_mtime for mark in marks]
     assert asked == [not holds for holds in kept]
 
@@ -52,13 +52,13 @@ def test_a_job_is_needed_while_one_of_its_runs_is_not_finished(marks, tmp_path, 
 def test_what_no_longer_holds_may_hold_again(marks, tmp_path):
     path = metrics(RUNS[3], tmp_path)
     path.rename(tmp_path / "away")
-    ask_again(marks, PACKS, tmp_path)
+    update_inputs(marks, PACKS, tmp_path)
     (tmp_path / "away").rename(path)
-    ask_again(marks, PACKS, tmp_path)
+    update_inputs(marks, PACKS, tmp_path)
     assert not any(Path(f"{mark}.again").stat().st_mtime for mark in marks)
 
 
 def test_a_mark_that_is_not_there_is_snakemakes_affair(marks, tmp_path):
     marks[0].unlink()
-    ask_again(marks, PACKS, tmp_path)
+    update_inputs(marks, PACKS, tmp_path)
     assert Path(f"{marks[0]}.again").stat().st_mtime == 0

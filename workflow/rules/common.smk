@@ -1,4 +1,4 @@
-# The study, checked before anything else is read, and the names that all rules share.
+# Reads and checks the study, and defines the names that all rules share.
 
 import hashlib
 import os
@@ -12,32 +12,32 @@ from posmlp.config import read_settings
 from posmlp.runs.pack import parts
 from posmlp.study import check_models, load_study
 from posmlp.workflow.allocation import allocate
-from posmlp.workflow.trained_marks import ask_again
+from posmlp.workflow.trained_marks import update_inputs
 
 try:
     SETTINGS = read_settings(config)
     STUDY = load_study(SETTINGS.study)
-    if workflow.is_main_process:  # jobs need no second look
+    if workflow.is_main_process:  # jobs need not repeat this
         check_models(STUDY, passed=Path(".snakemake/posmlp-models"))
-except ValueError as error:  # without Snakemake's list of the lines that raised it
+except ValueError as error:  # without Snakemake's traceback
     sys.exit("\n".join(f"error: {problem}" for problem in getattr(error, "problems", [error])))
 
-config |= {"title": STUDY.title, "question": STUDY.question}  # for the archive's first page
+config |= {"title": STUDY.title, "question": STUDY.question}  # for the first page of the archive
 
 STUDY_FILE = str(STUDY.files[0])
 RESULTS = SETTINGS.results
-# What tables and pages say of the study beside its runs, and the rule of its comparisons.
+# Text of the study in tables and pages, and its rule for comparisons.
 WORDS = [
     *(STUDY.title, STUDY.question, *(variant.claim for variant in STUDY.variants)),
     *(question.model_dump_json() for question in STUDY.questions),
     *(STUDY.reference, STUDY.level, STUDY.margin),
 ]
 TABLES = ["main", "variants", "questions"]
-# The folder workflow/, which is elsewhere where another workflow uses this one as a module.
+# The folder workflow/; it is elsewhere if another workflow uses this one as a module.
 HOME = os.path.relpath(f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}/..")
-HERE = f"{RESULTS}/{STUDY.name}"  # what comes out of the study
+HERE = f"{RESULTS}/{STUDY.name}"  # results of the study
 RUNS = f"{RESULTS}/runs/{STUDY.name}"
-MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # what has been done with all runs; no study's name
+MARKS = f"{RESULTS}/runs/.{STUDY.name}"  # prefix of marks; names of studies have no leading dot
 LOGS = f"{RESULTS}/logs/{STUDY.name}"
 RUN = allocate(SETTINGS, STUDY, workflow.cores or 1, workflow.is_main_process)
 TRAINED = f"{MARKS}.trained-{{part}}"
@@ -45,7 +45,7 @@ if workflow.is_main_process:
     PACKS = parts(STUDY.runs(), RUN.num_jobs)  # the runs of each job that trains
     marks = [Path(TRAINED.format(part=part)) for part in range(1, RUN.num_jobs + 1)]
     try:
-        ask_again(marks, PACKS, Path(RESULTS))
+        update_inputs(marks, PACKS, Path(RESULTS))
     except ValueError as error:
         sys.exit(f"error: results: {error}")
 
@@ -62,7 +62,7 @@ def figure_files(source, folder):
 
 
 def figure_folders(folder):
-    """The folders of the figures that every variant has, by name; the archive shows them."""
+    """The folders of figures with one file per variant, by name; the archive shows them."""
     return {
         entry.name: report(
             directory(f"{folder}/{entry.name}"),
@@ -77,22 +77,22 @@ def figure_folders(folder):
 
 
 def archived(path, number):
-    """An HTML page of the archive; the menu sorts them, so they are numbered."""
+    """An HTML page of the archive, numbered because the menu sorts pages by name."""
     return report(path, category="Study", labels={"page": f"{number} {Path(path).stem}"})
 
 
 def quoted(text):
-    """A word of a shell command. Snakemake would look for names in braces in the using workflow."""
+    """A word of a shell command, with braces escaped from Snakemake's formatting."""
     return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
 
 
 def address_digest():
-    """Another MLflow address means another store; the address itself may hold a password."""
+    """Digest of the MLflow address, which identifies the store but may contain a password."""
     return hashlib.sha256(os.environ.get("MLFLOW_TRACKING_URI", "").encode()).hexdigest()[:16]
 
 
 def digests(*names, but=""):
-    """What these files of all studies are now, but of one, so that other files are other work."""
+    """Digests of these files of all studies except one, as a parameter that reruns a rule."""
     paths = [path for name in names for path in sorted(Path(RESULTS).glob(f"*/{name}"))]
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()[:16]

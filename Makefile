@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything runs in .venv, built from environment.yml.
 
 STUDY ?= digits
-# STUDY may be a path; NAME is what its results are called.
+# STUDY may be a path; NAME is the folder of its results.
 NAME = $(patsubst %.yaml,%,$(notdir $(STUDY)))
 PYTHON ?= python3.11
 CORES ?= all
@@ -23,26 +23,26 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: .venv/.installed ## set up .venv from environment.yml (once; minutes, about 6 GB)
+env: .venv/.installed ## set up .venv from environment.yml (once; takes minutes and about 6 GB)
 
-# environment.yml is the only list of versions: its pip section, line by line, is what pip gets.
+# environment.yml is the only list of versions; pip installs its pip section.
 .venv/.installed: environment.yml pyproject.toml
-	@command -v $(PYTHON) > /dev/null || { echo "make: Python 3.11 is needed and $(PYTHON) is" \
-	  "not found; install it or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
+	@command -v $(PYTHON) > /dev/null || { echo "make: Python 3.11 is required but $(PYTHON) was" \
+	  "not found; install it or set its path: make env PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	sed -n '/- pip:/,$$ s/^ *- \(.*==.*\|-e \.\)$$/\1/p' environment.yml > .venv/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r .venv/requirements.txt
 	touch $@
 
-reproduce: env ## train every run of STUDY=digits, then tables, figures and the MLflow store
+reproduce: env ## train every run of STUDY=digits, then make tables, figures and the report
 	@$(SNAKEMAKE) --config study="$(STUDY)" $(ARGS)
 	@$(BIN)/posmlp show "$(STUDY)"
 	@echo "Report: results/$(NAME)/report.html"
 
-plan: env ## print what STUDY=digits will cost: runs, hours, disk; trains nothing
+plan: env ## estimate the cost of STUDY=digits (runs, hours, disk) without training
 	@$(BIN)/posmlp plan "$(STUDY)" $(ARGS)
 
-calibrate: env ## measure for some seconds how fast each variant trains here, for the plan
+calibrate: env ## measure how fast each variant of STUDY=digits trains, for the plan (seconds each)
 	@$(SNAKEMAKE) calibrate --config study="$(STUDY)" $(ARGS)
 
 report: env ## write report.html of STUDY=digits, and archive.html with logs, learned maps and code
@@ -51,62 +51,62 @@ report: env ## write report.html of STUDY=digits, and archive.html with logs, le
 	@echo "Report:  results/$(NAME)/report.html"
 	@echo "Archive: results/$(NAME)/archive.html"
 
-audit: env ## compare every published number with ours: results/audit (seconds; no data, no GPU)
+audit: env ## compare every published number with ours in results/audit (seconds; no data, no GPU)
 	@$(BIN)/posmlp audit $(ARGS)
 
-# Every study that has results, unless STUDY is given: then its default above does not count.
-check-results: env ## make committed tables and figures again, and train a sample of runs (STUDY=...)
+# All studies with results, unless STUDY is given; its default above does not count.
+check-results: env ## reproduce committed results and retrain a sample of runs (all studies, or STUDY=...)
 	@$(BIN)/posmlp check-results $(if $(filter-out file,$(origin STUDY)),"$(STUDY)") $(ARGS)
 
-evaluate-checkpoint: env ## test a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
-	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: name the checkpoint and the folder that" \
-	  "holds val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
+evaluate-checkpoint: env ## evaluate a released checkpoint: FILE=PosMLP_T.pth DATA=/datasets/imagenet
+	@[ -n "$(FILE)" ] && [ -n "$(DATA)" ] || { echo "make: give the checkpoint and the folder that" \
+	  "contains val/<class>/: make $@ FILE=PosMLP_T.pth DATA=/datasets/imagenet"; exit 1; }
 	@$(BIN)/posmlp evaluate-checkpoint "$(FILE)" "$(DATA)" $(ARGS)
 
-test: env ## run the tests, all but those that need a cluster
+test: env ## run all tests except those that need a cluster
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore tests/cluster $(ARGS)
 
-test-slurm: env ## start a real Slurm on this machine, run the tests of slurm/ on it, stop it (root)
+test-slurm: env ## run the cluster tests on a temporary Slurm on this machine (needs root)
 	bash tests/cluster/run.sh $(ARGS)
 
-faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted ones
+faults: env ## kill short runs 200 times (FAULTS=...) and compare them with uninterrupted runs
 	$(BIN)/python -m tests.faults --faults $(FAULTS)
 
-bench: env ## measure speed beside the released formulation and timm's models (minutes)
+bench: env ## compare speed with the released formulation and timm's models (minutes)
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/posmlp docs
 
-bench-full: env ## the same with larger batches and more repetitions, and a whole study (most of an hour)
+bench-full: env ## bench with larger batches and more repetitions, and a whole study (most of an hour)
 	$(BIN)/python benchmarks/speed.py --full $(ARGS)
 	$(BIN)/python benchmarks/study.py
 	$(BIN)/posmlp docs
 
-lint: env ## check style, formats and the workflow
+lint: env ## check style, formatting and the workflow
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
-	@# One lint is left out: rules share .venv, so none names an environment.
+	@# One lint is ignored: rules share .venv, so none specifies an environment.
 	! $(BIN)/snakemake --lint 2>&1 | grep '^    \* ' | grep -v 'Specify a conda env'
 
-docs: env ## renew what README and docs say of results and settings
+docs: env ## update generated passages on results and settings in README and docs
 	$(BIN)/posmlp docs
 
-notebook: env ## execute docs/results.ipynb anew (after `make reproduce`)
+notebook: env ## execute docs/results.ipynb (after `make reproduce`)
 	cd docs && env -u MPLBACKEND PYTHONWARNINGS=ignore ../$(BIN)/python -c "import nbclient, nbformat; \
 	  notebook = nbformat.read('results.ipynb', 4); \
 	  nbclient.execute(notebook, record_timing=False); nbformat.write(notebook, 'results.ipynb')"
 
-site: env ## write the documentation as a site that needs no network: site/index.html
+site: env ## build the documentation as an offline site: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-ui: env ## open the MLflow UI on this machine (PORT=...)
+ui: env ## start the MLflow UI on this machine (PORT=...)
 	@$(BIN)/posmlp ui $(if $(PORT),--port $(PORT)) $(ARGS)
 
 mlflow-rebuild: env ## make a new MLflow store from results/; the old one is kept beside it
 	@[ ! -e results/mlflow.db ] || mv -v results/mlflow.db results/mlflow.db.$$(date +%Y%m%d-%H%M%S)
 	@$(BIN)/posmlp sync $(ARGS)
 
-clean: ## remove caches and logs; asks before it touches finished runs
+clean: ## remove caches and logs; asks before removing finished runs
 	rm -rf .pytest_cache .ruff_cache .hypothesis results/logs
 	find posmlp tests workflow -name __pycache__ -type d -exec rm -rf {} +
 	@runs=$$(find results/runs -name metrics.json 2> /dev/null | wc -l); \

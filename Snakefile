@@ -1,12 +1,12 @@
 # PosMLP: train every variant of a study with every seed, then tables and figures.
-# Table of contents; the rules stand in the order in which they run.
+# Table of contents; rules are included in the order in which they run.
 
 from snakemake.utils import min_version
 
 from posmlp.workflow.terminal import shorten
 
 min_version("9.27")
-shorten(workflow)  # first: what reads the settings has something to say too
+shorten(workflow)  # first, because reading the settings may print something
 
 
 configfile: "config/config.yaml"

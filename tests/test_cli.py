@@ -96,7 +96,7 @@ OF_A_STUDY = "plan", "calibrate", "prepare", "train", "show", "check-results"
         ("plan tiny.yaml --cluster", "slurm/site.yaml: no such file"),
         ("check-results", "results: no study here has a runs.csv"),
         ("audit", "published.csv: no such file"),
-        ("docs", "README.md: No such file or directory; correct the path (seen from the repo"),
+        ("docs", "README.md: No such file or directory; correct the path (relative to the repo"),
         ("sync tinny.yaml", "results/runs holds no runs of a study 'tinny'"),
         ("ui --host no.such.host.invalid", "no.such.host.invalid"),
         ("evaluate-checkpoint no.pth .", "no.pth: No such file"),

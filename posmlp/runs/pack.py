@@ -82,8 +82,8 @@ class Pack:
         logs = self.log(self.waiting[0]).parent
         logs.mkdir(parents=True, exist_ok=True)
         num = len(self.waiting)
-        say(time_and_host())
-        say(f"{num} of {self.num_runs} runs to train, {self.at_once} at once; logs: {logs}")
+        to_train = f"{num} of {self.num_runs} runs to train, {self.at_once} at once"
+        say(f"{time_and_host()}: {to_train}; logs: {logs}")
         with self.listening() as signals:
             self.prepare()
             gc.freeze()  # garbage collection in a child would copy the parent's memory

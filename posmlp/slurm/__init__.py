@@ -1,4 +1,4 @@
-"""Runs as Slurm jobs: what a site requests, what is checked before the first submission, signals.
+"""Runs as Slurm jobs: requests, checks before the first submission, and signals.
 
-Snakemake's executor plugin submits and watches the jobs.
+Snakemake's executor plugin submits and monitors the jobs.
 """

@@ -1,4 +1,4 @@
-# Runs to tables and figures. What is drawn again when: new runs, or a change in posmlp/analysis.
+# From runs to tables and figures. New runs or a change in posmlp/analysis update them.
 
 
 rule collect:
@@ -8,8 +8,8 @@ rule collect:
         runs=f"{HERE}/runs.csv",
         curves=f"{HERE}/curves.csv",
         predictions=f"{HERE}/predictions.npz",
-        # Stands for all run folders in rules that read these: thousands of inputs take Snakemake
-        # seconds. Never committed, so that a fresh clone, which has runs.csv, trains the runs.
+        # Represents all run folders as an input: Snakemake takes seconds for thousands of files. Never
+        # committed, so that a fresh clone, which contains runs.csv, trains the runs.
         here=touch(f"{MARKS}.collected"),
     log:
         f"{LOGS}/collect.log",
@@ -44,12 +44,12 @@ rule tables:
         words=WORDS,
         code=analysis_code_digest(),
     message:
-        f"Comparing the variants of {STUDY.name}: tables and sentences"
+        f"Comparing the variants of {STUDY.name}"
     script:
         "../scripts/tables.py"
 
 
-# All studies beside each other; drawn again when one of them changes.
+# Figures of all studies together, drawn again when one of them changes.
 rule studies_figures:
     input:
         study=rules.tables.output.study,
@@ -63,7 +63,7 @@ rule studies_figures:
         others=digests("study.json", "tables/main.csv", but=STUDY.name),
         code=analysis_code_digest(),
     message:
-        "Drawing all studies beside each other"
+        "Drawing the figure of all studies"
     script:
         "../scripts/studies_figures.py"
 
@@ -89,7 +89,7 @@ rule figures:
         "../scripts/figures.py"
 
 
-# What the networks have learned: numbers of all runs, figures of every variant's first seed.
+# What the networks have learned: granularity of all runs, figures of every variant's first seed.
 rule network_figures:
     input:
         here=rules.collect.output.here,
@@ -98,7 +98,7 @@ rule network_figures:
         granularity=f"{HERE}/granularity.csv",
     log:
         f"{LOGS}/network_figures.log",
-    priority: 1  # what takes longest goes first
+    priority: 1  # takes longest
     localrule: True
     threads: workflow.cores or 1
     params:

@@ -1,5 +1,5 @@
-# Every published number beside ours. No study asks for it, and it trains nothing: runs are read
-# where they are, and it is made again when they change.
+# Compares every published number with ours. Not part of a study: it only reads existing runs, and is
+# repeated when they change.
 
 
 rule audit:

@@ -1,5 +1,5 @@
-# What must hold before the results count. A failing check ends the study here and says why; the report
-# waits for it, tables and figures do not, so that they can be looked at.
+# Checks that results must pass. A failed check ends the study with its reason. The report waits for the
+# checks; tables and figures do not, so that they can be inspected.
 
 
 rule checks:

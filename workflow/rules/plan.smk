@@ -1,4 +1,4 @@
-# How fast the variants train: one job that trains each for some seconds. `posmlp plan` reads it.
+# Measures the speed of training: one job trains each variant for some seconds. `posmlp plan` reads it.
 
 
 rule calibrate:

@@ -1,5 +1,5 @@
-# The report of the study, one page that is read and printed, and a page of its runs with their logs.
-# `snakemake --report` packs both, what networks have learned, the audit and the code into an archive.
+# The report of the study, one printable page, and a page of its runs with their logs.
+# `snakemake --report` archives both together with learned maps, the audit and the code.
 
 
 report: "../report/workflow.rst"

@@ -1,9 +1,9 @@
-# What surrounds the jobs: posmlp/workflow/session.py locks the study, checks its data and, on a Slurm
-# cluster, its requests; at the end it says what has failed. Why no rule checks the data:
-# posmlp/data/prepare.py.
+# Before and after the jobs: posmlp/workflow/session.py locks the study and checks its data and, on a
+# Slurm cluster, its requests; at the end it lists failures. posmlp/data/prepare.py explains why no rule
+# checks the data.
 
 if not workflow.modifier.is_main_snakefile():
-    pass  # a module: the workflow that uses it has a start of its own
+    pass  # a module: the workflow that uses it handles its own start
 elif workflow.is_main_process:
     from posmlp.workflow.session import Session
 

@@ -1,5 +1,4 @@
-# Brings MLflow up to date at the end. It cannot fail the study: the files in results/runs are the
-# record.
+# Updates MLflow at the end. It cannot fail the study: the files in results/runs are the record.
 
 
 rule sync:
@@ -18,6 +17,6 @@ rule sync:
         address=address_digest(),
         study=STUDY.name,
     message:
-        f"Bringing MLflow up to date with {RUNS}"
+        f"Updating MLflow from {RUNS}"
     script:
         "../scripts/sync.py"

@@ -1,4 +1,4 @@
-"""Compare what was published with our networks and runs."""
+"""Compare published numbers with our networks and runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Check the study's results; what fails ends the rule and says why."""
+"""Check the study's results; a failed check ends the rule with its reason."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Measure the networks of all runs; draw that of every variant's first seed."""
+"""Measure what all networks have learned; draw it for every variant's first seed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bring MLflow to what the files say; a store that does not answer fails nothing."""
+"""Update MLflow from the files; if the store does not answer, warn."""
 
 import json
 from pathlib import Path
@@ -16,5 +16,5 @@ with job_log(snakemake.log[0]):
         if problems := [*report.damaged, *report.problems]:
             warn(f"MLflow does not show all of {report.study}: see {snakemake.log[0]}")
     except StoreError as error:
-        warn(f"MLflow: {error}; bring it up to date later by: posmlp sync")
+        warn(f"MLflow: {error}; update it later with: posmlp sync")
     Path(snakemake.output.report).write_text(json.dumps(counts) + "\n")

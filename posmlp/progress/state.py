@@ -14,7 +14,6 @@ from posmlp.study import Study
 
 # States of a run, as they are printed.
 DONE, RUNNING, FAILED, STOPPED, WAITING = "finished", "in training", "failed", "stopped", "waiting"
-LOOKS = 60  # time constant, in looks, of the mean number of runs side by side
 
 
 @dataclass
@@ -64,7 +63,6 @@ class Watch:
             run.old_error = modified_ns(run.folder / "error.json") if starting else 0
             self.runs.append(run)
         self.began, self.elapsed_s = clock(), 0.0
-        self.num_looks, self.at_once = 0, 0.0  # at_once: mean number of runs in training
 
     def of(self, state: str) -> list[Run]:
         return [run for run in self.runs if run.state == state]
@@ -86,8 +84,6 @@ class Watch:
             if run.state != DONE:
                 self.read(run, now)
         self.elapsed_s = now - self.began
-        self.num_looks += 1
-        self.at_once += (len(self.of(RUNNING)) - self.at_once) / min(self.num_looks, LOOKS)
         return self
 
     def read(self, run: Run, now: float) -> None:
@@ -128,14 +124,15 @@ class Watch:
     def left_s(self) -> float | None:
         """Estimated seconds until the last run ends; None if unknown.
 
-        Assumes the recent number of runs side by side. A run without a finished epoch gets the mean
-        duration of its variant's epochs, or else of all epochs.
+        Assumes that as many runs train side by side as now. A run without a finished epoch gets the
+        mean duration of its variant's epochs, or else of all epochs.
         """
         known: dict[str, list[float]] = {}
         for run in self.runs:
             if run.epochs:
                 known.setdefault(run.variant, []).append(run.epoch_s)
-        if not known or not self.of(RUNNING):
+        at_once = len(self.of(RUNNING))
+        if not known or not at_once:
             return None
         means = {variant: fmean(times) for variant, times in known.items()}
         typical = fmean(means.values())
@@ -144,4 +141,4 @@ class Watch:
             for run in self.runs
             if run.state not in (DONE, FAILED)
         )
-        return left / self.at_once
+        return left / at_once

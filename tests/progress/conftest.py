@@ -27,10 +27,10 @@ NO_PROCESS = 2**22 + 1  # above the largest process id of Linux
 
 
 class Folder:
-    """The folder of the first run, written as a training writes it."""
+    """The folder of a run, written as a training writes it."""
 
-    def __init__(self, study, results: Path) -> None:
-        self.config = study.runs()[0]
+    def __init__(self, study, results: Path, number: int = 0) -> None:
+        self.config = study.runs()[number]
         self.path = self.config.folder(results)
         self.path.mkdir(parents=True)
 
@@ -83,6 +83,12 @@ def clock() -> SimpleNamespace:
 @pytest.fixture
 def folder(study, tmp_path) -> Folder:
     return Folder(study, tmp_path / "results")
+
+
+@pytest.fixture
+def other(study, tmp_path) -> Folder:
+    """The folder of the second run."""
+    return Folder(study, tmp_path / "results", number=1)
 
 
 @pytest.fixture

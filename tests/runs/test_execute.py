@@ -1,11 +1,9 @@
 """A run from start to finish: what its folder holds, and how it goes on after an interruption."""
 
 import json
-import resource
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,31 +142,6 @@ def test_segments_on_unlike_machines_are_pointed_out(
     assert "is another processor; metrics may differ" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a file system that nobody can write")
-def test_a_folder_that_cannot_be_written_is_named(make_config, run):
-    with pytest.raises(OSError, match=r"/sys/posmlp"):
-        run(make_config(), Path("/sys/posmlp"))
-
-
-@pytest.mark.parametrize("limit", [100, 30_000])
-def test_a_full_disk_leaves_valid_files_and_the_run_goes_on(whole, run, tmp_path, limit):
-    """A size limit fails the same writes as a full disk; the two fail at different files."""
-    config, expected = whole
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        with pytest.raises(OSError, match=rf"File too large: '{tmp_path}/"):
-            run(config, tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        signal.signal(signal.SIGXFSZ, before)
-    folder = config.folder(tmp_path)
-    assert not list(folder.glob(".*.part"))
-    run(config, tmp_path)
-    assert metrics(folder) == expected
-
-
 def wait_for_step(process, folder):
     """Wait until a process trains: its history has a row."""
     deadline = time.monotonic() + 60
@@ -200,18 +173,6 @@ def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, na
     assert "Traceback" not in output + log
     assert not (folder / "metrics.json").exists()
     assert torch.load(max(folder.glob("checkpoint-*.pt")), weights_only=True)["epoch"] >= 1
-
-
-def test_a_second_process_on_the_same_folder_refuses(start_process, tmp_path):
-    first, folder = start_process(), tmp_path / "results/runs/long/sgu/seed0"
-    wait_for_step(first, folder)
-    trainer = json.loads((folder / ".lock").read_text())["pid"]
-    second = start_process()
-    output, _ = second.communicate(timeout=60)
-    assert second.returncode == 2
-    assert f"is in use: process {trainer} on " in output
-    assert "Traceback" not in output
-    assert first.poll() is None
 
 
 @pytest.mark.parametrize("step", [1, 5])

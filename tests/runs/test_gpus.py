@@ -39,12 +39,9 @@ def test_without_the_variable_the_driver_does(monkeypatch):
     assert visible_gpus() == []
 
 
-def test_one_process_runs_by_itself(monkeypatch):
+def test_several_processes_use_torchrun_here_and_srun_in_a_job(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/opt/my env/python")
     assert launch(1) == "'/opt/my env/python' -m posmlp"
-
-
-def test_several_processes_use_torchrun_here_and_srun_in_a_job(monkeypatch):
     torchrun = "torch.distributed.run --standalone --nproc-per-node=8 -m posmlp"
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert launch(8, 2, 6).endswith(torchrun)

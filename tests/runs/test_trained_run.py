@@ -29,6 +29,11 @@ def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(folder):
     assert 100 * found.float().mean().item() == pytest.approx(run.metrics["test_top1"], abs=1e-4)
 
 
+def regroup(folder: Path) -> None:
+    path = folder / "config.yaml"
+    path.write_text(path.read_text().replace("groups: 4", "groups: 2"))
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -38,20 +43,13 @@ def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(folder):
         (lambda folder: (folder / "metrics.json").write_text("{"), "metrics.json: is damaged"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no such file"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot be read"),
+        (regroup, "does not fit gmlp_posgu_xs1_8"),
     ],
 )
 def test_a_folder_without_a_finished_run_is_told(folder, tmp_path, fault, message):
-    copy = shutil.copytree(folder, tmp_path / "seed0")
-    fault(copy)
-    with pytest.raises(ValueError, match=f"seed0.*{message}"):
-        posmlp.load_run(copy)
-
-
-def test_weights_of_another_network_and_missing_averages_are_told(folder, tmp_path):
     with pytest.raises(ValueError, match="trained without these weights"):
         posmlp.load_run(folder, "ema")
     copy = shutil.copytree(folder, tmp_path / "seed0")
-    text = (copy / "config.yaml").read_text()
-    (copy / "config.yaml").write_text(text.replace("groups: 4", "groups: 2"))
-    with pytest.raises(ValueError, match="does not fit gmlp_posgu_xs1_8"):
+    fault(copy)
+    with pytest.raises(ValueError, match=f"seed0.*{message}"):
         posmlp.load_run(copy)

@@ -92,19 +92,6 @@ def wait_until_it_trains(folder, study):
     return json.loads((folder / ".lock").read_text())["pid"]
 
 
-def test_a_stopped_run_is_started_again_and_goes_on(long):
-    checkout, folder = long
-    study = checkout.start("--until", "train")
-    os.kill(wait_until_it_trains(folder, study), signal.SIGTERM)
-    output, _ = study.communicate(timeout=300)
-    assert study.returncode == 0, output
-    assert json.loads((folder / "metrics.json").read_text())["num_starts"] == 2
-    assert (
-        "resuming at epoch"
-        in (checkout.path / "results/logs/tiny/train/gqpe-seed0.log").read_text()
-    )
-
-
 def test_an_interrupted_study_leaves_checkpoints(long):
     checkout, folder = long
     study = checkout.start("--until", "train")  # another job may be where Python itself starts

@@ -26,7 +26,7 @@ EVIL = (
 
 @pytest.mark.parametrize("text", EVIL)
 def test_a_page_shows_what_was_written(tmp_path, text):
-    table = markdown_table([text], [[text]], ["left"])
+    table = markdown_table([text], [[text]])
     write_page(tmp_path / "page.html", text, f"{escaped(text)}\n\n{table}")
     page = (tmp_path / "page.html").read_text()
     body = page[page.index("<body>") :]

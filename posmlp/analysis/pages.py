@@ -1,13 +1,11 @@
 """Self-contained HTML pages for browser and printer, written as Markdown."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 
 import markdown
 from markdown.extensions.toc import TocExtension
 
-from posmlp.analysis.tables import markdown_table
 from posmlp.markup import escape_html
 
 PIXELS, WIDTH = 200, 7.0  # per inch of a PNG; of a full-width figure, in inches
@@ -98,8 +96,3 @@ def figure(pictures: str, title: str, caption: str, width: float = WIDTH) -> str
     words = f"<b>{escape_html(title)}.</b> {escape_html(' '.join(caption.split()))}"
     opening = f'<figure style="--width: {width:.2f}in">'
     return f"{opening}\n{pictures}\n<figcaption>{words}</figcaption>\n</figure>"
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with all columns aligned left."""
-    return markdown_table(headers, rows, ["left"] * len(headers))

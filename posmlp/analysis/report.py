@@ -10,9 +10,10 @@ from posmlp.analysis.figures.catalogue import draw, figures_from, study_inputs
 from posmlp.analysis.figures.content import units
 from posmlp.analysis.figures.svg import to_svg
 from posmlp.analysis.main_table import tables
-from posmlp.analysis.pages import figure, png, table
+from posmlp.analysis.pages import figure, png
 from posmlp.analysis.results_section import paragraphs
 from posmlp.analysis.statistics import Evidence
+from posmlp.analysis.tables import markdown_table
 from posmlp.markup import escape_html, escaped
 from posmlp.study import Study
 
@@ -93,14 +94,14 @@ def claims(study: Study) -> str:
         reference = " (reference)" if variant.name == study.reference else ""
         changes = [f"{name}={show(value)}" for name, value in variant.settings.items()]
         rows.append((f"{variant.name}{reference}", variant.claim, ", ".join(changes)))
-    return table(("variant", "claim", "changes"), rows)
+    return markdown_table(("variant", "claim", "changes"), rows)
 
 
 def settings(study: Study) -> str:
     """A table of the reference's settings."""
     reference = study.run(study.reference, study.seeds[0]).flat()
     rows = [(name, show(value)) for name, value in sorted(reference.items()) if value != {}]
-    listed = table(("setting", "value"), rows)
+    listed = markdown_table(("setting", "value"), rows)
     return f'<div class="columns" markdown="1">\n\n{listed}\n\n</div>'
 
 
@@ -126,7 +127,7 @@ def provenance(runs: pd.DataFrame) -> str:
         ("training time, all runs", f"{seconds / 3600:.2f} hours ({seconds:,.0f} s)"),
         ("energy", "not measured"),
     ]
-    return table(("what", "value"), rows)
+    return markdown_table(("what", "value"), rows)
 
 
 def runs_page(runs: pd.DataFrame, logs: Path) -> str:

@@ -136,18 +136,18 @@ class Table:
 
 
 def markdown_table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str]
+    headers: Sequence[str], rows: Iterable[Sequence[str]], aligns: Sequence[str] | None = None
 ) -> str:
     """A Markdown table of plain text or `Markdown` cells.
 
     Args:
-        aligns: "left" or "right" for each column.
+        aligns: "left" or "right" for each column; None: all left.
     """
     return _print([escaped(h) for h in headers], [[*map(escaped, r)] for r in rows], aligns, "pipe")
 
 
 def _print(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str], form: str
+    headers: Sequence[str], rows: Sequence[Sequence[str]], aligns: Sequence[str] | None, form: str
 ) -> str:
     text = tabulate.tabulate(
         rows, headers, form, colalign=aligns if rows else None, disable_numparse=True

@@ -1,4 +1,4 @@
-"""Gather the study's runs."""
+"""Collect the study's runs."""
 
 from pathlib import Path
 

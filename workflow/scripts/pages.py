@@ -1,4 +1,4 @@
-"""Write the report, and a page of all runs with their logs."""
+"""Write the report and the page of all runs with their logs."""
 
 from pathlib import Path
 

@@ -78,10 +78,9 @@ def is_far_below(means: pd.Series) -> pd.Series:
 
 def listed(outliers: pd.DataFrame) -> str:
     """The first outliers with their accuracies, and the number of the others."""
-    pairs = zip(outliers["variant"], outliers["test_top1_mean"], strict=True)
-    named = ", ".join([f"{name} ({mean:.1f}%)" for name, mean in pairs][:MOST_BELOW])
+    named = outliers["variant"] + outliers["test_top1_mean"].map(" ({:.1f}%)".format)
     num_others = len(outliers) - MOST_BELOW
-    return named + (f" and {num_others} more" if num_others > 0 else "")
+    return ", ".join(named[:MOST_BELOW]) + (f" and {num_others} more" if num_others > 0 else "")
 
 
 def with_sizes(summary: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -68,18 +68,18 @@ def draw_gaps(axes: Axes, curves: pd.DataFrame, shown: pd.DataFrame) -> None:
     for epoch, tested in curves.groupby("epoch"):
         values_VK = tested.pivot(index="variant", columns="seed", values="test_top1")
         found[epoch + 1] = compare(values_VK, contrasts, 1 - CONFIDENCE)
-    epochs = np.array(list(found))
+    compared, epochs = pd.concat(found), list(found)
     barred = [epochs[-1 - i] for i in evenly_spaced(len(epochs), MOST_BARS)]
     for place, variant in enumerate(others):
         look = gate_look(shown.loc[variant, "gate"])
         aside = ASIDE * np.ptp(epochs) * (place - (len(others) - 1) / 2)
-        rows = pd.DataFrame({epoch: compared.iloc[place] for epoch, compared in found.items()}).T
+        rows = compared.xs(place, level=1)
         bars = rows.loc[barred]
         axes.plot(rows.index + aside, rows["difference"], color=look.colour)
         axes.errorbar(
             bars.index + aside,
-            bars["difference"].astype(float),
-            yerr=bars["half_width"].astype(float),
+            bars["difference"],
+            yerr=bars["half_width"],
             **look.marked(4),
             linestyle="",
             ecolor=(look.colour, 0.6),

@@ -88,11 +88,12 @@ def test_exact_resume_passes_and_a_different_tensor_fails(monkeypatch):
 
 @pytest.mark.parametrize(
     ("gains", "verdict"),
-    [((0.5, 1.05, 2.0, 4.0), Verdict.OK), ((0.5, 1.3, 2.0, 4.0), Verdict.WARNING)],
+    [((0.5, 1.2, 2.0, 4.0), Verdict.OK), ((0.5, 1.3, 2.0, 4.0), Verdict.WARNING)],
 )
 def test_a_wrong_threshold_for_convolutions_is_a_warning(monkeypatch, gains, verdict):
-    found = iter(gains)
-    monkeypatch.setattr(speed, "compare", lambda *_: Comparison(next(found), 0, 0, 0, 0))
+    found = iter([(gain, gain / 1.1, gain * 1.1) for gain in gains])
+    monkeypatch.setattr(speed, "compare", lambda *_: Comparison(*next(found), 0, 0))
+    monkeypatch.setattr(speed, "rate", lambda *_: 1.0)
     finding = speed.long_windows(CPU)
     assert finding.verdict == verdict
     assert ("at 784 tokens" in finding.advice) == (verdict == Verdict.WARNING)

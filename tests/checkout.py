@@ -1,4 +1,4 @@
-"""Checkout: a copy of the project in which a test runs the workflow as a user does."""
+"""Checkout: a copy of the project in which tests run the workflow as users do."""
 
 import contextlib
 import os
@@ -54,12 +54,12 @@ class Checkout:
         self.check_networks("tiny")
 
     def check_networks(self, study: str) -> None:
-        """Check a study's networks here, so that starts need not import torch for that."""
+        """Check a study's networks here, so that its starts need not import torch."""
         passed = self.path / ".snakemake/posmlp-models"
         check_models(load_study(study, self.path / "config/studies"), passed)
 
     def audit_one_network(self) -> None:
-        """Leave one network to the audit; to count all takes half a minute."""
+        """Keep only one network in the audit, because counting all takes half a minute."""
         for name, start in (("published", r"\w+,PosMLP-T,"), ("counterparts", "PosMLP-T,")):
             path = self.path / f"workflow/resources/{name}.csv"
             header, *rows = path.read_text().splitlines(keepends=True)
@@ -68,13 +68,13 @@ class Checkout:
     def snakemake(
         self, *arguments: str, study: str = "tiny", **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command in this checkout, with its own posmlp; stdout holds stderr too."""
+        """Run a command in this checkout, with its own posmlp; stdout includes stderr."""
         process = self.start(*arguments, study=study, **variables)
         output, _ = process.communicate(timeout=500)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def on_terminal(self, *arguments: str) -> str:
-        """Run the command on a terminal of 80 columns; return all that it wrote there."""
+        """Run a command on a terminal of 80 columns; return its output."""
         ours, its = pty.openpty()
         termios.tcsetwinsize(its, (24, 80))
         process = self.start(*arguments, output=its, TERM="xterm")
@@ -95,7 +95,7 @@ class Checkout:
         output: int = subprocess.PIPE,
         **variables: str,
     ) -> subprocess.Popen[str]:
-        """Start the command, in a process group of its own as from a terminal."""
+        """Start a command in its own process group, as a terminal does."""
         command = [Path(sys.executable).with_name("snakemake"), *arguments]
         if cores:
             command += ["--cores", cores]
@@ -115,7 +115,7 @@ class Checkout:
         )
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """How many jobs of each rule would run, by a dry run."""
+        """Number of jobs per rule in a dry run."""
         done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         lines = (

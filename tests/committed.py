@@ -1,5 +1,6 @@
-"""The project's files as they are committed: what a user's own runs have made since is no fault of
-the project. Without git (an unpacked archive) the files themselves.
+"""The project's files as committed, so that a user's own runs do not fail its tests.
+
+Without git (an unpacked archive) these are the files themselves.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures shared by all tests."""
 
 import os
 import signal
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-# The suite runs a process per core; more threads than cores make small tensors ten times slower.
+# The suite runs one process per core; with more threads, small tensors are ten times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
-# A shell ignores SIGINT for what it starts in the background, and programs inherit that.
+# Shells start background jobs with SIGINT ignored, and programs inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[[bool, str], None]:
-    """A check for a program that the machine may lack: skips, but fails in CI."""
+    """Skip a test if a package is not installed; in CI, fail instead."""
 
     def check(present: bool, package: str) -> None:
         if not present:
@@ -29,9 +29,9 @@ RECIPE = dict(epochs=2, batch_size=64, lr=1e-2, weight_decay=0.05, warmup_epochs
 
 @pytest.fixture(scope="session")
 def make_config() -> Callable:
-    """Return a function that builds the settings of a run of a second on the real digits.
+    """Return a function that builds the settings of a one-second run on the digits.
 
-    Its sections are merged into the default's.
+    Given sections are merged into the defaults.
     """
     from posmlp.study import RunConfig  # not before the number of threads is set
 

@@ -1,4 +1,4 @@
-"""The documents: links that lead somewhere, the site, and the notebook."""
+"""Documentation: links, names of networks, the site and the notebook."""
 
 import os
 import re
@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.fixture(scope="module")
 def committed() -> set[Path]:
-    """Files in git, or not yet added to it, and their folders; no results of one's own."""
+    """Files and folders in git or not yet added to it, without ignored ones."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     files = {ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).exists()}
@@ -43,7 +43,7 @@ def test_links_lead_to_committed_files(page, committed):
 
 
 def test_every_network_that_is_named_is_registered(committed):
-    """In documents, studies and benchmarks; the change log names those that have gone."""
+    """Everywhere but in the change log, which also names removed networks."""
     named = re.compile(r"\b(?:gmlp_posgu|posmlp)_[a-z]+\d*_\d+\b")
     texts = [path for path in committed if path.suffix in {".md", ".yaml", ".tsv", ".py"}]
     found = {
@@ -65,12 +65,12 @@ def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path):
     assert not [name for name, text in pages.items() if loaded.search(text)]
     for name in ("analysis.results.load_results", "runs.trained_run.load_run", "layers.GatingUnit"):
         assert f'id="posmlp.{name}"' in pages["reference.html"]
-    assert (tmp_path / "source/posmlp/layers/position.py").exists()  # linked, so it comes along
+    assert (tmp_path / "source/posmlp/layers/position.py").exists()  # a page links to it
 
 
-def test_the_notebook_runs_and_its_committed_table_is_that_of_the_results(tmp_path, monkeypatch):
+def test_the_notebook_runs_and_its_committed_table_is_current(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", HERE["PYTHONPATH"])
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # as in a notebook: figures are shown
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # so that figures are shown, as in a notebook
     shutil.copytree(COMMITTED / "results/digits", tmp_path / "results/digits")
     run = load_study("digits", COMMITTED / "config/studies").run("gqpe_s4", 0)
     short = run.recipe.model_copy(update={"epochs": 1, "warmup_epochs": 0})
@@ -87,7 +87,7 @@ def test_the_notebook_runs_and_its_committed_table_is_that_of_the_results(tmp_pa
 
 
 def outputs(notebook: nbformat.NotebookNode) -> dict[str, list[str]]:
-    """What the cells show, by type."""
+    """Outputs of all cells by type."""
     found = defaultdict(list)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):

@@ -1,4 +1,4 @@
-"""environment.yml is the one list of versions: pyproject and what is installed agree with it."""
+"""environment.yml, pyproject.toml and the installed packages agree."""
 
 import importlib.metadata
 import itertools

@@ -1,4 +1,4 @@
-"""A command imports what it needs: what only looks at results must not wait for torch."""
+"""Commands import only what they need; those that only read results must not import torch."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ LARGE = {"torch", "timm", "torchvision", "pandas", "matplotlib", "scipy", "mlflo
 NETWORKS, TABLES = {"torch", "timm", "torchvision"}, {"pandas", "scipy"}
 NEEDED = {
     "--help": set(),
-    "train no_such_study sgu/seed0": set(),  # a user's mistake is told at once
+    "train no_such_study sgu/seed0": set(),  # a user's mistake is reported at once
     "train {study} --results {results}": NETWORKS,
     "train {study} --part 1/2 --results {results}": set(),  # no run is in this part
     "prepare {study} --results {results}": set(),
@@ -44,7 +44,7 @@ reference: sgu
 
 
 def imported(program: str) -> set[str]:
-    """Run a program in a process of its own; return which large libraries it has imported."""
+    """Run a program in a new process; return the large libraries that it imported."""
     program += REPORT.format(names=sorted(LARGE))
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

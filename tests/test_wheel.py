@@ -1,4 +1,4 @@
-"""The package outside a checkout: the wheel, with the core's libraries alone."""
+"""The wheel outside a checkout, with only the core dependencies."""
 
 import os
 import shutil
@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# What `pip install posmlp` leaves out.
+# Libraries that `pip install posmlp` does not install.
 WITHOUT = """\
 import sys
 names = ("pydantic", "ruamel", "pandas", "pyarrow", "snakemake", "mlflow", "scipy", "matplotlib")
-sys.modules.update(dict.fromkeys(names))  # None: an import says that there is no such module
+sys.modules.update(dict.fromkeys(names))  # None makes their import fail
 """
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """A folder with what the wheel installs."""
+    """A folder with the wheel's contents."""
     folder = tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "posmlp", folder / "source/posmlp", ignore=ignored)

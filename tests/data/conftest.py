@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def serve(monkeypatch) -> Iterator[Callable[[Path], str]]:
-    """Serve a folder on this machine; call with the folder, get the address that ends in /."""
+    """Serve folders by HTTP on this machine: a function from folder to address (ending in /)."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     servers = []
 

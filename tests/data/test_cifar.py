@@ -1,4 +1,4 @@
-"""CIFAR through torchvision, on a made archive of its layout with checksums of its own."""
+"""CIFAR through torchvision, on small synthetic files with matching checksums."""
 
 import hashlib
 import pickle
@@ -33,7 +33,7 @@ def md5(path: Path) -> str:
 
 @pytest.fixture(params=["cifar10", "cifar100"])
 def cifar(request, monkeypatch, tmp_path):
-    """(source of the made set, its root, torchvision's reader told the made files' checksums)."""
+    """Source and root of a synthetic set, and torchvision's reader with its checksums."""
     source = DATASETS[request.param]
     reader = getattr(datasets, request.param.upper())
     root = tmp_path / "root"
@@ -57,7 +57,7 @@ def cifar(request, monkeypatch, tmp_path):
 
 
 def pack(root: Path, reader: type, archive: Path, monkeypatch) -> None:
-    """Write the unpacked folder into an archive."""
+    """Pack the folder into an archive."""
     archive.parent.mkdir(exist_ok=True)
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(root / reader.base_folder, arcname=reader.base_folder)
@@ -95,9 +95,9 @@ def test_without_files_and_network_the_error_says_where_and_how(cifar, tmp_path)
     source, _, reader = cifar
     with pytest.raises(DataError) as caught:
         source.load(tmp_path / "empty", "train")
-    told = str(caught.value)
-    assert str(tmp_path / "empty" / reader.base_folder) in told
-    assert f"put {reader.filename} into {tmp_path / 'empty'}" in told
+    message = str(caught.value)
+    assert str(tmp_path / "empty" / reader.base_folder) in message
+    assert f"put {reader.filename} into {tmp_path / 'empty'}" in message
     assert caught.value.__suppress_context__  # torchvision's traceback is not shown
 
 

@@ -1,4 +1,4 @@
-"""open_data: what is held in memory, what is streamed, and what is refused."""
+"""open_data: images in memory, streamed files, and errors."""
 
 import pytest
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ def changed(**values):
     return Data.model_validate(OWN.model_dump() | values)
 
 
-def test_images_of_your_own_are_held_in_memory(tmp_path):
+def test_own_images_are_held_in_memory(tmp_path):
     opened = open_data(OWN, Augment(shift=1), write(tmp_path, tree(), "zip"))
     assert opened.in_memory
     assert opened.train.images_NHWC.shape == (5, 4, 4, 1)
@@ -31,7 +31,7 @@ def test_one_of_several_data_sets_is_named_by_its_beginning(tmp_path):
     assert len(open_data(changed(folder="cats"), Augment(), tmp_path).train) == 5
 
 
-def test_what_does_not_fit_is_streamed(tmp_path, monkeypatch):
+def test_images_that_do_not_fit_are_streamed(tmp_path, monkeypatch):
     root = write(tmp_path, tree())
     monkeypatch.setattr(data_set, "MEMORY_LIMIT", 7 * 16 - 1)
     opened = open_data(OWN, Augment(), root)
@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_streamed(tmp_path, monkeypatch):
         open_data(OWN, Augment(shift=1), root)
 
 
-def test_changes_of_image_files_are_streamed_from_folders_alone(tmp_path):
+def test_augmentation_of_files_needs_a_folder(tmp_path):
     augment = Augment(scale=(0.5, 1.0))
     assert not open_data(OWN, augment, write(tmp_path / "folder", tree())).in_memory
     with pytest.raises(DataError, match=r"recipe.augment.scale.* unpack it and name the folder"):
@@ -49,7 +49,7 @@ def test_changes_of_image_files_are_streamed_from_folders_alone(tmp_path):
 
 
 @pytest.mark.parametrize("augment", [Augment(), Augment(scale=(0.5, 1.0))])
-def test_data_of_another_digest_are_refused_with_both(tmp_path, augment):
+def test_data_with_another_digest_are_refused(tmp_path, augment):
     root = write(tmp_path, tree())
     digest = open_data(OWN, augment, root).digest
     assert open_data(changed(digest=digest), augment, root).digest == digest
@@ -79,13 +79,13 @@ def test_a_part_of_tiny_imagenet_is_refused(tmp_path):
         (dict(name="cifar10", in_chans=1), "in_chans"),
     ],
 )
-def test_facts_are_stated_where_needed_and_true(values, key):
+def test_facts_must_be_stated_where_needed_and_be_true(values, key):
     with pytest.raises(ValidationError) as caught:
         Data(**values)
     assert caught.value.errors()[0]["ctx"]["key"] == key
 
 
-def test_preparing_says_what_was_found_and_what_was_left_out(tmp_path):
+def test_preparing_describes_found_and_ignored_files(tmp_path):
     root = write(tmp_path, tree() | {"train/cat/a.heic": b""})
     facts = prepare(OWN, Augment(), root)
     text = described(facts)
@@ -93,7 +93,7 @@ def test_preparing_says_what_was_found_and_what_was_left_out(tmp_path):
     assert "warning: files left out, by ending: .heic (1); images are files that end in" in text
 
 
-def test_preparing_counts_links_to_nothing(tmp_path):
+def test_preparing_counts_broken_links(tmp_path):
     root = write(tmp_path, tree())
     (root / "train/cat/gone.png").symlink_to("nowhere")
     streamed = Augment(scale=(0.5, 1.0))

@@ -24,7 +24,7 @@ def package(needs) -> Path:
 
 @pytest.fixture
 def no_fallback(monkeypatch, tmp_path):
-    """Neither Debian's folder nor a server to download from."""
+    """Hide Debian's folder and the download server."""
     from torchvision.datasets import FashionMNIST
 
     monkeypatch.setattr(array_sets, "_DEBIAN", tmp_path / "no-debian")
@@ -63,7 +63,7 @@ def test_locations_are_searched_in_order_and_plain_files_before_compressed_ones(
 def test_download_lands_in_torchvisions_layout(package, no_fallback, serve, monkeypatch, tmp_path):
     from torchvision.datasets import FashionMNIST
 
-    # Debian compressed the same files anew, so torchvision's checksums are replaced by theirs.
+    # Debian recompressed the files, so torchvision's checksums are replaced.
     paths = [package / f"{name}-ubyte.gz" for name in FILES]
     resources = [(p.name, hashlib.md5(p.read_bytes()).hexdigest()) for p in paths]
     monkeypatch.setattr(FashionMNIST, "resources", resources)
@@ -79,11 +79,11 @@ def test_without_files_and_network_the_error_says_where_and_how(
     root = link(package, tmp_path / "root", present)
     with pytest.raises(DataError) as caught:
         SOURCE.load(root, "test")
-    told = str(caught.value)
+    message = str(caught.value)
     for location in (".", "FashionMNIST/raw", "fashion"):
-        assert str(root / location) in told
-    assert "dataset-fashion-mnist" in told
-    assert "t10k-labels-idx1-ubyte" in told
+        assert str(root / location) in message
+    assert "dataset-fashion-mnist" in message
+    assert "t10k-labels-idx1-ubyte" in message
     assert caught.value.__suppress_context__  # torchvision's traceback is not shown
 
 

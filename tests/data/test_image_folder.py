@@ -1,4 +1,4 @@
-"""Labelled image files in folders and archives: labels, order, pixels, digests, what is refused."""
+"""Labelled image files in folders and archives: labels, order, pixels, digests, errors."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_tiny_imagenets_table_labels_its_test_images(tmp_path):
     assert endings([*train.others, *test.others]) == ".txt (3)"
 
 
-def test_the_test_images_may_lie_in_test(tmp_path):
+def test_test_images_can_be_in_test(tmp_path):
     files = {name.replace("val/", "test/"): content for name, content in tree().items()}
     assert listed(write(tmp_path, files), "test").names[0] == "test/cat/4.png"
 

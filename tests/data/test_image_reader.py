@@ -1,4 +1,4 @@
-"""The reader of image files: any fault of a file is an UnreadableImage."""
+"""Reading image files: any fault of a file raises UnreadableImage."""
 
 import io
 import os
@@ -22,7 +22,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that is its header only."""
+    """A PNG that consists of its header."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = (header, b"IEND")
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -54,7 +54,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_cannot_be_read_says_why(name):
+def test_unreadable_files_are_refused_with_the_reason(name):
     content, reason = UNREADABLE[name]
     with pytest.raises(UnreadableImage, match=reason) as caught:
         read_image(content)
@@ -71,7 +71,7 @@ def test_a_decoder_may_raise_anything(monkeypatch):
         read_image(encoded(Image.fromarray(RAMP), "BMP"))
 
 
-def test_a_link_to_nothing_is_unreadable(tmp_path):
+def test_a_broken_link_is_unreadable(tmp_path):
     (tmp_path / "gone.png").symlink_to("nowhere")
     with pytest.raises(UnreadableImage, match=r"No such file or directory$"):
         read_image(tmp_path / "gone.png")
@@ -86,7 +86,7 @@ def test_grey_of_16_bits_is_scaled_to_8(kind):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
-def test_every_mode_of_8_bits_becomes_grey_or_colour(mode):
+def test_every_8_bit_mode_is_converted_to_grey_or_colour(mode):
     kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
     content = encoded(Image.fromarray(RAMP).convert("RGB").convert(mode), kind)
     assert read_image(content).mode == "RGB"

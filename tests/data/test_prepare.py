@@ -1,4 +1,4 @@
-"""Facts of a data set, recorded once for each folder and each demand of a study."""
+"""Facts about data sets, recorded once per folder and per requirements of a study."""
 
 import json
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def test_facts_of_a_set_in_memory(tmp_path):
     assert (facts["num_classes"], facts["in_chans"], facts["image_size"]) == (10, 1, 8)
 
 
-def test_a_study_is_prepared_once_for_what_it_asks(make_config, tmp_path, capsys):
+def test_a_study_is_prepared_again_only_if_its_data_change(make_config, tmp_path, capsys):
     record = tmp_path / "digits" / "prepared.json"
 
     def prepared(**data):

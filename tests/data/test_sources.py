@@ -1,4 +1,4 @@
-"""The registry of data sets, the digits, and what is refused as not the published images."""
+"""The catalogue of data sets: the digits, digests, and refusal of other images."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def test_digits_are_scikit_learns_in_a_fixed_stratified_split():
     ],
     ids=["cut", "class-missing", "class-unknown", "negative", "relabelled", "surplus-labels"],
 )
-def test_images_that_are_not_the_data_set_are_refused(change, message, tmp_path):
+def test_images_that_differ_from_the_data_set_are_refused(change, message, tmp_path):
     digits = read_digits(tmp_path, "test")
     images = Images(*change(digits.images_NHWC, digits.labels_N), "a folder")
     with pytest.raises(DataError, match=message):

@@ -18,7 +18,7 @@ COUNTS = np.bincount(MIXED)
     "take",
     [lambda f: class_balanced_subset(MIXED, f, 0), lambda f: first_of_each_class(MIXED, f)],
 )
-def test_a_smaller_fraction_lies_within_a_larger_one_and_all_is_all(take):
+def test_subsets_are_nested_and_fraction_1_takes_everything(take):
     subsets = [take(fraction) for fraction in FRACTIONS]
     for smaller, larger in pairwise(subsets):
         assert set(smaller) <= set(larger)
@@ -45,7 +45,7 @@ def test_random_subset_depends_on_the_seed_and_is_the_same_on_every_machine():
 
 @pytest.mark.parametrize("fraction", [0.05, 0.5, 1.0])
 def test_first_subset_keeps_as_many_files_as_the_released_code(fraction):
-    """The released loop ends after the first file with `index >= num * ratio - 1`."""
+    """The released loop stops after the first file with `index >= num * ratio - 1`."""
     for num in range(1, 1301):
         kept = next(i + 1 for i in range(num) if i >= num * fraction - 1)
         assert len(first_of_each_class(np.zeros(num, int), fraction)) == kept
@@ -59,7 +59,7 @@ def test_first_subset_takes_the_first_in_stored_order():
 
 
 def test_first_subset_rounds_the_decimal_not_the_float():
-    assert 0.07 * 100 > 7  # what the float would round up from
+    assert 0.07 * 100 > 7  # so rounding up the float gives 8
     assert len(first_of_each_class(np.zeros(100, int), 0.07)) == 7
 
 
@@ -89,7 +89,7 @@ def test_validation_is_withheld_from_every_class_and_from_training():
 
 
 @pytest.mark.parametrize("subset", ["random", "first"])
-def test_validation_is_the_same_whatever_part_is_trained_on(subset):
+def test_validation_does_not_depend_on_the_training_subset(subset):
     whole = select(LARGE, settings(validation=0.2, train_fraction=1), "validation")
     for fraction, seed in ((0.01, 0), (0.5, 3), (1, 9)):
         data = settings(validation=0.2, train_fraction=fraction, subset=subset, subset_seed=seed)
@@ -97,7 +97,7 @@ def test_validation_is_the_same_whatever_part_is_trained_on(subset):
         assert not set(select(LARGE, data, "train")) & set(whole)
 
 
-def test_train_fraction_is_a_share_of_what_is_not_withheld():
+def test_train_fraction_applies_to_images_not_withheld():
     chosen = select(LARGE, settings(validation=0.2, train_fraction=0.5), "train")
     np.testing.assert_array_equal(np.bincount(LARGE[chosen]), [40, 24, 17])  # of 80, 48, 33
 

@@ -1,4 +1,4 @@
-"""Small trees of images, as folders and as archives."""
+"""Small data sets of image files, as folders and archives."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def image(value: int, size: int | tuple[int, int] = 4, kind: str = "PNG") -> bytes:
-    """Encode an image of one grey value."""
+    """Encode an image with a single grey value."""
     file = io.BytesIO()
     Image.new("L", (size, size) if isinstance(size, int) else size, value).save(file, kind)
     return file.getvalue()
@@ -31,7 +31,7 @@ def tree(value: int = 10) -> dict[str, bytes]:
 
 
 def tiny_imagenet(num_classes: int = 2) -> dict[str, bytes]:
-    """Tiny ImageNet's layout, with one training and one test image a class."""
+    """Tiny ImageNet's layout, with one training and one test image per class."""
     wnids = [f"n{k:08}" for k in range(num_classes)]
     files = {f"train/{w}/images/{w}_0.JPEG": image(k, kind="JPEG") for k, w in enumerate(wnids)}
     files |= {f"train/{w}/{w}_boxes.txt": b"0 0 1 1\n" for w in wnids}
@@ -45,7 +45,7 @@ def tiny_imagenet(num_classes: int = 2) -> dict[str, bytes]:
 
 
 def write(root: Path, files: dict[str, bytes], kind: str = "folder", prefix: str = "") -> Path:
-    """Write files as a folder, or as an archive of this ending; return its path."""
+    """Write files as a folder or an archive of this kind; return its path."""
     root.mkdir(parents=True, exist_ok=True)
     if kind == "folder":
         for name, content in files.items():
@@ -60,7 +60,7 @@ def write(root: Path, files: dict[str, bytes], kind: str = "folder", prefix: str
                 archive.writestr(prefix + name, content)
         return path
     with tarfile.open(path, "w:" + kind.removeprefix("tar").removeprefix(".")) as archive:
-        for name, content in reversed(files.items()):  # in another order than that of the names
+        for name, content in reversed(files.items()):  # not in the order of names
             member = tarfile.TarInfo(prefix + name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
@@ -72,5 +72,5 @@ def means(images: np.ndarray) -> list[int]:
 
 
 def odd_name(folder: Path) -> Path:
-    """Name a file in a way that is not UTF-8."""
+    """A file name that is not UTF-8."""
     return Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))

@@ -1,4 +1,4 @@
-"""The gating unit that README shows, pasted into its two files; also a plugin of pytest."""
+"""README's example of a gating unit, added to the registry; also a pytest plugin."""
 
 import linecache
 import re
@@ -10,7 +10,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def paste() -> None:
-    """Define the class in position.py and add the row to gates.py, as README says."""
+    """Define the class in position.py and add the row to gates.py, as README describes."""
     (example,) = re.findall(r"```python\n(class Distance.*?)```", README.read_text(), re.DOTALL)
     encoding, row = example.split("GATES[")
     source = "README.md, a gating unit"  # torch.jit.script looks the lines up
@@ -21,5 +21,5 @@ def paste() -> None:
 
 
 def pytest_configure() -> None:
-    """Paste before the tests that go over the registry are collected: `pytest -p readme_unit`."""
+    """Add the unit before tests over the registry are collected: `pytest -p readme_unit`."""
     paste()

@@ -1,4 +1,4 @@
-"""Mixing as a correlation gives what the map gives, wherever the centre is."""
+"""Mixing by convolution equals mixing with the map, wherever the centre is."""
 
 import copy
 import itertools
@@ -46,7 +46,7 @@ def run(made, dtype, convolves):
 
 
 @pytest.mark.parametrize(("gate", "softmax", "window", "far"), CASES)
-def test_values_and_gradients_are_those_of_the_map(gate, softmax, window, far):
+def test_values_and_gradients_match_the_map(gate, softmax, window, far):
     made = layer(gate, softmax, window, far)
     expected = run(made, torch.float64, False)
     for found, value in zip(run(made, torch.float64, True), expected, strict=True):
@@ -57,7 +57,7 @@ def test_values_and_gradients_are_those_of_the_map(gate, softmax, window, far):
         assert error.max() < 1e-4
 
 
-def test_bfloat16_tokens_come_out_as_they_went_in():
+def test_bfloat16_tokens_keep_their_type():
     made = layer("gqpe", True, (9, 13), 1.0)
     found, *_ = run(made, torch.bfloat16, True)
     assert found.dtype == torch.bfloat16
@@ -65,7 +65,7 @@ def test_bfloat16_tokens_come_out_as_they_went_in():
     torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
 
 
-def test_the_rule_is_1024_tokens_of_a_purely_positional_unit_without_a_mask():
+def test_purely_positional_units_without_a_mask_convolve_from_1024_tokens():
     with torch.device("meta"):
         for gate in ("lrpe", "qpe", "gqpe"):
             assert TokenMixing((32, 32), gate).convolves
@@ -77,7 +77,7 @@ def test_the_rule_is_1024_tokens_of_a_purely_positional_unit_without_a_mask():
     assert not TokenMixing((32, 32), "gqpe", mask_WNN=mask).convolves
 
 
-def test_a_recorded_layer_is_the_product_with_its_map():
+def test_recorded_layers_use_the_map():
     made, v = TokenMixing((32, 32), "gqpe"), torch.randn(4, 1, 1024)
     convolved = made(v)
     with warnings.catch_warnings():
@@ -85,7 +85,7 @@ def test_a_recorded_layer_is_the_product_with_its_map():
         recorded = [torch.jit.trace(made, v), torch.jit.script(made), torch.fx.symbolic_trace(made)]
     made.convolves = False
     expected = made(v)
-    assert not torch.equal(convolved, expected)  # or this test would show nothing
+    assert not torch.equal(convolved, expected)  # otherwise the test below would prove nothing
     for network in recorded:
         assert torch.equal(network(v), expected)
 

@@ -1,4 +1,4 @@
-"""Every gating unit: parameters, equation, gradients, groups, dtypes, switches, tools of torch."""
+"""Every gating unit: parameters, equations, gradients, groups, dtypes, switches, recording."""
 
 import warnings
 
@@ -15,7 +15,7 @@ QUADRATIC = ["qpe", "gqpe", "fc_gqpe"]
 
 
 def randomised(unit):
-    """Give every parameter a value of order one, so that nothing is hidden by its start."""
+    """Give every parameter a value of order one, so that its initial value hides no fault."""
     torch.manual_seed(3)
     for parameter in unit.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
@@ -23,12 +23,12 @@ def randomised(unit):
 
 
 def gated(unit, x):
-    """Hand a unit tokens with both halves in their channels, (..., N, 2C)."""
+    """Call a unit on tokens (..., N, 2C) that hold both halves."""
     return unit(*x.movedim(-1, 0).chunk(2)).movedim(0, -1)
 
 
 def by_einsum(unit, u, v):
-    """Tokens (B, W, N, C) and a map for every window and group, as the released code has it."""
+    """Reference on tokens (B, W, N, C), with an einsum as in the released code."""
     mixer, groups = unit.proj, unit.proj.groups
     map_WSNN = mixer.token_map().to(v.dtype)
     map_WSNN = map_WSNN if map_WSNN.ndim == 4 else map_WSNN[None]
@@ -41,7 +41,7 @@ def by_einsum(unit, u, v):
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_parameter_counts_are_the_closed_form(gate, groups, window):
+def test_parameter_counts_match_the_closed_form(gate, groups, window):
     for bias in (True, False):
         built = num_parameters(TokenMixing(window, gate, groups, bias=bias))
         assert GATES[gate].layer_parameters(window, groups, bias) == built
@@ -51,7 +51,7 @@ def test_parameter_counts_are_the_closed_form(gate, groups, window):
     ("gate", "groups", "expected"),
     [("sgu", 1, 38_416), ("lrpe", 1, 729), ("gqpe", 1, 6), ("gqpe", 32, 192), ("qpe", 1, 3)],
 )
-def test_numbers_of_the_paper_for_14_by_14_tokens(gate, groups, expected):
+def test_parameter_counts_of_the_paper_for_14_by_14_tokens(gate, groups, expected):
     assert GATES[gate].map_parameters((14, 14), groups) == expected
 
 
@@ -59,7 +59,7 @@ def test_numbers_of_the_paper_for_14_by_14_tokens(gate, groups, expected):
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("masked", [False, True])
-def test_outputs_and_gradients_are_the_equations(gate, groups, window, masked):
+def test_outputs_and_gradients_match_the_equations(gate, groups, window, masked):
     if masked and len(window) == 1:
         window = (1, *window)
     size = tuple(2 * side for side in window)
@@ -105,7 +105,7 @@ def test_groups_do_not_see_each_other(gate):
 
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("masked", [False, True])
-def test_script_trace_and_fx_give_the_same_numbers(gate, masked):
+def test_script_trace_and_fx_give_equal_outputs(gate, masked):
     mask = shift_mask((3, 4), (6, 8), (1, 2)) if masked else None
     unit = randomised(GatingUnit(16, (3, 4), gate, 2, mask_WNN=mask))
     halves = torch.randn(8, 5, 4, 12), torch.randn(8, 5, 4, 12)
@@ -122,7 +122,7 @@ def test_script_trace_and_fx_give_the_same_numbers(gate, masked):
 
 
 @pytest.mark.parametrize("gate", QUADRATIC)
-def test_psd_bounds_the_scores_and_its_absence_does_not(gate):
+def test_only_psd_bounds_the_scores(gate):
     mixing = TokenMixing((5, 5), gate, 1, softmax=False, psd=False)
     with torch.no_grad():
         mixing.position.spread.neg_()  # a form that opens upwards
@@ -135,7 +135,7 @@ def test_psd_bounds_the_scores_and_its_absence_does_not(gate):
 
 @pytest.mark.parametrize("gate", QUADRATIC)
 def test_no_denormal_numbers_in_the_map(gate):
-    """They make float32 products on CPUs several times slower."""
+    """Denormal numbers make float32 products several times slower on CPUs."""
     mixing = TokenMixing((14, 14), gate, 4)
     with torch.no_grad():
         mixing.position.spread *= torch.tensor([0.3, 0.7, 1.0, 2.0]).view(
@@ -154,7 +154,7 @@ def test_gate_norm_is_a_switch():
 
 
 @pytest.mark.parametrize("gate", QUADRATIC)
-def test_centres_spreads_and_bias_start_as_asked(gate):
+def test_initial_centres_spreads_and_bias_can_be_set(gate):
     torch.manual_seed(0)
     settings = dict(center_init=1.5, spread_init=0.5, bias_init=2.0)
     mixing = TokenMixing((4, 4), gate, groups=400, **settings)
@@ -185,7 +185,7 @@ def test_sgu_starts_as_the_identity_gate():
         (dict(bias=False, bias_init=1.0), "bias_init", "no effect without a bias"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_by_name(settings, key, hint):
+def test_invalid_settings_are_refused_by_name(settings, key, hint):
     with pytest.raises(SettingError, match=hint) as caught:
         GatingUnit(16, (2, 2), **settings)
     assert caught.value.key == key

@@ -1,4 +1,4 @@
-"""The encodings against their equations, written out pair by pair."""
+"""Encodings compared with their equations, for every pair of tokens."""
 
 import itertools
 
@@ -12,14 +12,14 @@ WINDOWS = [(4, 4), (2, 5), (3, 1), (7,)]
 
 
 def pairs(window):
-    """Yield query and key with their places, row-major, and the offset key minus query."""
+    """Yield query index, key index and their offset, key minus query, for all pairs."""
     tokens = list(itertools.product(*map(range, window)))
     for (m, query), (n, key) in itertools.product(enumerate(tokens), repeat=2):
         yield m, n, tuple(k - q for q, k in zip(query, key, strict=True))
 
 
 @pytest.mark.parametrize("window", [*WINDOWS, (5, 2), (1, 3), (1,)])
-def test_slices_give_what_the_index_names(window):
+def test_slices_equal_lookups(window):
     offsets = torch.Size(2 * side - 1 for side in window).numel()
     scores = torch.randn(3, offsets, dtype=torch.float64, requires_grad=True)
     expected = scores[:, offset_index(window)]
@@ -42,7 +42,7 @@ def test_lrpe_scores_are_the_table_entry_of_the_offset(window):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("encoding_type", [QPE, GQPE])
 @pytest.mark.parametrize("psd", [True, False])
-def test_quadratic_rows_are_the_normalised_gaussian_of_the_equation(encoding_type, window, psd):
+def test_quadratic_rows_match_the_gaussian_of_the_equation(encoding_type, window, psd):
     torch.manual_seed(1)
     encoding = encoding_type(window, groups=2, psd=psd).double()
     for parameter in encoding.parameters():
@@ -57,7 +57,7 @@ def test_quadratic_rows_are_the_normalised_gaussian_of_the_equation(encoding_typ
         expected = torch.empty_like(rows[s])
         for m, n, offset in pairs(window):
             delta = torch.tensor(offset, dtype=torch.float64)
-            # A raw matrix is not symmetric: the centre is turned by it as it stands.
+            # A raw matrix need not be symmetric and is applied to the centre as it is.
             pull = delta @ (spread if encoding_type is GQPE and not psd else precision) @ center
             expected[m, n] = pull - delta @ precision @ delta / 2
         torch.testing.assert_close(rows[s], expected.softmax(-1), rtol=0, atol=1e-12)
@@ -70,7 +70,7 @@ def test_initial_map_is_a_unit_gaussian_at_the_query():
     assert rows[:, 112, 112].mean().item() == pytest.approx(0.157, abs=0.005)  # about 1 / (2 pi)
 
 
-def test_lrpe_starts_as_intended_not_at_zero():
+def test_initial_lrpe_table_is_not_zero():
     torch.manual_seed(0)
     assert LRPE((14, 14), groups=4).table.std().item() == pytest.approx(0.02, rel=0.1)
 

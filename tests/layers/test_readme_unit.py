@@ -1,4 +1,4 @@
-"""README's example of a gating unit: it trains, and the tests that go over the registry pass."""
+"""README's example of a gating unit trains and passes the tests over the registry."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def test_the_example_trains():
 
 
 def test_the_tests_over_the_registry_pass_for_the_example():
-    """In a process of its own, whose registry holds the example when the tests are collected."""
+    """Run in a separate process, so that the example is registered before tests are collected."""
     rooms = [TESTS / room for room in ("layers", "models", "analysis/figures")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "readme_unit", "-p", "no:cacheprovider"]
     command += ["-k", "distance and not 224", *map(str, rooms)]

@@ -1,4 +1,4 @@
-"""Windows: cutting and mending, and who may see whom after a shift."""
+"""Windows: partitioning, reassembling, and masks of shifted windows."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_shift_leaves_a_map_of_one_window_alone():
 
 
 @pytest.mark.parametrize(("size", "window"), [((8, 8), (4, 4)), ((4, 9), (4, 3)), ((6, 4), (3, 2))])
-def test_mask_joins_exactly_the_tokens_that_were_neighbours(size, window):
+def test_mask_joins_exactly_the_tokens_that_were_adjacent(size, window):
     shift = half_shift(window, size)
     mask = shift_mask(window, size, shift)
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
@@ -29,7 +29,7 @@ def test_mask_joins_exactly_the_tokens_that_were_neighbours(size, window):
     cut = partition(places[None], window, size)[0]
     for w, tokens in enumerate(cut):
         distance = (tokens[:, None] - tokens[None]).abs()
-        near = (distance < torch.tensor(window)).all(-1)  # else from the image's other side
+        near = (distance < torch.tensor(window)).all(-1)  # otherwise from opposite sides
         assert torch.equal(mask[w], near)
 
 

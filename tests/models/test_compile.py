@@ -1,4 +1,4 @@
-"""torch.compile takes networks and units whole: one graph, the same numbers."""
+"""torch.compile: every network is one graph, with unchanged outputs and gradients."""
 
 import pytest
 import timm
@@ -7,7 +7,7 @@ import torch
 import posmlp.models  # noqa: F401  registers the backbones
 from posmlp.layers import GATES, GatingUnit
 
-# Few blocks: others differ in numbers only, and tracing takes seconds a block.
+# Few blocks: tracing takes seconds per block, and further blocks are alike.
 NETWORKS = {
     "gmlp_posgu_xs1_8": dict(num_blocks=1),
     "posmlp_xs_32": dict(depths=(2, 1, 1), shift=True),
@@ -29,7 +29,7 @@ def test_a_network_is_one_graph(name):
 
 
 @pytest.mark.parametrize("gate", GATES)
-def test_a_compiled_unit_gives_the_same_numbers_and_gradients(gate):
+def test_a_compiled_unit_gives_equal_outputs_and_gradients(gate):
     torch.manual_seed(0)
     unit = GatingUnit(16, (3, 4), gate, 2)
     halves = [torch.randn(8, 5, 12, requires_grad=True) for _ in range(2)]

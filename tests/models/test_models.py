@@ -1,4 +1,4 @@
-"""Every registered backbone with every gating unit; exact counts; windows; arguments."""
+"""Registered backbones: gating units, parameter counts, windows and arguments."""
 
 import inspect
 
@@ -44,7 +44,7 @@ GIGAMACS = {
     "posmlp_small_224": 8.584,
     "posmlp_base_224": 18.406,
 }
-ARGUMENTS = dict(  # another value for each that every network of the family can have
+ARGUMENTS = dict(  # a non-default value that every network accepts
     num_classes=7,
     in_chans=1,
     gate="lrpe",
@@ -73,7 +73,7 @@ def image(name, batch=2):
 
 
 def randomised(model):
-    """timm zeroes gMLP's head, which would hide every other gradient."""
+    """Replace zeros: timm initialises gMLP's head to zero, which makes all other gradients zero."""
     torch.manual_seed(5)
     for parameter in model.parameters():
         if not parameter.any():
@@ -88,7 +88,7 @@ def test_published_and_computed_parameter_counts(count, name, settings):
 
 
 @pytest.mark.parametrize("name", GIGAMACS)
-def test_multiply_accumulates_are_the_analytic_ones(name):
+def test_multiply_accumulates_match_the_analytic_ones(name):
     with torch.device("meta"):
         model = timm.create_model(name)
         macs = multiply_accumulates(model, (3, 224, 224))
@@ -136,16 +136,16 @@ def test_every_parameter_has_a_gradient(name, gate):
 
 @pytest.mark.parametrize("shift", [False, True])
 def test_tokens_see_their_window_only_and_more_with_shift(shift):
-    """Proved through gradients at the end of the first stage."""
+    """Checked through gradients at the end of the first stage."""
     model = randomised(timm.create_model("posmlp_xs_32", shift=shift, gate="lrpe"))
     x = torch.randn(1, 48, 16, 16, requires_grad=True)
-    for token, last in ((0, 7), (7, 15 if shift else 7)):  # a corner keeps to its own side
+    for token, last in ((0, 7), (7, 15 if shift else 7)):  # a corner only sees its own side
         (grad,) = torch.autograd.grad(model.stages[0](x)[0, :, token, token].sum(), x)
         assert grad[0].abs().sum(0).nonzero().max() == last
 
 
 def described(model) -> tuple:
-    """All that the arguments of a network can change."""
+    """Everything that a network's arguments can change."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     keys = ("psd", "shift", "center_init", "spread_init", "bias_init")
     hidden = [getattr(module, key, None) for module in model.modules() for key in keys]
@@ -172,7 +172,7 @@ def test_every_argument_can_be_given_and_changes_the_network(name, spread):
         if hierarchical and key == "img_size":
             value = 2 * default.stem.img_size[0]
         if key == "shift" and name.endswith("_28"):
-            continue  # a window covers the map of every stage
+            continue  # in every stage one window covers the map
         with torch.device("meta"):
             model = timm.create_model(name, **{key: value})
         assert described(model) != described(default), key
@@ -206,7 +206,7 @@ def test_an_unknown_argument_fails(name):
         ("gmlp_posgu_xs1_8", dict(global_pool="max"), "global_pool", "allowed: avg"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_by_name(name, settings, key, hint):
+def test_invalid_settings_are_refused_by_name(name, settings, key, hint):
     with pytest.raises(SettingError, match=hint) as caught, torch.device("meta"):
         timm.create_model(name, **settings)
     assert caught.value.key == key

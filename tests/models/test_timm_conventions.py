@@ -1,4 +1,4 @@
-"""What timm's own tests ask of a registered network, of ours: tests/test_models.py of timm 1.0."""
+"""The requirements of timm's own tests (tests/test_models.py of timm 1.0) for our networks."""
 
 import warnings
 
@@ -58,7 +58,7 @@ def num_blocks(model) -> int:
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_intermediates_are_those_of_the_forward_pass(name):
+def test_intermediates_match_the_forward_pass(name):
     model, x = randomised(create_model(name, num_classes=5)).eval(), image(name)
     parts = model.stages if name.startswith("posmlp") else model.blocks
     expected = [model.stem(x)]
@@ -110,8 +110,8 @@ def test_a_graph_trains_every_parameter(name):
 
 
 @pytest.mark.parametrize("name", OTHER_SHAPE)
-def test_an_image_of_another_shape_is_refused_with_both_sizes(name):
-    """Also of as many tokens or windows, of features alone, and after the network is recorded."""
+def test_an_image_of_another_size_is_refused(name):
+    """Also with equally many tokens or windows, for features only, and in recorded networks."""
     model, x = create_model(name).eval(), image(name)
     height, width = OTHER_SHAPE[name]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Trainers of small runs."""
+"""Fixtures of training tests."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Processes that train one run, started by torchrun as `posmlp train` does: the figures of one.
+"""Runs on several processes, started through torchrun by `posmlp train`, match runs on one.
 
-The processes' sums are added in another order, so figures differ in float32's last bits and what
-training makes of these: 2e-7 over 2 epochs, 1e-5 over 20 were seen; ten times that is allowed.
+Processes add their sums in a different order, so metrics differ in float32's last bits and grow
+with training: 2e-7 after 2 epochs and 1e-5 after 20 were seen, and ten times that is allowed.
 """
 
 import json
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("several processes")
 
 ROOT = Path(__file__).parents[2]
 REL = 2e-6
-EPOCHS, REL_LATE = 20, 1e-4  # of a run that is stopped
+EPOCHS, REL_LATE = 20, 1e-4  # for a run that is stopped
 STUDY = {
     "title": "Small",
     "question": "Does it train?",
@@ -48,7 +48,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 @pytest.fixture
 def start(tmp_path):
-    """Return a function that starts a variant's run on so many processes."""
+    """Return a function that starts a variant's run on `num` processes."""
     started = []
 
     def start(num, variant="sgu", **recipe):
@@ -80,7 +80,7 @@ def start(tmp_path):
 
 @pytest.fixture
 def said(tmp_path):
-    """Return a function that reads what the last process and its children printed."""
+    """Return a function that reads the output of the last process and its children."""
 
     def read():
         logs = [tmp_path / "out", *tmp_path.glob("*/logs/small/train/*.log")]
@@ -89,7 +89,7 @@ def said(tmp_path):
     return read
 
 
-def test_several_processes_train_what_one_does(start, said):
+def test_several_processes_match_one(start, said):
     histories, metrics, labels = [], [], []
     for size in (1, 3):
         process, folder = start(size, "gqpe", grad_accum=2)
@@ -101,9 +101,9 @@ def test_several_processes_train_what_one_does(start, said):
             hits = np.mean(kept["classes"] == kept["labels"])
             assert 100 * hits == pytest.approx(metrics[-1]["test_top1"])
     assert len(labels[0]) == 250
-    assert labels[0] == labels[1]  # in one order
+    assert labels[0] == labels[1]  # in the same order
     assert [m["num_processes"] for m in metrics] == [1, 3]
-    assert [m["num_test"] for m in metrics] == [250, 250]  # no multiple of 3
+    assert [m["num_test"] for m in metrics] == [250, 250]  # not a multiple of 3
     one, several = histories
     for key in ("lr", "train_loss", "test_loss", "ema_test_loss"):
         expected = pytest.approx([row[key] for row in one], rel=REL)
@@ -112,16 +112,16 @@ def test_several_processes_train_what_one_does(start, said):
         for row, other in zip(one, several, strict=True):
             hits = other[key] / 100 * 250
             assert hits == pytest.approx(round(hits), abs=1e-6), key  # every image counts once
-            assert hits == pytest.approx(row[key] / 100 * 250, abs=1.01), key  # one near tie
+            assert hits == pytest.approx(row[key] / 100 * 250, abs=1.01), key  # allows one near tie
 
 
 def trainers(process):
-    """Process ids of the trainers that a torchrun, the process's child, has started."""
+    """Ids of the processes that torchrun, the child of `process`, has started."""
     (torchrun,) = psutil.Process(process.pid).children()
     return sorted(child.pid for child in torchrun.children() if "--in-process" in child.cmdline())
 
 
-def test_the_death_of_one_process_ends_all(start, said):
+def test_if_one_process_dies_all_end(start, said):
     process, folder = start(2, epochs=10_000)
     wait_for(folder / "history.csv", process, said)
     pids = trainers(process)
@@ -141,7 +141,7 @@ def wait_for(path, process, said):
         time.sleep(0.05)
 
 
-def test_a_signal_to_one_process_stops_all_and_one_goes_on_alone(start, said, tmp_path):
+def test_a_signal_to_one_process_stops_all_and_one_process_can_resume(start, said, tmp_path):
     process, folder = start(2, epochs=EPOCHS)
     wait_for(folder / "history.csv", process, said)
     os.kill(trainers(process)[1], signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The loop: it learns, repeats itself, resumes exactly, and stops when the loss is not a number."""
+"""The training loop: learning, repeatability, exact resume, divergence and evaluation."""
 
 import copy
 import io
@@ -13,10 +13,10 @@ from posmlp.training.engine import Interrupt, Interrupted, train
 from posmlp.training.evaluation import evaluate
 from posmlp.training.training_error import TrainingError
 
-# Everything that draws random numbers or remembers something between two steps.
+# Everything that draws random numbers or keeps state between steps.
 EVERYTHING = dict(
     epochs=2,
-    batch_size=80,  # 3 steps an epoch
+    batch_size=80,  # 3 steps per epoch
     grad_accum=2,
     mixup=0.5,
     cutmix=1.0,
@@ -33,7 +33,7 @@ def nothing(_):
 
 @pytest.fixture
 def trained(new_trainer):
-    """Return a function that trains a config to its end."""
+    """Return a function that trains a run to its end and returns its trainer."""
 
     def run(config, log=nothing):
         trainer = new_trainer(config)
@@ -48,7 +48,7 @@ def metrics(trainer):
 
 
 def tensors(value, name=""):
-    """Every leaf of a nested state, by its path."""
+    """Leaves of a nested state by path."""
     if isinstance(value, dict):
         value = value.items()
     elif isinstance(value, list | tuple):
@@ -58,7 +58,7 @@ def tensors(value, name=""):
     return {k: v for key, entry in value for k, v in tensors(entry, f"{name}/{key}").items()}
 
 
-def assert_equal_to_the_bit(trainer, whole):
+def assert_identical(trainer, whole):
     assert metrics(trainer) == metrics(whole)
     ours, theirs = (
         tensors({k: v for k, v in t.state_dict().items() if k not in ("seconds", "history")})
@@ -71,7 +71,7 @@ def assert_equal_to_the_bit(trainer, whole):
 
 
 class OnPoll:
-    """Interrupts that answer the n-th poll with `request` and all others with NONE."""
+    """Answer the n-th poll with `request` and all others with NONE."""
 
     def __init__(self, number=None, request=Interrupt.STOP):
         self.number, self.request, self.count = number, request, 0
@@ -82,7 +82,7 @@ class OnPoll:
 
 
 def stopped_and_resumed(new_trainer, config, number):
-    """Train a run that is stopped at the n-th poll and started again; and where it stopped."""
+    """Stop a run at the n-th poll and resume it; return the trainer and where it stopped."""
     first, file = new_trainer(config), io.BytesIO()
 
     def save(state):
@@ -111,7 +111,7 @@ def test_it_learns_and_logs_every_epoch(make_config, trained):
     assert rows[0]["ema_test_top1"] is rows[0]["val_top1"] is None
 
 
-def test_fewer_evaluations_change_nothing_else_and_the_last_epoch_has_one(make_config, trained):
+def test_eval_every_changes_no_results_and_always_evaluates_the_last_epoch(make_config, trained):
     recipes = (dict(epochs=4, cooldown_epochs=1, eval_every=every) for every in (1, 2))
     full, sparse = (trained(make_config(recipe=recipe)).history for recipe in recipes)
     assert [row["epoch"] for row in sparse if row["test_top1"] is not None] == [1, 3, 4]
@@ -127,8 +127,8 @@ def test_a_run_stopped_anywhere_equals_an_uninterrupted_one(make_config, new_tra
     for number in range(1, polls.count + 1):
         resumed, position = stopped_and_resumed(new_trainer, config, number)
         positions.append(position)
-        assert_equal_to_the_bit(resumed, whole)
-    # Before the first step, after each, and between the batches of both tests of every epoch.
+        assert_identical(resumed, whole)
+    # Before the first step, after each step, and between the batches of both evaluations per epoch.
     assert sorted(set(positions)) == [(0, 0), *((e, s) for e in (0, 1) for s in (1, 2, 3))]
     assert positions.count((0, 3)) == positions.count((1, 3)) == 1 + 2 * 2
     other = new_trainer(make_config(seed=1, recipe=EVERYTHING, model=DROPPED))
@@ -163,7 +163,7 @@ def test_learning_rate_warms_up_falls_cools_down_and_may_follow_the_batch_size(
 
 
 @pytest.mark.parametrize("request_", [Interrupt.SAVE, Interrupt.STOP])
-def test_what_has_diverged_is_never_saved(make_config, new_trainer, request_):
+def test_a_diverged_state_is_never_saved(make_config, new_trainer, request_):
     trainer = new_trainer(make_config())
     with torch.no_grad():
         trainer.model.head.bias.fill_(math.nan)
@@ -174,7 +174,7 @@ def test_what_has_diverged_is_never_saved(make_config, new_trainer, request_):
     assert not saved
 
 
-def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trainer, trained):
+def test_a_compiled_run_matches_and_resumes_exactly(make_config, new_trainer, trained):
     torch.compiler.reset()
     recipe = EVERYTHING | dict(grad_accum=1, epochs=1, warmup_epochs=0)
     compiled, plain = (make_config(recipe=recipe | dict(compile=c)) for c in ("default", None))
@@ -187,7 +187,7 @@ def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trai
     second.load_state_dict(states[0])
     assert (second.epoch, second.step) == (0, 1)
     train(second, nothing, nothing)
-    assert_equal_to_the_bit(second, whole)
+    assert_identical(second, whole)
     expected = trained(plain)
     assert whole.model.state_dict().keys() == expected.model.state_dict().keys()
     for row, other in zip(metrics(whole), metrics(expected), strict=True):
@@ -195,7 +195,7 @@ def test_a_compiled_run_is_the_same_and_goes_on_to_the_bit(make_config, new_trai
         assert row["ema_test_loss"] == pytest.approx(other["ema_test_loss"], rel=1e-4)
 
 
-def test_deterministic_sets_the_switches_of_torch(make_config, new_trainer, monkeypatch):
+def test_deterministic_sets_torch_switches(make_config, new_trainer, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
 
@@ -211,7 +211,7 @@ def test_deterministic_sets_the_switches_of_torch(make_config, new_trainer, monk
 
 
 @pytest.mark.parametrize("decayed", [False, True])
-def test_weight_decay_leaves_positions_alone_unless_asked(make_config, new_trainer, decayed):
+def test_weight_decay_applies_to_positions_only_if_requested(make_config, new_trainer, decayed):
     trainer = new_trainer(make_config(recipe=dict(decay_position=decayed)))
     names = {id(p): n for n, p in trainer.model.named_parameters()}
     decayed_names = {
@@ -227,8 +227,8 @@ def test_weight_decay_leaves_positions_alone_unless_asked(make_config, new_train
     assert "blocks.0.mlp_channels.fc1.weight" in decayed_names
 
 
-def test_positional_encodings_have_a_rate_of_their_own(make_config, new_trainer):
-    """Their groups have the same weight decay as without it, and follow the same schedule."""
+def test_positional_encodings_can_have_their_own_learning_rate(make_config, new_trainer):
+    """Weight decay and schedule of their groups stay the same."""
     facts = []
     for factor in (1.0, 5.0):
         trainer = new_trainer(make_config(recipe=dict(position_lr=factor, decay_position=True)))
@@ -247,10 +247,10 @@ def test_positional_encodings_have_a_rate_of_their_own(make_config, new_trainer)
 
 
 def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer):
-    trainer = new_trainer(make_config(recipe=dict(batch_size=150)))  # tests 300 of 500 at once
+    trainer = new_trainer(make_config(recipe=dict(batch_size=150)))  # evaluates 300 of 500
     with torch.no_grad():
         trainer.model.head.weight.zero_()
-        trainer.model.head.bias.copy_(-torch.arange(10.0))  # always says 0, then 1, 2, ...
+        trainer.model.head.bias.copy_(-torch.arange(10.0))  # always ranks 0, then 1, 2, ...
     labels = trainer.splits.test.labels_N
     assert [len(y) for _, y in trainer.splits.test] == [300, 200]
     scores = evaluate(trainer.model, trainer.splits.test, trainer.world)
@@ -261,8 +261,8 @@ def test_evaluation_counts_an_incomplete_batch_exactly(make_config, new_trainer)
     assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_validation_images_are_tested_like_the_test_images(make_config, new_trainer):
-    """Every epoch, by the network and by its average, and without touching the test metrics."""
+def test_validation_images_are_evaluated_like_test_images(make_config, new_trainer):
+    """In every epoch, by the network and by its EMA."""
     averaged = dict(ema_decay=0.9)
     config = make_config(data=dict(validation=0.2), recipe=averaged)
     trainer = new_trainer(config)
@@ -285,6 +285,6 @@ def test_validation_images_are_tested_like_the_test_images(make_config, new_trai
         (dict(recipe=dict(dist_bn="sync")), "dist_bn: sync works on GPUs only; set reduce, or dev"),
     ],
 )
-def test_what_cannot_be_built_is_an_error_in_words(make_config, new_trainer, settings, message):
+def test_what_cannot_be_built_is_a_training_error(make_config, new_trainer, settings, message):
     with pytest.raises(TrainingError, match=message):
         new_trainer(make_config(**settings))

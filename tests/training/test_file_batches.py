@@ -1,4 +1,4 @@
-"""Batches of image files, on made folders: exact, repeatable, plain about damaged files."""
+"""Batches of image files: exact counts, repeatability, unreadable files, worker processes."""
 
 import os
 import subprocess
@@ -38,7 +38,7 @@ def root(tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch):
-    """Stream what would fit into memory."""
+    """Stream images that would fit into memory."""
     monkeypatch.setattr(data_set, "MEMORY_LIMIT", 0)
 
 
@@ -69,7 +69,7 @@ def test_image_folders_stream_through_timm(root):
     assert red[:5].max() < -0.9 < 0.9 < red[5:].min()
 
 
-def test_validation_images_are_withheld_and_treated_as_test_images(root):
+def test_validation_images_are_withheld_and_read_like_test_images(root):
     train, validation, test = stream(root, batch_size=2, validation=0.5, train_fraction=0.4)
     assert (train.num_images, validation.num_images, test.num_images) == (2, 6, 10)
     assert not set(train.files.paths) & set(validation.files.paths)
@@ -78,7 +78,7 @@ def test_validation_images_are_withheld_and_treated_as_test_images(root):
     assert validation.files.transform is test.files.transform
 
 
-def test_an_epoch_can_be_begun_at_any_step(root):
+def test_an_epoch_can_start_at_any_step(root):
     train, *_ = stream(root, batch_slice=dict(grad_accum=2))
     whole = list(train.epoch(seed=0, epoch=1))
     assert len(whole) == 6
@@ -86,7 +86,7 @@ def test_an_epoch_can_be_begun_at_any_step(root):
         assert_same(train.epoch(seed=0, epoch=1, start=start), whole[2 * start :])
 
 
-def test_every_epoch_has_an_order_and_changes_of_its_own():
+def test_every_epoch_has_its_own_order_and_augmentation():
     order, epochs = EpochOrder(12, BatchSlice(4)), []
     for epoch in (0, 1):
         order.at = (0, epoch, 0)
@@ -98,7 +98,7 @@ def test_every_epoch_has_an_order_and_changes_of_its_own():
     assert len(order) == len(list(order)) == 2
 
 
-def test_the_number_of_reading_processes_changes_nothing(root):
+def test_the_number_of_workers_changes_nothing(root):
     num_threads, epochs = torch.get_num_threads(), []
     try:
         for num in (1, 2):
@@ -124,24 +124,24 @@ def test_two_processes_read_the_same_batches_between_them(root):
 
 @pytest.fixture
 def damaged(root):
-    """A training and a test image that cannot be read."""
+    """Damage a training and a test image."""
     paths = [root / split / CLASSES[1] / "3.JPEG" for split in ("train", "val")]
     paths[0].write_bytes(paths[0].read_bytes()[:100])
     paths[1].write_bytes(b"no JPEG at all")
     return paths
 
 
-def test_a_damaged_image_is_named_with_what_to_do(root, damaged):
+def test_a_damaged_image_is_named_with_advice(root, damaged):
     train, _, test = stream(root)
     for batches, path in zip((train, test), damaged, strict=True):
         with pytest.raises(DataError, match=rf"data.max_unreadable allows 0: {path} \(.*Restore"):
             list(batches.epoch(0, 0) if batches.num_steps else batches)
 
 
-def test_as_many_as_allowed_are_skipped_counted_and_not_scored(root, damaged):
+def test_allowed_unreadable_images_are_skipped_counted_and_not_scored(root, damaged):
     train, _, test = stream(root, batch_size=12, max_unreadable=1)
     ((x, labels),) = train.epoch(seed=0, epoch=0)
-    assert (len(x), sorted(labels.tolist())) == (12, [0] * 6 + [1] * 6)  # another stands in
+    assert (len(x), sorted(labels.tolist())) == (12, [0] * 6 + [1] * 6)  # another image replaces it
     assert [train.files.paths[i] for i in train.unreadable_N.nonzero()] == [str(damaged[0])]
     labels = torch.cat([labels for _, labels in test])
     assert labels.tolist() == [0] * 5 + [1] * 4
@@ -157,7 +157,7 @@ def test_as_many_as_allowed_are_skipped_counted_and_not_scored(root, damaged):
     assert (classes_N.tolist(), labels_N.tolist()) == ([0] * 9, labels.tolist())
 
 
-def test_grey_images_of_your_own_have_one_channel(root):
+def test_own_grey_images_have_one_channel(root):
     train, _, test = stream(root, augment=AUGMENT, in_chans=1)
     ((x, _), *_) = train.epoch(seed=0, epoch=0)
     assert x.shape == (4, 1, 32, 32)
@@ -192,14 +192,14 @@ except Exception as error:
     known = explained(error, 4, 1)
     try:
         time.sleep(1)
-    except RuntimeError:  # torch raises once more when it hears of the child's end
+    except RuntimeError:  # torch raises again when it notices that the child has ended
         pass
     print(type(known).__name__, known)
 """
 
 
 def ended(root, lines):
-    """Run a process that reads a part of an epoch and then executes these lines."""
+    """Run a process that reads part of an epoch and then executes `lines`."""
     return subprocess.run(
         [sys.executable, "-c", READS + lines],
         cwd=root,
@@ -210,13 +210,13 @@ def ended(root, lines):
     )
 
 
-def test_a_trainer_that_fails_does_not_wait_for_its_readers(root):
+def test_a_failing_trainer_does_not_wait_for_its_workers(root):
     process = ended(root, FAILS)
     assert process.returncode == 1
     assert process.stderr.endswith("RuntimeError: nobody knows this error\n")  # nothing after it
 
 
-def test_a_killed_reading_process_is_explained(root):
+def test_a_killed_worker_is_explained(root):
     process = ended(root, IS_KILLED)
     assert process.stdout.startswith("TrainingError a process that reads images has died (")
     assert process.returncode == 0

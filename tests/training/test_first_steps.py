@@ -1,4 +1,4 @@
-"""The first losses of training stay what they are: what changes them changes every result.
+"""The first training losses match a golden file: what changes them changes every result.
 
 `python tests/training/test_first_steps.py > tests/golden/first_steps.json` renews the file.
 """
@@ -16,7 +16,7 @@ from posmlp.training.trainer import make_trainer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "first_steps.json"
 NUM_STEPS = 5
-REL = 1e-4  # kinds of CPU round differently
+REL = 1e-4  # CPUs round differently
 MODELS = {
     "sgu": dict(name="gmlp_posgu_xs1_8", gate="sgu"),
     "lrpe": dict(name="gmlp_posgu_xs1_8", gate="lrpe", groups=4),
@@ -45,7 +45,7 @@ EVERYTHING = dict(
 
 
 def make_config(name: str) -> RunConfig:
-    """Return a run on the digits; the one with everything also draws all that can be drawn."""
+    """A run on the digits; "with everything" also uses every random augmentation and dropout."""
     return RunConfig.model_validate(
         dict(
             study="first_steps",
@@ -59,7 +59,7 @@ def make_config(name: str) -> RunConfig:
 
 
 def first_losses(name: str) -> list[float]:
-    """Return the training loss of each of the first steps."""
+    """Training losses of the first steps."""
     trainer = make_trainer(make_config(name), Path("unused"), World(torch.device("cpu")))
     trainer.model.train()
     loss_fn = make_loss(trainer.config.recipe, trainer.mixup)
@@ -80,7 +80,7 @@ def _as_before():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_first_losses_are_those_of_the_golden_file(name):
+def test_the_first_losses_match_the_golden_file(name):
     golden, found = json.loads(GOLDEN.read_text()), first_losses(name)
     assert found == pytest.approx(golden[name], rel=REL), (
         f"{name}: the first losses have changed, so the results of every study will. Either a "

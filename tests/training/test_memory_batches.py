@@ -1,4 +1,4 @@
-"""Batches: every image once, the same draws for the same seed, labels that stay with images."""
+"""Batches in memory: each image once, repeatable draws, labels kept with their images."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def numbered(num=10, size=4):
-    """Images whose pixels and label are all their own number."""
+    """Images whose pixels and label equal their index."""
     labels = np.arange(num, dtype=np.int64)
     pixels = np.broadcast_to(labels[:, None, None, None], (num, size, size, 1))
     return Images(pixels.astype(np.uint8), labels, "made here")
@@ -27,7 +27,7 @@ def batches(images, batch_size=4, augment=None, corners=None, room=0, **batch_sl
     return MemoryBatches(images, size, zero, one, batch_slice, CPU, augment, corners, room)
 
 
-def test_testing_sees_every_image_once_in_order_also_between_processes():
+def test_evaluation_sees_every_image_once_in_order_also_across_processes():
     found = batches(numbered())
     assert len(list(found)) == 3
     assert torch.cat([labels for _, labels in found]).tolist() == list(range(10))
@@ -46,7 +46,7 @@ def test_training_sees_images_at_most_once_and_labels_stay_with_them():
         assert torch.equal(images[:, 0, 0, 0], labels.float())
 
 
-def test_an_epoch_depends_on_seed_and_number_alone():
+def test_an_epoch_depends_only_on_seed_and_number():
     def draw(seed, epoch):
         augment = Augment(shift=2, hflip=0.5)
         return torch.cat([x for x, _ in batches(numbered(), augment=augment).epoch(seed, epoch)])
@@ -56,7 +56,7 @@ def test_an_epoch_depends_on_seed_and_number_alone():
     assert not torch.equal(draw(0, 3), draw(1, 3))
 
 
-def test_each_image_lies_at_its_own_corner_on_black():
+def test_images_are_placed_at_their_corners_on_black():
     pixels = torch.arange(1, 19, dtype=torch.uint8).reshape(2, 1, 3, 3)
     moved = placed(pixels, torch.tensor([[0, 0], [-1, 1]]), size=3)
     assert torch.equal(moved[0], pixels[0])
@@ -97,7 +97,7 @@ def test_digits_are_normalised_and_resized_on_request():
 
 
 def on_canvas(placement, shift=0, **data):
-    """Training and test batches of digits on 12 x 12 pixels, whose background is 0."""
+    """Training and test batches of digits on a 12 x 12 canvas, with background 0."""
     data = Data(name="digits", image_size=12, placement=placement, **data)
     opened, augment = open_data(data, Augment(), "unused"), Augment(shift=shift)
     splits = memory_batches(opened, data, augment, BatchSlice(100), CPU)
@@ -111,7 +111,7 @@ def inks(batches):
     return torch.cat([x for x, _ in batches])
 
 
-def test_centred_images_lie_in_the_middle_of_the_canvas_and_shift_from_there():
+def test_centred_images_are_in_the_middle_of_the_canvas_and_shift_from_there():
     train, test = on_canvas("centred")
     for x in (inks(train.epoch(0, 0)), inks(test)):
         assert x.shape[1:] == (1, 12, 12)
@@ -123,7 +123,7 @@ def test_centred_images_lie_in_the_middle_of_the_canvas_and_shift_from_there():
     assert not x[:, :, 0].any()
 
 
-def test_training_images_have_another_random_place_every_epoch():
+def test_training_images_get_new_random_places_every_epoch():
     pixels = Images(np.full((40, 4, 4, 1), 7, np.uint8), np.arange(40), "made here")
     found = batches(pixels, 40, Augment(), np.zeros((40, 2), np.int64), room=3)
     corners = []
@@ -164,7 +164,7 @@ def test_a_batch_in_micro_batches_has_the_same_images_and_draws():
 
 
 @pytest.mark.parametrize("erased", [0.0, 0.7])
-def test_an_epoch_can_be_begun_at_any_step(erased):
+def test_an_epoch_can_start_at_any_step(erased):
     augment = Augment(shift=2, hflip=0.5, reprob=erased)
     corners = np.zeros((20, 2), dtype=np.int64)
     found = batches(numbered(20, 8), 4, augment, corners, room=3, grad_accum=2)
@@ -178,7 +178,7 @@ def test_an_epoch_can_be_begun_at_any_step(erased):
             assert torch.equal(y, labels)
 
 
-def test_pixel_statistics_are_those_of_the_chosen_images(monkeypatch):
+def test_pixel_statistics_cover_only_the_chosen_images(monkeypatch):
     monkeypatch.setattr("posmlp.training.memory_batches.CHUNK", 3)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 5, 5, 3), dtype=np.uint8)
     images = Images(pixels, np.zeros(8, dtype=np.int64), "made here")

@@ -1,4 +1,4 @@
-"""explained: failures of libraries, real ones, in a study's own words."""
+"""explained: library errors translated into advice about settings."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from posmlp.training.training_error import explained
 DIED = "a process that reads images has died ("
 
 
-def test_memory_that_is_not_there_is_explained_with_what_to_set():
+def test_a_lack_of_memory_is_explained_with_the_setting_to_change():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50, dtype=torch.uint8)
     text = str(explained(caught.value, micro_batch_size=128, grad_accum=2))
@@ -49,8 +49,12 @@ except RuntimeError as error:
 """
 
 
-def test_a_machine_without_a_compiler_is_told_what_to_set():
-    command = [sys.executable, "-c", WITHOUT_COMPILER]  # torch remembers whether there is one
+def test_a_missing_compiler_is_explained_with_the_setting_to_change():
+    command = [
+        sys.executable,
+        "-c",
+        WITHOUT_COMPILER,
+    ]  # torch caches its search
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert text.startswith("recipe.compile: torch's compiler failed (InvalidCxxCompiler: No ")
     assert text.endswith("or set recipe.compile to null\n")
@@ -60,5 +64,5 @@ def test_a_machine_without_a_compiler_is_told_what_to_set():
 @pytest.mark.parametrize(
     "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), KeyError("x"), OSError(28)]
 )
-def test_what_is_not_known_is_left_as_it_is(error):
+def test_unknown_errors_are_not_translated(error):
     assert explained(error, 64, 1) is None

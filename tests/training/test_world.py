@@ -1,4 +1,4 @@
-"""How the processes of a run find their device and each other, without starting any."""
+"""How processes of a run find their device and each other; no process is started."""
 
 import os
 
@@ -17,15 +17,15 @@ case "$*" in
   *) exit 1 ;;
 esac
 """
-OF_A_LAUNCHER = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
+LAUNCHER = ("LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 
 
 @pytest.fixture
 def environment(monkeypatch, tmp_path):
-    """The environment as a process sees it, with Slurm's scontrol in it and no launcher's words."""
-    for name in [name for name in os.environ if name.startswith("SLURM_") or name in OF_A_LAUNCHER]:
+    """An environment with a fake scontrol and without variables of Slurm or a launcher."""
+    for name in [name for name in os.environ if name.startswith("SLURM_") or name in LAUNCHER]:
         monkeypatch.delenv(name)
-    for name in OF_A_LAUNCHER:  # what a test sets itself is undone, too
+    for name in LAUNCHER:  # so that values set by a test are undone as well
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     command = tmp_path / "scontrol"
@@ -35,7 +35,7 @@ def environment(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_a_process_by_itself_is_the_whole_world(environment):
+def test_a_single_process_communicates_nothing(environment):
     environment.setattr(torch.cuda, "device_count", lambda: 0)
     world = join_world("auto")
     assert world == World(torch.device("cpu"), rank=0, size=1)
@@ -46,7 +46,7 @@ def test_a_process_by_itself_is_the_whole_world(environment):
     assert world.all_sum(value) is value
 
 
-def test_a_gpu_that_is_not_there_is_said(environment):
+def test_a_missing_gpu_is_reported(environment):
     environment.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(TrainingError, match="cuda was requested but torch sees no GPU"):
         join_world("cuda")
@@ -65,17 +65,17 @@ def test_more_processes_than_gpus_are_refused_but_not_on_cpus(environment, name)
 @pytest.mark.parametrize(
     ("nodes", "address"), [("n[3-4]", "10.0.0.3"), ("n9", "n9")], ids=["by address", "by name"]
 )
-def test_tasks_of_an_srun_meet_at_the_first_node_of_their_step(environment, nodes, address):
+def test_srun_tasks_meet_at_the_first_node_of_their_step(environment, nodes, address):
     environment.setenv("SLURM_STEP_NODELIST", nodes)
     environment.setenv("SLURM_JOB_NODELIST", "n[1-4]")
     environment.setenv("SLURM_JOB_ID", "1234567")
     environment.setenv("SLURM_STEP_ID", "2")
     set_slurm_meeting_point()
     assert os.environ["MASTER_ADDR"] == address
-    assert os.environ["MASTER_PORT"] == "26702"  # of job and step: two steps do not meet
+    assert os.environ["MASTER_PORT"] == "26702"  # from job and step, so two steps differ
 
 
-def test_a_meeting_point_that_is_named_stays(environment):
+def test_a_given_address_is_kept(environment):
     environment.setenv("MASTER_ADDR", "here")
     set_slurm_meeting_point()
     assert os.environ["MASTER_ADDR"] == "here"

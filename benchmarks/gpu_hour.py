@@ -20,8 +20,8 @@ Python of that machine:
 
 Afterwards, at the same commit: copy OUT/bench/*.json to results/bench/ and OUT/study/* to
 config/studies/, unpack the archives in results/runs/, and run `make reproduce STUDY=tiny_imagenet`
-and `make docs`. If some runs are missing, first reduce
-`seeds` in the study file to those of which all variants finished, or they are trained locally.
+and `make docs`. If some runs are missing, first reduce `seeds` in the study file to those that all
+variants have finished; otherwise the missing runs are trained locally.
 """
 
 import argparse
@@ -49,7 +49,7 @@ PART_MB = 14
 
 
 def run(command: Sequence[str], seconds: float) -> None:
-    """Run a Python command; ask it to stop after so many seconds."""
+    """Run a Python command; ask it to stop when time is up."""
     print(f"\n$ python {' '.join(command)}", flush=True)
     limit = ["timeout", "--foreground", f"--kill-after={GRACE_S}", str(max(1, round(seconds)))]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -75,7 +75,7 @@ def with_epochs(files: Iterable[Path], epochs: int, folder: Path) -> Path:
 
 
 def train(study: Path, runs: Sequence[str], results: Path, arguments, seconds: float) -> None:
-    """Train runs; ask them to stop after so many seconds."""
+    """Train runs for at most `seconds`."""
     command = ["-m", "posmlp", "train", str(study), *runs, "--checkpoint-minutes=60"]
     command += [f"--runs-at-once={arguments.runs_at_once}", f"--data-root={arguments.data_root}"]
     run([*command, f"--results={results}"], seconds)

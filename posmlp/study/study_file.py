@@ -93,7 +93,7 @@ class StudyFile(Section):
     question: Text = Field(description="what the study is meant to find out")
     base: str | None = Field(
         None,
-        description="another study file in the same folder, of which this one lists only changes "
+        description="study file in the same folder to start from; this file then lists only changes "
         "(mappings are merged key by key, everything else is replaced)",
     )
     data: Data = Field(description="images to train and test on")
@@ -129,7 +129,7 @@ class StudyFile(Section):
         None,
         gt=0,
         le=100,
-        description="largest loss of test_top1, in points, that still counts as non-inferior; "
+        description="a loss of test_top1 below this many points counts as non-inferior; "
         "null: non-inferiority is not tested",
     )
     questions: list[Question] = Field(

@@ -93,8 +93,8 @@ class StudyFile(Section):
     question: Text = Field(description="what the study is meant to find out")
     base: str | None = Field(
         None,
-        description="study file in the same folder to start from; this file then lists only changes "
-        "(mappings are merged key by key, everything else is replaced)",
+        description="study file in the same folder to start from; this file then lists only "
+        "changes (mappings are merged key by key, everything else is replaced)",
     )
     data: Data = Field(description="images to train and test on")
     model: Model = Field(

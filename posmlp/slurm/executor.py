@@ -39,7 +39,8 @@ class StudyExecutor(plugin.Executor):
     def report_job_submission(self, job_info: Any, register_job: bool = True) -> None:
         self.submitted.append(job_info.external_jobid)
         name = self.name_of(job_info.job)
-        print(f"Slurm job {job_info.external_jobid}: {name}", file=sys.stderr)
+        # One write, because threads submit at the same time.
+        sys.stderr.write(f"Slurm job {job_info.external_jobid}: {name}\n")
         super().report_job_submission(job_info, register_job)
 
     def report_job_error(self, job_info: Any, msg: str | None = None, **details: Any) -> None:

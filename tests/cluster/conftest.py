@@ -1,4 +1,4 @@
-"""A checkout for every test, on the cluster that `make test-slurm` has started."""
+"""A checkout for every test, on the cluster started by `make test-slurm`."""
 
 import os
 import shutil
@@ -18,10 +18,10 @@ recipe: {epochs: 3, batch_size: 8, lr: 1e-2, weight_decay: 0.05}
 seeds: [0]
 reference: sgu
 """
-# How a checkout's code differs from ours. While there is a file `slow`, a run waits half a second
-# at every step after its first epoch: tests have minutes for what they do to it, and its end is
-# seconds away. And Snakemake's plugin asks for the states of jobs every two seconds; in use, its
-# pauses grow to three minutes.
+# Changes to the code of a checkout. While a file `slow` exists, a run waits half a second at every
+# step after its first epoch, which gives tests minutes to disturb it; without the file it ends
+# within seconds. Snakemake's plugin queries the states of jobs every two seconds; in use, its
+# intervals grow to three minutes.
 EDITS = [
     ("posmlp/runs/execute.py", "import os\n", "import os\nimport time\n"),
     (
@@ -39,7 +39,7 @@ EDITS = [
 
 @pytest.fixture(autouse=True, scope="session")
 def cluster() -> None:
-    """Skip without a cluster, which is a failure in CI."""
+    """Skip without a cluster; fail in CI."""
     if not (shutil.which("scontrol") and LAB.exists() and is_up()):
         reason = "no Slurm runs here: `make test-slurm` starts one (root, Debian's packages)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
@@ -47,7 +47,7 @@ def cluster() -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A checkout with one more study: `long`, one run that lasts until the test lets it end."""
+    """A checkout with another study, `long`: one run that lasts until the test lets it end."""
     checkout = Checkout(tmp_path / "checkout")
     for edit in EDITS:
         checkout.edit(*edit)
@@ -60,7 +60,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def submit(checkout: Checkout):
-    """Start `snakemake --profile slurm`; whatever it leaves is cancelled at the end."""
+    """Start `snakemake --profile slurm`; its remaining jobs are cancelled at the end."""
     started = []
 
     def start(*arguments: str, study: str = "tiny", **site) -> Submission:

@@ -1,4 +1,4 @@
-"""The cluster of the tests: its jobs, what a user does to them, what breaks."""
+"""The test cluster: submissions, user actions and faults."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import psutil
 from checkout import Checkout
 
 LAB = Path(os.environ.get("SLURM_LAB", "/nowhere"))
-# Status checks from 2 s after a submission on; on a real cluster the profile asks later.
+# Status checks start 2 s after a submission; on a real cluster later.
 SOON = "--slurm-init-seconds-before-status-checks", "2", "--max-status-checks-per-second", "1"
 SITE = {"cpus": 1, "mem_gb": 2}  # one thread, as in a local run: sums are equal bit for bit
 
@@ -31,7 +31,7 @@ def is_up() -> bool:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return what the condition returns as soon as that is true; fail with `what` if never."""
+    """Poll a condition until it is true and return its value; fail with `what` after a timeout."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"in {seconds} s never: {what}"
@@ -40,7 +40,7 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 class Submission:
-    """`snakemake --profile slurm` in a checkout, for one study, as its user starts it."""
+    """`snakemake --profile slurm` in a checkout, for one study."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Submission:
         self.output = ""
 
     def finish(self, seconds: float = 400) -> None:
-        """Let runs train at full speed, and wait for a good end."""
+        """Let runs train at full speed, and wait for a successful end."""
         self.slow.unlink()
         assert self.wait(seconds) == 0, self.output
 
     def wait(self, seconds: float) -> int:
-        """Wait for the end; a hang fails the test and is cleared away."""
+        """Wait for the end and return the exit status; stop and fail after a timeout."""
         try:
             self.output, _ = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -81,11 +81,11 @@ class Submission:
         return self.process.returncode
 
     def submitted(self) -> int:
-        """The number of jobs that the start has submitted."""
+        """The number of submitted jobs."""
         return len(re.findall(r"^Slurm job \d+: ", self.output, re.MULTILINE))
 
     def jobs(self) -> dict[str, str]:
-        """Numbers and states of this checkout's jobs that wait or run.
+        """Numbers and states of this checkout's pending and running jobs.
 
         A job that has ended is COMPLETING for a moment, while its node tidies up.
         """
@@ -98,18 +98,18 @@ class Submission:
         }
 
     def trainer(self, seconds: float = 240) -> psutil.Process:
-        """The training process of a run that has taken its first steps."""
+        """The training process of a run after its first checkpoint."""
         self.run_folder(seconds)
         return wait_for(self.trainers, seconds, "a trainer")[0]
 
     def job_under_way(self) -> str:
-        """The number of the study's one job, which has taken its first steps."""
+        """The number of the study's only job, after its first checkpoint."""
         self.trainer()
         (job,) = self.jobs()
         return job
 
     def trainers(self) -> list[psutil.Process]:
-        """The processes that train, children of the job's own."""
+        """The training processes: children of `posmlp train` of a job."""
         parents = {}
         for process in psutil.process_iter():
             try:
@@ -123,7 +123,7 @@ class Submission:
         return [process for process, parent in parents.items() if parent in pids]
 
     def run_folder(self, seconds: float = 240) -> Path:
-        """The folder of a run that trains and has written a checkpoint."""
+        """The folder of a run that has written a checkpoint."""
         runs = self.checkout.path / "results/runs" / self.study
         pattern = "*/seed*/checkpoint-*.pt"
         found = wait_for(lambda: sorted(runs.glob(pattern)), seconds, f"a checkpoint in {runs}")
@@ -136,14 +136,14 @@ class Submission:
 
 
 def train_here(checkout: Checkout, study: str, *runs: str, results: str = "results") -> None:
-    """Train runs outside of the cluster, with the checkout's own posmlp."""
+    """Train runs outside the cluster, with the checkout's own posmlp."""
     words = [sys.executable, "-m", "posmlp", "train", study, *runs, "--results", results]
     done = subprocess.run(words, cwd=checkout.path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def planned(checkout: Checkout, **site: Any) -> str:
-    """What `posmlp plan` says of the study `tiny` on the cluster."""
+    """The output of `posmlp plan tiny --cluster`."""
     (checkout.path / "slurm/site.yaml").write_text(
         json.dumps({"slurm": {"partition": "gpu"} | SITE | site})
     )
@@ -154,7 +154,7 @@ def planned(checkout: Checkout, **site: Any) -> str:
 
 
 def shown(job: str) -> str:
-    """What Slurm says of a job."""
+    """The output of `scontrol show job`."""
     return command("scontrol", "show", "job", job)
 
 
@@ -165,7 +165,7 @@ def node_of(job: str) -> str:
 
 
 def kill_daemon(node: str) -> None:
-    """Kill a node's slurmd; its jobs go on."""
+    """Kill a node's slurmd; its jobs continue."""
     os.kill(int((LAB / f"run/slurmd-{node}.pid").read_text()), signal.SIGKILL)
 
 
@@ -174,12 +174,12 @@ def start_daemon(node: str) -> None:
 
 
 def bring_back(node: str) -> None:
-    """Let a node take jobs again; Slurm refuses where it does so already."""
+    """Resume a node; Slurm refuses if it is not down."""
     subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], capture_output=True)
 
 
 def power_off(node: str) -> None:
-    """Kill everything that runs on a node: its slurmd, the jobs' steps and their processes."""
+    """Kill all processes of a node: slurmd, job steps and their children."""
     kill_daemon(node)
     for _ in range(3):
         for process in psutil.process_iter():

@@ -1,4 +1,4 @@
-"""What clusters do to jobs. Every test has a time limit: the plugin's faults are hangs."""
+"""Losses of jobs on a cluster. Every test has a time limit: faults of the plugin are hangs."""
 
 import os
 import re
@@ -22,19 +22,19 @@ from lab import (
 TRAIN = "--until", "train"
 
 
-# First, because it takes longest.
+# First, because it takes the longest.
 def test_a_run_longer_than_the_time_limit_goes_on_over_several_jobs(submit, checkout):
     checkout.edit("posmlp/progress/display.py", "BETWEEN_LINES = 60", "BETWEEN_LINES = 3")
     # The partition allows two minutes; Slurm warns 40 s before, or up to half a minute earlier.
     run = submit(*TRAIN, study="long", partition="short", warning_s=40)
     job = run.job_under_way()
-    # It puts itself back into the queue, twice.
+    # The job requeues itself twice.
     wait_for(lambda: "Restarts=2" in shown(job) and run.trainers(), 400, "a third start")
     run.finish()
     assert run.metrics()["num_starts"] >= 3
     log = (run.checkout.path / "results/logs/long/train/sgu-seed0.log").read_text()
     assert "resuming at epoch" in log
-    # What people see of it meanwhile.
+    # The line of progress in the meantime.
     counts, left = "long: 0 of 1 runs finished, 1 in training", r"\d:\d\d:\d\d left"
     line = rf"\d\d:\d\d:\d\d {counts}; {left}; sgu seed 0 1/3 \d+\.\d\d %"
     assert re.search(f"^{line}$", run.output, re.MULTILINE), run.output
@@ -54,7 +54,7 @@ def test_a_second_start_is_refused_and_once_the_first_was_killed_takes_over(subm
     assert second.wait(60) == 1
     assert f"the study is running already: process {run.process.pid}" in second.output
     assert "Cancelled" not in second.output
-    planned = run.checkout.snakemake("--dry-run", study="long")  # a look takes no lock
+    planned = run.checkout.snakemake("--dry-run", study="long")  # takes no lock
     assert planned.returncode == 0, planned.stdout
     run.process.kill()
     run.process.communicate()

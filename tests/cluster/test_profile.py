@@ -1,4 +1,4 @@
-"""`snakemake --profile slurm` on a cluster that works: what is asked for, what comes out."""
+"""`snakemake --profile slurm` on a working cluster: requests and results."""
 
 import json
 import os
@@ -154,7 +154,7 @@ def test_a_plan_costs_one_short_job(submit, checkout):
 
 
 def test_snakemake_itself_can_be_a_job(submit, checkout):
-    """As where login nodes forbid long processes; docs/cluster.md has the command."""
+    """For login nodes that forbid long processes; see docs/cluster.md."""
     run = submit(*TRAIN, study="long", start=False)
     snakemake = Path(sys.executable).with_name("snakemake")
     words = f"exec {snakemake} {shlex.join(run.arguments)}"

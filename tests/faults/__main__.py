@@ -1,7 +1,7 @@
 """`python -m tests.faults` kills short runs at random and compares them with uninterrupted ones.
 
-Every run is trained twice: in one go, and again with faults until it ends. What the two leave must
-be the same to the last bit. The last line is `faults N, runs compared N, differences N`.
+Every run is trained twice: without interruption, and with faults until it ends. The two folders
+must match bit for bit. The last line is `faults N, runs compared N, differences N`.
 """
 
 import argparse
@@ -43,7 +43,7 @@ STUDY = {
     "recipe": {"epochs": 2, "batch_size": 16, "lr": 1e-2, "weight_decay": 0.05},
     "reference": "regularised",
 }
-# Together they use every stream of random numbers and all that a checkpoint can hold.
+# Together they use every random number stream and every part of a checkpoint.
 VARIANTS = {
     "regularised": {
         "model.groups": 4,
@@ -68,7 +68,7 @@ VARIANTS = {
 
 @dataclass
 class Outcome:
-    """What became of one run; `missed` are faults that came after its end."""
+    """The result for one run; `missed` lists faults that came after its end."""
 
     name: str
     injected: list[str] = field(default_factory=list)
@@ -100,7 +100,7 @@ def disturb(runner: Runner, whole: Runner, kinds: list[str], seed: str) -> Outco
 
 
 def train_twice(work: Path, variant: str, seed: int, kinds: list[str], draws: int) -> Outcome:
-    """Train a run in one go and with faults, and compare the two."""
+    """Train a run without and with faults, and compare the two."""
     whole, disturbed = (Runner(work, part, variant, seed) for part in ("whole", "disturbed"))
     whole.start()
     if complaints := whole.complaints():
@@ -123,7 +123,7 @@ def write_study(folder: Path, num_seeds: int) -> None:
 
 
 def campaign(work: Path, num_faults: int, seed: int, num_jobs: int) -> list[Outcome]:
-    """Train runs, `num_jobs` at a time, until so many faults are injected and all runs ended."""
+    """Train runs, `num_jobs` at a time, until all faults are injected and all runs ended."""
     deck = [kind for _ in range(-(-num_faults // len(KINDS))) for kind in KINDS][:num_faults]
     random.Random(seed).shuffle(deck)
     num_seeds = max(10, num_faults)
@@ -150,16 +150,18 @@ def say(outcome: Outcome) -> None:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """Faults by kind."""
+    """Number of faults by kind."""
     counts = Counter(kind for outcome in outcomes for kind in outcome.injected)
     return tabulate([(kind, counts[kind]) for kind in KINDS], ("fault", "injected"))
 
 
 def main() -> int:
-    """Run the campaign; return 0, or 1 where there is any difference."""
+    """Run the campaign; return 1 if there is any difference, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--faults", type=int, default=200, help="how many (200)")
-    parser.add_argument("--seed", type=int, default=0, help="draws kinds and times (0)")
+    parser.add_argument("--faults", type=int, default=200, help="number of faults (default: 200)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed for kinds and times of faults (default: 0)"
+    )
     options = parser.parse_args()
     training_code_digest()  # computed once: the processes that train are forked from this one
     work = Path(tempfile.mkdtemp(prefix="posmlp-faults-"))

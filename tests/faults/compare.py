@@ -1,4 +1,4 @@
-"""differences: what two folders of the same run differ in, times apart."""
+"""differences: compares two folders of the same run, ignoring times."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,7 @@ from posmlp.metrics import TIMES
 from posmlp.runs.checkpoints import Checkpoints, read_checkpoint
 from posmlp.runs.reading import read_history
 
-# Of metrics.json: when, how fast and into which folder; and the repository, which somebody may be
-# working in.
+# Keys of metrics.json that may differ: times, speed, folder, and state of the repository.
 MAY_DIFFER = (
     "command",
     "started_at",
@@ -27,7 +26,7 @@ MAY_DIFFER = (
 
 
 def differences(folder: Path, other: Path) -> list[str]:
-    """Name each file that is not the same in two run folders.
+    """List the files that differ between two run folders.
 
     Weights and config byte by byte; history, trajectory and metrics value by value but for times;
     of the checkpoints the newest, likewise.
@@ -41,7 +40,7 @@ def differences(folder: Path, other: Path) -> list[str]:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    """Collect what must be the same in every training of a run, by file."""
+    """What must be the same in every training of a run, by file."""
     found: dict[str, Any] = {}
     for path in folder.iterdir():
         if path.suffix == ".safetensors" or path.name == "config.yaml":
@@ -67,7 +66,7 @@ def without(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str,
 
 
 def same(value: Any, other: Any) -> bool:
-    """Whether two values, however deep, are equal to the last bit."""
+    """Whether two nested values are equal bit for bit."""
     if type(value) is not type(other):
         return False
     if isinstance(value, Tensor):

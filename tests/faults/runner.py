@@ -27,7 +27,7 @@ from posmlp.user_errors import FAILED, RUN_AGAIN
 
 FORK = get_context("fork")
 PATIENCE_S = 300.0  # for one start; a run takes seconds
-LEAST_LIMIT = 512  # bytes; the lock of a run folder has as many
+LEAST_LIMIT = 512  # bytes, the size of the lock file
 
 IN_WRITING = "SIGKILL while a file is written"
 DISK_FULL = "disk full"
@@ -51,7 +51,7 @@ KINDS = (*SENT, DISK_FULL)
 
 @dataclass(frozen=True)
 class Start:
-    """How one process ended: exit status, what it printed, optimiser steps and seconds taken."""
+    """Exit status, output, optimiser steps and duration of one process."""
 
     status: int
     log: str
@@ -60,10 +60,10 @@ class Start:
 
 
 def train(arguments: list[str], log: int, steps: c_int, limit: int) -> None:
-    """Be the process that trains; no file of it may grow beyond `limit` bytes."""
+    """Train in this process, whose files may not grow beyond `limit` bytes."""
     os.dup2(log, 1)
     os.dup2(log, 2)
-    # Where ours are files, Python's streams would seek in them.
+    # New streams, because the old ones would seek if they were files.
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -79,7 +79,7 @@ def train(arguments: list[str], log: int, steps: c_int, limit: int) -> None:
 
 
 class Runner:
-    """Starts one run of the study, as often as it takes, and disturbs it.
+    """Starts one run of the study repeatedly, and disturbs it.
 
     Args:
         work: folder of the campaign; it holds the study.
@@ -95,7 +95,7 @@ class Runner:
         self.log = results / "logs" / "killed" / "train" / f"{variant}-seed{seed}.log"
         self.arguments = ["train", f"{work}/killed.yaml", f"{variant}/seed{seed}"]
         self.arguments += ["--results", str(results), "--device", "cpu"]
-        self.arguments += ["--checkpoint-minutes", "0.001"]  # the least: every 60 ms
+        self.arguments += ["--checkpoint-minutes", "0.001"]  # the minimum: every 60 ms
         self.starts: list[Start] = []
         self.damaged: Path | None = None  # a checkpoint, until a start has reported it
 
@@ -109,11 +109,11 @@ class Runner:
         return sum(start.steps for start in self.starts)
 
     def seconds_left(self, steps: int) -> float:
-        """What a start would about take of this run, undisturbed, after so many steps."""
+        """Estimated duration of an undisturbed start after this number of steps."""
         return self.starts[0].seconds * max(0.1, 1 - steps / self.steps)
 
     def start(self, kind: str = "none", at: float = 0.0, gap: float = 0.0, limit: int = 0) -> Start:
-        """Start the run; send what `kind` says after `at` seconds, and `gap` seconds in between.
+        """Start the run; send the signals of `kind` after `at` seconds, `gap` seconds apart.
 
         A checkpoint is damaged as soon as there are two: too few random moments are after that.
         """
@@ -145,7 +145,7 @@ class Runner:
         return start
 
     def send(self, kind: str, process: BaseProcess, gap: float) -> None:
-        """Send the signals of a fault, unless whom they are meant for has ended."""
+        """Send the signals of a fault, unless their target has exited."""
         for number in SENT[kind]:
             with suppress(psutil.Error):
                 target = psutil.Process(process.pid)
@@ -156,12 +156,12 @@ class Runner:
             process.join(gap)
 
     def await_writing(self, process: BaseProcess) -> None:
-        """Return when a file is being written, or the process has ended."""
+        """Wait until a file is being written, or the process has exited."""
         while process.is_alive() and not any(self.folder.glob(".*.part")):
             time.sleep(0.0002)
 
     def await_two_checkpoints(self, process: BaseProcess) -> None:
-        """Return when its run has one to damage and one before it, or the process has ended."""
+        """Wait until there are a checkpoint to damage and one before it, or the process exits."""
         parent, checkpoints = psutil.Process(process.pid), Checkpoints(self.folder)
         while process.is_alive():
             if parent.children() and len(checkpoints.newest_first()) == 2:
@@ -169,7 +169,7 @@ class Runner:
             time.sleep(0.002)
 
     def damage(self, rng: random.Random) -> bool:
-        """Flip a bit of the newest checkpoint or cut it off, if an intact one is before it."""
+        """Flip a bit of the newest checkpoint or truncate it, if there is an intact one before."""
         found = Checkpoints(self.folder).newest_first()
         if self.damaged or len(found) < 2:
             return False
@@ -184,7 +184,7 @@ class Runner:
         return True
 
     def complaints(self, kind: str = "none") -> list[str]:
-        """Say what is wrong with how the last start ended, disturbed by a fault of this kind."""
+        """Problems with the end of the last start, given the kind of its fault."""
         log, found = self.starts[-1].log, []
         if "Traceback" in log:
             found.append("a traceback in its log")
@@ -199,7 +199,7 @@ class Runner:
         return found
 
     def ended_well(self, kind: str) -> bool:
-        """Whether the last start's exit status is one that this fault may lead to."""
+        """Whether the exit status of the last start is possible after this kind of fault."""
         start = self.starts[-1]
         sent = [-number for number in SENT.get(kind, []) if kind not in TO_THE_RUN]
         if kind == DISK_FULL:

@@ -1,4 +1,4 @@
-"""The fault campaign, in its short form; and that it would see a difference."""
+"""A short fault campaign, and a check that it detects differences."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ def finished(tmp_path_factory) -> Path:
     """The folder of a finished run."""
     work = tmp_path_factory.mktemp("campaign")
     write_study(work, num_seeds=1)
-    # In a process of its own: a run is forked from one in which nothing has computed yet.
+    # In its own process, because runs must be forked from one that has not used torch yet.
     code = (
         "import sys; from pathlib import Path; from tests.faults.runner import Runner\n"
         "runner = Runner(Path(sys.argv[1]), 'whole', 'cooldown', 0)\n"

@@ -1,4 +1,4 @@
-"""A study of two variants with two seeds each, and a run folder that a test fills."""
+"""A study of two variants with two seeds each, and run folders for tests to fill."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def watch(study, tmp_path, clock) -> Watch:
 
 @pytest.fixture
 def progress(watch, monkeypatch) -> Watch:
-    """A study in the middle: a variant finished, one in training, one that has failed."""
+    """A study under way: one variant finished, one in training, one failed."""
 
     def run(variant: str, seed: int, state: str, epochs: int, **values) -> Run:
         return Run(f"{variant} seed {seed}", variant, 40, state, epochs, **values)

@@ -1,4 +1,4 @@
-"""What is printed without a terminal."""
+"""Output without a terminal."""
 
 from posmlp.progress.display import Display
 

@@ -1,4 +1,4 @@
-"""What a run folder says of its run, and how little is read to know it."""
+"""The state of a run according to its folder, and the cost of reading it."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_run_is_followed_from_start_to_end(watch, folder, clock):
     assert not progress.is_over
 
 
-def test_a_heart_that_no_longer_beats_on_another_machine_is_a_stop(watch, folder, clock):
+def test_a_run_on_another_machine_has_stopped_when_its_heartbeat_stops(watch, folder, clock):
     folder.begins()
     for beat in range(3):
         folder.lock("node7", beat=beat)
@@ -67,7 +67,7 @@ def test_a_start_counts_only_failures_of_its_own(study, tmp_path, folder):
     assert [run.error for run in watch.look().of(FAILED)] == ["of today"]
 
 
-def test_nothing_is_read_that_has_not_changed(watch, folder, monkeypatch):
+def test_unchanged_files_are_not_read_again(watch, folder, monkeypatch):
     folder.begins()
     folder.fails()
     watch.look()

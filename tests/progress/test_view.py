@@ -1,4 +1,4 @@
-"""What people see of a fixed state: on terminals of several sizes, and as a line."""
+"""A fixed state on terminals of several sizes, and as a line."""
 
 from dataclasses import replace
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Ways to train a small run: whole, in part and in a process of its own."""
+"""Fixtures that train a small run: whole, in part, or in its own process."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ class StopAfter(Interrupts):
 
 @pytest.fixture
 def stop_after():
-    """Return the interrupts that request a stop after a number of steps."""
+    """Interrupts that request a stop after a number of steps."""
     return StopAfter
 
 
@@ -48,7 +48,7 @@ def run():
 
 @pytest.fixture(scope="session")
 def finished(make_config, tmp_path_factory):
-    """The settings, folder and metrics of a finished run; tests must leave it as it was."""
+    """The settings, folder and metrics of a finished run; tests must not change it."""
     config, results = make_config(), tmp_path_factory.mktemp("finished")
     metrics = train(config, results)
     return config, config.folder(results), metrics
@@ -69,7 +69,7 @@ def study_file(tmp_path):
 
 @pytest.fixture
 def start_process(study_file, tmp_path):
-    """Return a function that starts `python -m posmlp train` of the long study."""
+    """A function that starts `python -m posmlp train` for the long study."""
     started = []
 
     def start(*words, results=tmp_path / "results", **options):

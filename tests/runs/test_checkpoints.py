@@ -1,4 +1,4 @@
-"""Checkpoints: the last two, each known to be intact, and nothing that runs code."""
+"""Checkpoints: the last two are kept, damage is detected, and no code in them runs."""
 
 import hashlib
 import io

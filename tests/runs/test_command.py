@@ -1,4 +1,4 @@
-"""`posmlp train`: GPUs, runs of several processes, and the way back into Slurm's queue."""
+"""`posmlp train`: GPUs, runs of several processes, and requeueing of Slurm jobs."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from posmlp.user_errors import RUN_AGAIN
 
 @pytest.fixture
 def train(study_file, tmp_path, monkeypatch):
-    """Train the long study's two runs at once; its children only write what they were given."""
+    """Train the long study's two runs at once; children only record their arguments."""
 
     def note(kind):
         def write(given, *_):

@@ -1,4 +1,4 @@
-"""A run from start to finish: what its folder holds, and how it goes on after an interruption."""
+"""A run from start to finish: files in its folder, and resumption after interruptions."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ ALL_DRAWS = dict(
 
 
 def metrics(folder):
-    """What must not depend on how often a run was stopped."""
+    """Metrics and weights, which must not depend on interruptions."""
     rows = read_history(folder / "history.csv")
     weights = (folder / "model.safetensors").read_bytes(), (folder / "ema.safetensors").read_bytes()
     return [{k: v for k, v in row.items() if k not in TIMES} for row in rows], weights
@@ -81,7 +81,7 @@ def test_predictions_of_the_test_images_are_those_that_were_scored(finished):
 
 @pytest.fixture(scope="module")
 def whole(make_config, run, tmp_path_factory):
-    """A run with every kind of draw, 4 steps an epoch, and what it comes to."""
+    """A run that uses every source of randomness, 4 steps an epoch, and its results."""
     config = make_config(recipe=ALL_DRAWS, model=dict(drop_path_rate=0.1))
     results = tmp_path_factory.mktemp("whole")
     run(config, results)
@@ -143,7 +143,7 @@ def test_segments_on_unlike_machines_are_pointed_out(
 
 
 def wait_for_step(process, folder):
-    """Wait until a process trains: its history has a row."""
+    """Wait until a process has trained an epoch."""
     deadline = time.monotonic() + 60
     while not (folder / "history.csv").exists() and process.poll() is None:
         assert time.monotonic() < deadline
@@ -151,7 +151,7 @@ def wait_for_step(process, folder):
 
 
 def ignore_interrupts():
-    """As a script's shell does for what it starts in the background."""
+    """Shells of scripts do this for background processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -179,7 +179,7 @@ def test_a_signal_costs_a_step_and_says_run_me_again(start_process, tmp_path, na
 def test_a_trainer_whose_folder_was_taken_over_writes_nothing_more(
     make_config, run, stop_after, tmp_path, monkeypatch, step
 ):
-    """The folder's files stay as the other trainer found them; 4 steps make an epoch of two."""
+    """The files must stay unchanged after the takeover, in either of two epochs of 4 steps."""
     config, folder = make_config(), make_config().folder(tmp_path)
     monkeypatch.setattr(FolderLock, "take", lambda lock: None)
     found = {}

@@ -1,4 +1,4 @@
-"""The lock of a run folder: one holder, on whatever machine; the dead hold nothing."""
+"""The lock of a run folder: one holder across machines, and none that is dead."""
 
 import json
 import os
@@ -19,15 +19,12 @@ def quick(monkeypatch):
     monkeypatch.setattr(lock, "PATIENCE_S", 0.5)
 
 
-@pytest.fixture
-def elsewhere(tmp_path):
-    """Return a function that writes the lock of a process on another machine."""
-
-    def write(beat):
-        holder = {"host": "node7", "pid": 4242, "job": "77", "beat": f"token {beat}"}
-        (tmp_path / ".lock").write_text(json.dumps(holder).ljust(lock.LENGTH))
-
-    return write
+def lock_elsewhere(folder, beat=0):
+    """Write the lock of a process on another machine, in one write as FolderLock does."""
+    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    holder = {"host": "node7", "pid": 4242, "job": "77", "beat": f"token {beat}"}
+    os.pwrite(file, json.dumps(holder).ljust(lock.LENGTH).encode(), 0)
+    os.close(file)
 
 
 def test_it_is_free_again_after_the_block(tmp_path):
@@ -45,8 +42,8 @@ def test_a_second_holder_is_refused_and_told_of_the_first(tmp_path):
         assert lock.read_holder(tmp_path / ".lock")["pid"]  # the holder's beats go on
 
 
-def test_a_lock_left_behind_by_a_dead_machine_is_recognised(tmp_path, elsewhere, capsys):
-    elsewhere(0)
+def test_a_lock_left_behind_by_a_dead_machine_is_recognised(tmp_path, capsys):
+    lock_elsewhere(tmp_path)
     with FolderLock(tmp_path):
         pass
     assert "node7 left the lock behind" in capsys.readouterr().out
@@ -68,25 +65,19 @@ def beating(tmp_path):
     """A folder whose holder is alive on another machine."""
     folder, done = tmp_path / "beating", threading.Event()
     folder.mkdir()
-    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-
-    def write(number):
-        holder = {"host": "node7", "pid": 4242, "job": "77", "beat": f"token {number}"}
-        os.pwrite(file, json.dumps(holder).ljust(lock.LENGTH).encode(), 0)
 
     def beat():
         number = 0
         while not done.wait(0.02):
             number += 1
-            write(number)
+            lock_elsewhere(folder, number)
 
-    write(0)
+    lock_elsewhere(folder)
     heart = threading.Thread(target=beat)
     heart.start()
     yield folder
     done.set()
     heart.join()
-    os.close(file)
 
 
 def test_a_living_holder_on_another_machine_is_respected(beating):
@@ -95,16 +86,15 @@ def test_a_living_holder_on_another_machine_is_respected(beating):
 
 
 def test_locked_folders_tells_the_living_from_the_dead_without_locking(tmp_path, beating):
-    """Of this machine, gone at once; of another one, alive while its number changes."""
+    """A holder on this machine is dead with its process; on another, when its heartbeat stops."""
     process = subprocess.Popen(["true"])
     process.wait()
-    away = {"host": "node7", "pid": 1, "job": None, "beat": "x"}
     folders = {name: tmp_path / name for name in ("mine", "gone", "free", "none", "still")}
     for folder in folders.values():
         folder.mkdir()
     (folders["free"] / ".lock").touch()
-    (folders["still"] / ".lock").write_text(json.dumps(away).ljust(lock.LENGTH))
-    gone = away | {"host": socket.gethostname(), "pid": process.pid}
+    lock_elsewhere(folders["still"])
+    gone = {"host": socket.gethostname(), "pid": process.pid}
     (folders["gone"] / ".lock").write_text(json.dumps(gone))
     with FolderLock(folders["mine"]):
         found = locked_folders([*folders.values(), beating])
@@ -115,16 +105,14 @@ def test_locked_folders_tells_the_living_from_the_dead_without_locking(tmp_path,
 
 @pytest.fixture
 def no_kernel_locks(monkeypatch):
-    """A file system whose locks do not reach other machines."""
+    """A file system without locks between machines."""
     monkeypatch.setattr(FolderLock, "take", lambda lock: None)
 
 
-def test_a_suspended_holder_notices_that_its_lock_was_taken_over(
-    tmp_path, elsewhere, no_kernel_locks
-):
+def test_a_suspended_holder_notices_that_its_lock_was_taken_over(tmp_path, no_kernel_locks):
     with FolderLock(tmp_path) as suspended:
         suspended.check()
-        elsewhere(0)
+        lock_elsewhere(tmp_path)
         written = (tmp_path / ".lock").read_bytes()
         time.sleep(0.1)  # several beats
         assert (tmp_path / ".lock").read_bytes() == written

@@ -1,4 +1,4 @@
-"""GPUs of one machine, and how the processes of a run start."""
+"""GPUs of a machine, and the launch of several processes."""
 
 import sys
 

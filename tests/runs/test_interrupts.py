@@ -1,4 +1,4 @@
-"""Interrupts: what they request of the loop, and that handlers are restored."""
+"""Interrupts: requests to the loop, and restored handlers."""
 
 import os
 import signal

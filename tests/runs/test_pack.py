@@ -1,6 +1,6 @@
-"""A pack: its runs are processes of their own, and what happens to one happens to no other.
+"""A pack: each run is its own process and does not affect the others.
 
-Most children here do not train; they end as a training may.
+Most children here do not train; they exit as a training may.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def finish(run, results):
 
 @pytest.fixture
 def train(make_config, tmp_path):
-    """Train runs with seeds 0, 1, ...: each calls the function of its seed, or else just ends."""
+    """Train runs with seeds 0, 1, ...: each calls the function of its seed, or finishes at once."""
 
     def train(number, ends, at_once=2):
         def child(run, slot, at_start):
@@ -53,7 +53,7 @@ def starts(folder, seed):
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_so_many_train_at_once_each_in_a_slot(train, tmp_path, at_once):
+def test_runs_at_once_are_limited_and_have_a_slot_each(train, tmp_path, at_once):
     def work():
         mark = tmp_path / f"on-{os.getpid()}"
         mark.touch()
@@ -88,7 +88,7 @@ def crash():
         (crash, RUN_AGAIN, "lost: gqpe-seed1: IndexError: list index out of range (log: "),
     ],
 )
-def test_a_run_that_ends_badly_takes_nobody_along(train, tmp_path, capfd, end, status, said):
+def test_a_run_that_fails_does_not_affect_the_others(train, tmp_path, capfd, end, status, said):
     assert train(4, {1: end}) == (status, {0, 2, 3})
     *lines, last = capfd.readouterr().err.splitlines()
     assert f"{said}{tmp_path}/logs/small/train/gqpe-seed1.log)" in lines

@@ -1,4 +1,4 @@
-"""Run folders that were copied, edited or damaged: the file is named, nothing else is believed."""
+"""Run folders that were copied, edited or damaged: errors name the file."""
 
 import json
 import os
@@ -25,7 +25,7 @@ METRICS |= {"finished_at": "2026-11-22T10:01:00+00:00"}
         (METRICS | {"finished_at": "noon"}, "finished_at is not a time"),
     ],
 )
-def test_metrics_that_are_none_are_refused(tmp_path, values, message):
+def test_invalid_metrics_are_refused(tmp_path, values, message):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(METRICS))
     assert read_metrics(path) == METRICS

@@ -1,4 +1,4 @@
-"""The files of a run folder: whole or not at all, and read back as they were written."""
+"""The files of a run folder: written atomically, and read back unchanged."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A trained network comes back from its folder, or the folder's fault is told."""
+"""Loading the network of a finished run, and errors for folders without one."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ def folder(finished) -> Path:
     return finished[1]
 
 
-def test_the_classifier_has_the_recorded_accuracy_and_no_draw_is_lost(folder):
+def test_the_classifier_has_the_recorded_accuracy_and_uses_no_random_numbers(folder):
     torch.manual_seed(3)
     first = torch.rand(1)
     torch.manual_seed(3)
@@ -46,7 +46,7 @@ def regroup(folder: Path) -> None:
         (regroup, "does not fit gmlp_posgu_xs1_8"),
     ],
 )
-def test_a_folder_without_a_finished_run_is_told(folder, tmp_path, fault, message):
+def test_a_folder_without_a_finished_run_is_an_error(folder, tmp_path, fault, message):
     with pytest.raises(ValueError, match="trained without these weights"):
         posmlp.load_run(folder, "ema")
     copy = shutil.copytree(folder, tmp_path / "seed0")

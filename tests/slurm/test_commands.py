@@ -1,4 +1,4 @@
-"""What Slurm's commands print, read; the commands themselves are asked in tests/cluster."""
+"""Parsing of the output of Slurm's commands; tests/cluster runs the commands themselves."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Signals sent to one process reach its grandchildren, whoever handles them."""
+"""Signals sent to a process are forwarded to its grandchildren, even if it handles them itself."""
 
 import signal
 import subprocess

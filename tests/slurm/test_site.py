@@ -1,4 +1,4 @@
-"""What a site file becomes: the resources that Snakemake's plugin turns into a request."""
+"""From a site file to the resources that Snakemake's plugin requests."""
 
 from pathlib import Path
 from types import SimpleNamespace

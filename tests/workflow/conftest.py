@@ -1,4 +1,4 @@
-"""A checkout of its own for every test, and one in which a study has run."""
+"""A new checkout for every test, and one in which a study has run."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which every rule has run for the tiny study; tests must leave it as it was.
+    """A checkout in which every rule has run for the tiny study; tests must not change it.
 
     A job for each run, so that dry runs count those. Its folders have names that an unquoted shell
     command would break.

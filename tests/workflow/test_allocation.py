@@ -1,4 +1,4 @@
-"""How a machine, or a cluster's jobs, are divided among the runs of a study."""
+"""Division of a machine, or of a cluster's jobs, among the runs of a study."""
 
 from dataclasses import replace
 

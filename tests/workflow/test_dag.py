@@ -1,4 +1,4 @@
-"""The DAG of a finished study: everything is there, and exactly what has changed is made again."""
+"""The DAG of a finished study: all results exist, and a change remakes what depends on it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ROW = "gqpe\tA form\tgqpe\t4\n"
 
 @contextmanager
 def edited(checkout, name, old, new):
-    """Change a file and put it back, dates too."""
+    """Change a file, and restore content and dates."""
     path = checkout.path / name
     before, stat = path.read_bytes(), path.stat()
     checkout.edit(name, old, new)
@@ -59,7 +59,7 @@ def test_a_second_start_does_nothing(finished):
 
 
 def test_only_what_belongs_there_is_beside_the_results(finished):
-    """A shell that splits a name at its space would leave a file with the first part of it."""
+    """An unquoted name in a shell command would leave a file called by its first word."""
     ours = {*PARTS, finished.results.name, ".snakemake", "data"}
     assert {path.name for path in finished.path.iterdir()} <= ours
     assert {path.name for path in finished.path.parent.iterdir()} == {"checkout"}
@@ -69,7 +69,7 @@ def test_only_what_belongs_there_is_beside_the_results(finished):
 
 
 def test_a_job_of_all_runs_trains_what_is_missing(finished, tmp_path):
-    """A row that has changed and a deleted folder; no other run is touched."""
+    """After a changed row and a deleted folder; other runs stay untouched."""
     copy = tmp_path / "copy"
     shutil.copytree(finished.path, copy)
     other, runs = Checkout(copy, fresh=False), copy / finished.results.name / "runs/tiny"

@@ -1,4 +1,4 @@
-"""What a script's job leaves on the terminal and in its log, however it ends."""
+"""Output of a script's job on the terminal and in its log, for every kind of end."""
 
 import subprocess
 import sys

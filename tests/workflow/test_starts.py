@@ -1,4 +1,4 @@
-"""Starts that go wrong, are interrupted or meet each other: what is said and what is left."""
+"""Starts that fail, are interrupted or run twice: messages and remaining files."""
 
 import json
 import os
@@ -71,13 +71,13 @@ def test_a_failed_run_does_not_stop_the_others_and_goes_on_when_mended(checkout)
 
 
 def plain(screen):
-    """What a terminal was told, without colours and moves of the cursor."""
+    """Output on a terminal without control sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
 
 
 @pytest.fixture
 def long(checkout):
-    """A checkout whose two runs take a while, and the folder of one of them."""
+    """A checkout with two long runs, and the folder of one of them."""
     checkout.edit("config/studies/tiny.yaml", "epochs: 1", "epochs: 60")
     return checkout, checkout.path / "results/runs/tiny/gqpe/seed0"
 

@@ -1,4 +1,4 @@
-"""Marks of trained packs: which of them no longer hold."""
+"""Marks of trained packs: which of them are outdated."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_a_job_is_needed_while_one_of_its_runs_is_not_finished(marks, tmp_path, 
     assert asked == [not holds for holds in kept]
 
 
-def test_what_no_longer_holds_may_hold_again(marks, tmp_path):
+def test_an_outdated_mark_may_become_valid_again(marks, tmp_path):
     path = metrics(RUNS[3], tmp_path)
     path.rename(tmp_path / "away")
     update_inputs(marks, PACKS, tmp_path)

@@ -1,4 +1,4 @@
-"""`posmlp check-results`: what it says of results that are sound, and of results that are not."""
+"""`posmlp check-results` on sound and on spoilt results."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("recheck")
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """Return a folder with tiny.yaml, its run folders, and its results as the workflow has them."""
+    """A folder with tiny.yaml, its run folders, and its results as the workflow makes them."""
     root = tmp_path_factory.mktemp("tiny")
     (root / "tiny.yaml").write_text(STUDY)
     (root / "tiny.tsv").write_text(SHEET)
@@ -62,7 +62,7 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny(trained, tmp_path, monkeypatch) -> Path:
-    """Return a copy of the study file with its committed results beside it, and no run folders."""
+    """A copy of the study file and its results, without run folders."""
     for name in ("tiny.yaml", "tiny.tsv"):
         shutil.copy(trained / name, tmp_path)
     shutil.copytree(trained / "results/tiny", tmp_path / "results/tiny")
@@ -73,7 +73,7 @@ def tiny(trained, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def check(tiny, capsys):
-    """Return a function that runs the command on the copy: exit status, and what it printed."""
+    """Run the command on the copy; return its exit status and output."""
 
     def run(*arguments):
         results = ["--results", str(tiny.parent / "results")]
@@ -90,7 +90,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_bytes(content.replace(old.encode(), new.encode(), 1))
 
 
-def test_sound_results_are_made_again_to_the_last_byte_and_digit(check, tiny):
+def test_sound_results_are_reproduced_exactly(check, tiny):
     status, output = check("--sample", "5")
     assert status == 0, output
     files = [path for path in (tiny.parent / "results/tiny").rglob("*") if path.is_file()]
@@ -102,7 +102,7 @@ def test_sound_results_are_made_again_to_the_last_byte_and_digit(check, tiny):
 
 @pytest.fixture
 def as_trained(trained, monkeypatch):
-    """In place of Snakemake and of trainings: what they have made before."""
+    """Stand-ins for Snakemake and training that copy earlier files."""
 
     def make_files(study, work, project):
         shutil.copytree(trained / "results/tiny", work / "results/tiny", dirs_exist_ok=True)
@@ -162,7 +162,7 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "said"),
+    ("name", "old", "new", "message"),
     [
         ("a.md", b"x\n", b"x\n", ""),
         ("a.csv", b"a,b\n1,2\n3,4\n", b"a,b\n1,9\n3,5\n", "line 2: committed '1,2', now '1,9'"),
@@ -170,13 +170,13 @@ def test_an_unknown_study_and_missing_tables_are_errors(check, tiny, tmp_path, c
         ("a.png", b"x", b"y", "bytes differ from "),
     ],
 )
-def test_a_difference_of_files_says_where(name, old, new, said, tmp_path):
+def test_file_differences_are_located(name, old, new, message, tmp_path):
     for folder, content in (("old", old), ("new", new)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_bytes(content)
     found = difference(tmp_path / "old" / name, tmp_path / "new" / name)
-    assert found.startswith(said)
-    assert bool(found) == bool(said)
+    assert found.startswith(message)
+    assert bool(found) == bool(message)
 
 
 def test_limits_are_three_deviations_of_a_difference_of_seeds():

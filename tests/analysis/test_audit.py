@@ -1,4 +1,4 @@
-"""What is equal, explained, different, unknown, not counted or not run; the committed audit."""
+"""The statuses of the audit, and the committed audit."""
 
 from dataclasses import replace
 

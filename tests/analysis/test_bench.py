@@ -1,4 +1,4 @@
-"""docs/performance.md: what was measured, and in plain words what was not."""
+"""The tables of docs/performance.md, with what was not measured."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def unpadded(text):
     return [re.sub(r"-+", "-", re.sub(r" +", " ", line)) for line in text.splitlines()]
 
 
-def test_every_row_says_what_was_measured_and_whether_it_is_enough(results):
+def test_every_row_has_its_measurement_and_whether_it_meets_the_target(results):
     lines = unpadded(bench_tables(results))
     assert lines[1].startswith("**A machine**, torch 2.0, small batches.")
     assert lines[-1] == "**GPUs: not measured.**"

@@ -66,7 +66,7 @@ def with_section(study: Study, section: str, **values) -> Study:
     return replace(study, configs=study.configs | {"sgu": config})
 
 
-def test_a_failure_says_which_check_which_runs_why_and_what_to_do(results):
+def test_a_failure_names_check_runs_reason_and_remedy(results):
     spoilt = spoil(spoil(results, 2, code_version="ffff"), 1, test_top1=5.0)
     with pytest.raises(ResultsError) as error:
         run_checks(spoilt, [spoilt.curves])
@@ -82,14 +82,14 @@ def test_curves_in_parts_are_checked_like_all_at_once(results):
     last = spoilt.runs["variant"].iat[-1]
     curves = spoilt.curves[spoilt.curves["variant"] != last]
     parts = [rows for _, rows in curves.groupby("variant", sort=False)]
-    said = []
+    messages = []
     for read in ([curves], parts):
         with pytest.raises(ResultsError) as error:
             run_checks(Checked(spoilt.study, spoilt.runs), read)
-        said.append(str(error.value))
-    assert said[0] == said[1]
-    assert "sgu seed 0: train_loss is nan in epoch 1" in said[0]
-    assert f"{last} seed 0: test_loss is " in said[0]
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    assert "sgu seed 0: train_loss is nan in epoch 1" in messages[0]
+    assert f"{last} seed 0: test_loss is " in messages[0]
 
 
 def test_the_report_names_exceptions(results, study):
@@ -110,11 +110,11 @@ def test_committed_results_pass(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("version", "said"), [("abcd", "version abcd: sgu seed 0"), ("", "no version: sgu seed 0")]
+    ("version", "message"), [("abcd", "version abcd: sgu seed 0"), ("", "no version: sgu seed 0")]
 )
-def test_two_code_versions_are_named_with_their_runs(results, problems, version, said):
+def test_two_code_versions_are_named_with_their_runs(results, problems, version, message):
     found = problems(checks.one_code_version, spoil(results, 0, code_version=version))
-    assert said in found
+    assert message in found
     others = "sgu seed 1, sgu seed 2, gqpe_s4 seed 0, gqpe_s4 seed 1, gqpe_s4 seed 2 and 3 more"
     assert any(line.startswith("version 12e4") and line.endswith(others) for line in found)
 
@@ -127,7 +127,7 @@ def test_equal_data_settings_need_equal_images(results, problems, study):
     assert problems(checks.equal_data, replace(spoilt, study=fraction)) == []
 
 
-def test_a_run_must_do_better_than_guessing_unless_it_may_not(results, problems, study):
+def test_a_run_must_beat_guessing_unless_exempt(results, problems, study):
     check = checks.better_than_guessing
     lucky = spoil(results, 0, test_top1=13.9)  # ten classes, 500 images: 10 + 3 * 1.34
     assert problems(check, lucky) == [
@@ -148,7 +148,7 @@ def test_predictions_must_have_the_accuracy_of_their_run(results, problems):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("train_loss", np.nan, "nan"),
         ("lr", np.inf, "inf"),
@@ -157,20 +157,20 @@ def test_predictions_must_have_the_accuracy_of_their_run(results, problems):
         ("val_top1", 50.0, "50"),  # no validation either
     ],
 )
-def test_curves_must_be_numbers_in_range(results, problems, column, value, said):
+def test_curves_must_be_numbers_in_range(results, problems, column, value, message):
     assert problems(checks.curves_are_numbers, spoil_curve(results, 2, column, value)) == [
-        f"sgu seed 1: {column} is {said} in epoch 0"
+        f"sgu seed 1: {column} is {message} in epoch 0"
     ]
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [({"ema_decay": 0.9}, "ema_test_loss is nan"), ({"eval_every": 2}, "test_loss")],
 )
-def test_evaluations_must_be_those_that_the_recipe_asks_for(results, problems, study, asked, said):
+def test_evaluations_must_be_those_of_the_recipe(results, problems, study, asked, message):
     other = replace(results, study=with_section(study, "recipe", **asked))
     found = problems(checks.curves_are_numbers, other)
-    assert found[0].startswith(f"sgu seed 0, sgu seed 1, sgu seed 2: {said}")
+    assert found[0].startswith(f"sgu seed 0, sgu seed 1, sgu seed 2: {message}")
     assert all(line.endswith("in epoch 0") for line in found)
 
 

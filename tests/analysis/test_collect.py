@@ -22,7 +22,7 @@ def collect(study: Study, results: Path) -> pd.DataFrame:
     return runs_frame(study, find_runs(study, results))
 
 
-def test_one_row_a_run_in_the_order_of_the_sheet(study, finished):
+def test_a_row_per_run_in_the_order_of_the_sheet(study, finished):
     runs = collect(study, finished)
     assert list(runs.columns) == list(RUN_COLUMNS)
     expected = [(run.variant, run.seed, run.key) for run in study.runs()]
@@ -46,7 +46,7 @@ def test_nested_settings_and_groups_by_stage_are_named(tmp_path, study, finish_r
     assert row["against"] == "sgu"
 
 
-def test_curves_hold_every_history_to_the_digit(study, finished, tmp_path):
+def test_curves_copy_every_history_exactly(study, finished, tmp_path):
     write_curves(find_runs(study, finished), tmp_path / "curves.csv")
     curves = read_frame(tmp_path / "curves.csv")
     assert list(curves.columns) == list(CURVE_COLUMNS)
@@ -63,16 +63,16 @@ def without_last_epoch(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
-    [(without_last_epoch, "metrics.json has 2 epochs"), (lambda t: t[:-9], "cut")],
+    ("change", "message"),
+    [(without_last_epoch, "metrics.json has 2 epochs"), (lambda t: t[:-9], "truncated")],
 )
-def test_a_damaged_history_is_refused_and_named(study, finished, tmp_path, change, words):
+def test_a_damaged_history_is_refused_and_named(study, finished, tmp_path, change, message):
     path = study.run("gqpe_s4", 1).folder(finished) / "history.csv"
     path.write_text(change(path.read_text()))
     with pytest.raises(ResultsError) as error:
         write_curves(find_runs(study, finished), tmp_path / "curves.csv")
     assert str(path) in str(error.value)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "curves.csv").exists()
 
 
@@ -99,13 +99,13 @@ def test_files_of_another_version_are_named_with_the_allowed_columns(tmp_path):
         read_frame(path)
 
 
-def test_only_the_first_of_many_faults_are_listed():
+def test_long_lists_are_cut():
     lines = first_of([f"run {i}" for i in range(12)]).splitlines()
     assert lines == [*(f"  run {i}" for i in range(10)), "  and 2 more"]
     assert first_of(["run 0"]) == "  run 0"
 
 
-def test_missing_runs_stand_in_one_error(study, finish_run, tmp_path):
+def test_all_missing_runs_are_in_one_error(study, finish_run, tmp_path):
     for run in study.runs():
         if (run.variant, run.seed) not in {("sgu", 1), ("gqpe_s4", 0), ("gqpe_s4", 2)}:
             finish_run(run)
@@ -134,7 +134,7 @@ def test_runs_of_another_key_are_refused(study, finished):
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_runs_survive_a_csv_and_its_bytes_are_stable(study, finished, tmp_path, missing):
+def test_runs_survive_a_round_trip_and_bytes_are_stable(study, finished, tmp_path, missing):
     if missing:
         (study.run("sgu", 1).folder(finished) / "metrics.json").unlink()
     runs = runs_frame(study, find_runs(study, finished, allow_missing=missing))

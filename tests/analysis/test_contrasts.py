@@ -1,4 +1,4 @@
-"""The comparison, against statsmodels, scipy, and values worked out by hand."""
+"""Contrasts against statsmodels, scipy and values worked out by hand."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def values() -> pd.DataFrame:
     return pd.DataFrame(found, index=list("abcd"))
 
 
-def test_pooled_contrasts_are_those_of_statsmodels(values):
+def test_pooled_contrasts_match_statsmodels(values):
     found = compare(values, CONTRASTS, level=0.1)
     assert set(found["variances"]) == {"pooled"}
     rows = values.rename_axis("variant").melt(ignore_index=False, var_name="seed").reset_index()
@@ -56,14 +56,14 @@ def test_a_noisy_variant_is_compared_by_welch_and_the_others_are_not(values):
     assert found["half_width"][0] == pytest.approx((high - low) / 2)
 
 
-def test_where_variances_differ_quiet_variants_too_are_compared_by_welch(values):
+def test_unequal_variances_make_every_contrast_welch(values):
     values = values.fillna(90.0)
     values.loc["a"], values.loc["b"] = [61, 99, 95, 65], [98, 66, 62, 94]
     assert stats.bartlett(*values.to_numpy()).pvalue < 0.05
     assert compare(values, ["d - c"])["variances"].tolist() == ["Welch"]
 
 
-def test_what_runs_do_not_determine_is_not_known(values):
+def test_contrasts_that_are_not_estimable_are_nan(values):
     one_seed = compare(values[[0]], ["b - a", "b - absent"])
     assert one_seed["difference"][0] == pytest.approx(values.loc["b", 0] - values.loc["a", 0])
     assert one_seed[["half_width", "p_value"]].isna().all(axis=None)
@@ -91,7 +91,7 @@ def test_equal_accuracies_have_the_variance_of_rounding():
     assert np.var(rounded - exact) == pytest.approx(rounding_variance(500), rel=0.01)
 
 
-def test_bartlett_is_that_of_scipy_and_leaves_single_runs_out():
+def test_bartlett_matches_scipy_and_ignores_single_runs():
     samples = [np.random.default_rng(n).normal(size=n) for n in (3, 5, 4)]
     variance_V, num_V = [np.var(s, ddof=1) for s in samples] + [np.nan], np.array([3, 5, 4, 1])
     expected = stats.bartlett(*samples).pvalue
@@ -103,7 +103,7 @@ def test_bartlett_is_that_of_scipy_and_leaves_single_runs_out():
 @pytest.mark.parametrize(
     ("claim", "margin", "limit"), [("superior", 0.5, 0), ("non-inferior", 0.5, -0.5)]
 )
-def test_a_claim_holds_where_the_interval_lies_above_its_limit(difference, claim, margin, limit):
+def test_a_claim_holds_if_the_interval_is_above_its_limit(difference, claim, margin, limit):
     found = pd.DataFrame({"difference": [difference], "standard_error": 0.15, "df": 20})
     half_width = stats.t.ppf(0.975, 20) * 0.15
     (p,) = claim_p_values(found, pd.Series([claim]), margin)
@@ -128,7 +128,7 @@ def test_verdicts(difference, half_width, margin, verdict):
     assert verdicts(pd.Series([difference]), pd.Series([half_width]), margin) == [verdict]
 
 
-def test_holm_leaves_unknown_ones_out():
+def test_holm_ignores_nans():
     found = holm(np.array([0.5, np.nan, 0.01, 0.02]))
     np.testing.assert_allclose(found, [0.5, np.nan, 0.03, 0.04])
     known = multipletests([0.5, 0.01, 0.02], method="holm")[1]

@@ -1,4 +1,4 @@
-"""What README and docs say of results is what results/ says."""
+"""Generated parts of README and docs match the results."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from posmlp.analysis.granularity import COLUMNS
 
 
 @pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
-def test_generated_parts_are_as_the_results_are(path):
+def test_generated_parts_match_the_results(path):
     text = path.read_text(encoding="utf-8")
     assert renew(text, ROOT / "results", ROOT / "config/studies") == text, (
         f"{path.name} is stale; renew it: posmlp docs"
@@ -27,7 +27,7 @@ def collected(study, finished) -> Path:
     return finished
 
 
-def test_parts_stand_in_lines_and_between_them(study, collected, tmp_path):
+def test_parts_may_be_inline_or_blocks(study, collected, tmp_path):
     text = "Of <!-- results:three:size -->0 variants<!-- /results --> it is said that\n"
     text += "<!-- results:three:main -->\nold\n<!-- /results -->, no more.\n"
     new = renew(text, collected, tmp_path)
@@ -70,7 +70,7 @@ def test_wrong_marks_are_refused(study, collected, tmp_path, text, words):
         assert word in str(error.value)
 
 
-def test_a_study_under_way_is_shown_with_what_is_missing(study, collected):
+def test_an_unfinished_study_shows_missing_runs(study, collected):
     (study.run("gqpe_s4", 1).folder(collected) / "metrics.json").unlink()
     text = printed(study, collected, so_far=True)
     assert "2 of 3" in text
@@ -78,7 +78,7 @@ def test_a_study_under_way_is_shown_with_what_is_missing(study, collected):
     assert text.endswith(f"Runs: {collected}/three/runs.csv")
 
 
-def test_results_that_were_not_checked_are_not_called_finished(study, collected):
+def test_unchecked_results_are_not_finished(study, collected):
     assert "Not finished: " in printed(study, collected)
     (collected / "three/checks.md").touch()
     assert f"Checks: all passed, see {collected}/three/checks.md\n" in printed(study, collected)

@@ -26,7 +26,7 @@ def drawn(random, num_seeds, num_images, std):
     return predictions
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_predictions_survive_a_round_trip(tmp_path):
     predictions = {("a", 0): Hits("x", np.arange(11) % 3 == 0), ("a", 1): Hits("y", np.ones(3) > 0)}
     for kept in (predictions, {}):
         write_predictions(kept, tmp_path / "predictions.npz")
@@ -48,7 +48,7 @@ def test_run_folders_without_predictions_are_left_out_and_damaged_ones_named(stu
         collect_predictions(find_runs(study, finished))
 
 
-def test_intervals_cover_at_least_as_often_as_they_say():
+def test_intervals_cover_at_the_nominal_level():
     random, covered = np.random.default_rng(0), []
     for _ in range(100):
         low, high = crossed_bootstrap(drawn(random, 5, 200, 0.1), ["a", "b"], SIGNS, LEVEL)
@@ -56,7 +56,7 @@ def test_intervals_cover_at_least_as_often_as_they_say():
     assert np.mean(covered) >= 1 - LEVEL
 
 
-def test_variants_on_other_images_are_drawn_apart_and_one_seed_has_no_interval():
+def test_other_images_are_resampled_independently_and_one_seed_has_no_interval():
     random = np.random.default_rng(0)
     same = {name: Hits("x", random.random(100) < 0.8) for name in (("a", 0), ("a", 1))}
     twin = {("b", seed): hits for (_, seed), hits in same.items()}

@@ -27,7 +27,7 @@ def test_fvcore_total_of_a_network_that_can_be_counted_by_hand():
         ("gmlp_s16_224", {}, 4.422e9),
     ],
 )
-def test_fvcore_totals_of_the_released_code_are_met(network, arguments, total):
+def test_fvcore_totals_of_the_released_code_are_reproduced(network, arguments, total):
     assert costs(network, arguments)["fvcore"] == pytest.approx(total, abs=0.0005e9)
 
 

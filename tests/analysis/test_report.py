@@ -1,4 +1,4 @@
-"""The report of committed results, and what it says of made-up runs."""
+"""The report of committed results and of made-up runs."""
 
 import base64
 import re
@@ -26,7 +26,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
     return {first.strip(): [cell.strip() for cell in cells] for first, *cells in lines}
 
 
-def test_the_report_is_one_page_in_the_order_in_which_it_is_read(tmp_path):
+def test_the_report_is_one_page_in_reading_order(tmp_path):
     study, here = load_study("digits", ROOT / "config/studies"), tmp_path / "digits"
     shutil.copytree(ROOT / "results/digits", here, ignore=shutil.ignore_patterns("figures"))
     (here / "figures/learned_maps").mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_claims_and_settings_are_those_of_the_study(study):
     assert rows_of(settings(study))["recipe.batch_size"] == ["64"]
 
 
-def test_provenance_says_what_is_known_and_what_is_not(runs):
+def test_provenance_marks_unknown_values(runs):
     runs.loc[0, "torch"] = "2.12.0"
     cells = rows_of(provenance(runs))
     assert cells["code version"] == ["12e4"]

@@ -19,7 +19,7 @@ def test_tables_have_their_types_and_agree_with_each_other():
     assert set(found.answers["verdict"]) <= {"superior", "non-inferior", "inferior", "inconclusive"}
 
 
-def test_a_study_without_results_is_told_with_those_that_have_some(tmp_path):
+def test_an_unknown_study_names_those_with_results(tmp_path):
     with pytest.raises(ValueError, match=r"digits, .*make reproduce STUDY=mnist"):
         posmlp.load_results("mnist", ROOT / "results")
     shutil.copytree(ROOT / "results/digits", tmp_path / "digits")

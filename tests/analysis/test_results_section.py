@@ -55,7 +55,7 @@ def test_no_verdict_is_drawn_from_the_table_of_variants(runs, asked):
     assert "because parameters differ by more than 20%: worse (−50 %)." in text
 
 
-def test_missing_seeds_are_said(runs, asked):
+def test_unfinished_seeds_are_listed(runs, asked):
     assert "missing" not in "\n".join(paragraphs(Evidence(asked, runs)))
     runs.loc[1, ["test_top1", "test_loss"]] = np.nan
     assert "Variants with unfinished seeds: ref_a (2 of 3)." in "\n".join(
@@ -68,7 +68,7 @@ def test_missing_seeds_are_said(runs, asked):
     assert "no verdict without an interval" in text
 
 
-def test_markdown_and_latex_say_the_same_and_latex_compiles_anywhere(runs, asked, tmp_path, needs):
+def test_markdown_and_latex_have_the_same_text_and_latex_compiles(runs, asked, tmp_path, needs):
     write(Evidence(asked, runs), tmp_path)
     for paragraph in paragraphs(Evidence(asked, runs)):
         assert escaped(paragraph) in (tmp_path / "results.md").read_text()

@@ -1,4 +1,4 @@
-"""Intervals and false verdicts at their nominal level, in studies whose truth is known."""
+"""Coverage of intervals and rates of false verdicts in simulated studies."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from simulated_studies import LEVEL, NUM_STUDIES, SCENARIOS, simulate, table  # 
 pytestmark = pytest.mark.xdist_group("simulated studies")
 
 MONTE_CARLO = 3 * np.sqrt(LEVEL * (1 - LEVEL) / NUM_STUDIES)
-# Three seeds do not always show that a reference is noisy: pooled over all, 23 % would be wrong.
+# Three seeds do not always reveal a noisy reference; with pooled variances 23 % would be wrong.
 OVERLOOKED = 0.05
 
 

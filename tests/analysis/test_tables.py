@@ -31,11 +31,11 @@ def test_every_format_holds_the_same_cells(table):
     assert [line.split() for line in table.to_text().splitlines()[2:4]] == cells[1:]
 
 
-def test_csv_holds_the_numbers_of_all_columns(table):
+def test_csv_has_all_columns_unrounded(table):
     assert table.to_csv() == "name,value,hidden\na_1,0.333333333,1e-08\nb|2,2,5\n"
 
 
-def test_a_narrow_terminal_spares_columns_with_their_meaning_then_shortens_names(table):
+def test_a_narrow_terminal_drops_columns_then_shortens_names(table):
     wide = Column("Wide", lambda row: "x" * 75)
     spared = Table("", table.frame, (*table.columns, wide))
     lines = spared.to_text().splitlines()

@@ -1,4 +1,4 @@
-"""Golden cases: results that the released code computed, beside ours on the same parameters."""
+"""Golden cases: results of the released code, compared with ours on the same parameters."""
 
 import json
 from pathlib import Path

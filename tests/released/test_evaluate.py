@@ -18,7 +18,7 @@ CPU = World(torch.device("cpu"))
 
 
 def test_accuracy_is_that_of_the_guesses(image_folder, tiny_state):
-    """The head is made to guess the second class: 2 of 6 images are of it."""
+    """The head always predicts the second class, which 2 of 6 images have."""
     state = tiny_state | {
         "head.weight": torch.zeros_like(tiny_state["head.weight"]),
         "head.bias": torch.tensor([0.0, 1.0, 0.5]),
@@ -46,11 +46,11 @@ def test_the_command_prints_accuracy_beside_the_published(
     shutil.copytree(image_folder, folder)
     next((folder / "val").rglob("*.JPEG")).write_bytes(b"no image")
     monkeypatch.chdir(ROOT)
-    words = ["evaluate-checkpoint", write_checkpoint(), folder, "--max-unreadable", 1]
-    status = main([*map(str, words)])
+    arguments = ["evaluate-checkpoint", write_checkpoint(), folder, "--max-unreadable", 1]
+    status = main([*map(str, arguments)])
     out, err = capsys.readouterr()
     assert status == 0, err
-    for said in (
+    for message in (
         "Network  PosMLP-T, 20,158,845 parameters",
         "averaged (ema), epoch 299",
         "5 of 3 classes",
@@ -59,7 +59,7 @@ def test_the_command_prints_accuracy_beside_the_published(
         "from 81.976 % (top-1, best ema",
         "differences with other images mean little",
     ):
-        assert said in out
+        assert message in out
     assert "best raw" not in out
 
 

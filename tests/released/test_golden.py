@@ -1,4 +1,4 @@
-"""Equality with the released code, and that the comparison can fail."""
+"""Equality with the released code; the comparison can fail."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the authors: what is taken from them, and what is refused and not executed."""
+"""Checkpoints of the authors: what is read, and what is refused and not executed."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ def test_a_bare_state_dict_is_read(tmp_path, tiny_state, zipped):
 
 
 @pytest.mark.parametrize("kept", [argparse.Namespace, dict])
-def test_switches_that_no_shape_tells_come_from_the_kept_arguments(write_checkpoint, kept):
+def test_switches_come_from_the_recorded_arguments(write_checkpoint, kept):
     options = {"symmetric": False, "windows": [14], "img_size": [224, 224]}
     found = read_checkpoint(write_checkpoint(args=kept(model_hyper=options)))
     assert found.options == {"symmetric": False, "img_size": (224, 224)}
@@ -74,22 +74,22 @@ def test_a_truncated_file_is_refused(write_checkpoint, fraction):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ([1, 2], "contains a list"),
         ({"state_dict": {"conv1.weight": torch.zeros(1)}}, "found conv1.weight.*validate.py"),
         ({"stages.0.blocks.0.norm.weight": torch.zeros(1)}, "run of ours, see the accuracy"),
     ],
 )
-def test_other_files_are_refused(tmp_path, content, said):
+def test_other_files_are_refused(tmp_path, content, message):
     path = tmp_path / "other.pth"
     torch.save(content, path)
-    with pytest.raises(ReleasedError, match=said):
+    with pytest.raises(ReleasedError, match=message):
         read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (
             {"levels.2.encoder.3.norm.bias": None},
@@ -106,18 +106,18 @@ def test_other_files_are_refused(tmp_path, content, said):
         ({"norm.weight": torch.full((768,), torch.nan)}, "NaN or infinity in 1 tensors, such as n"),
     ],
 )
-def test_missing_surplus_and_misshaped_tensors_are_named(tiny_state, harm, said):
+def test_missing_surplus_and_misshaped_tensors_are_named(tiny_state, harm, message):
     state = {name: value for name, value in (tiny_state | harm).items() if value is not None}
     with pytest.raises(ReleasedError) as error:
         released_network(state, {})
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("keys", "name"),
     [("posmlp_t", "PosMLP-T"), ("posmlp_t_lrpe", "PosMLP-T, LRPE"), ("posmlp_s", "PosMLP-S")],
 )
-def test_the_released_networks_are_known_by_their_shapes(state_of, keys, name):
+def test_the_released_networks_are_recognised_by_their_shapes(state_of, keys, name):
     """Names and shapes are those that the release writes."""
     model = released_network(state_of(keys), {})
     assert published_model(model, {})[0] == name

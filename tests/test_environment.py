@@ -3,6 +3,7 @@
 import importlib.metadata
 import itertools
 import re
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def test_pyproject_asks_for_nothing_else():
 
 
 def test_installed_versions_are_the_listed_ones():
-    installed = {
-        canonicalize_name(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()
-    }
+    # Not all of sys.path: torch.compile appends the packages that setuptools carries.
+    distributions = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    installed = {canonicalize_name(d.metadata["Name"]): d.version for d in distributions}
     listed = {name: str(pin.specifier).removeprefix("==") for name, pin in PINS.items()}
     found = {n: v.partition("+")[0] for n, v in installed.items() if not UNLISTED.fullmatch(n)}
     assert found == listed, "run `make env` after a change of environment.yml"

@@ -7,7 +7,7 @@ Curves are checked a few variants at a time, so those of a large study need not 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 from posmlp import metrics
 from posmlp.analysis.collect import ResultsError, first_of
 from posmlp.analysis.statistics import Evidence
-from posmlp.study import RunConfig
+from posmlp.study import RunConfig, Study
 
 TRAIN_AGAIN = "train these runs again: delete their metrics.json and start the study again"
 RUN = ["variant", "seed"]
@@ -30,9 +30,9 @@ TOLERANCE = 1e-9  # relative, between numbers that should be equal
 
 @dataclass(frozen=True, eq=False)
 class Checked(Evidence):
-    """All runs of a study without curves, or some variants with their CHECKED_CURVES."""
+    """A study's results; curves are CHECKED_CURVES in parts of some variants, read once."""
 
-    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CHECKED_CURVES))
+    curves: Iterable[pd.DataFrame] = ()
 
     @cached_property
     def finished(self) -> pd.DataFrame:
@@ -41,45 +41,34 @@ class Checked(Evidence):
         return self.runs[known & self.runs["test_top1"].notna()]
 
     @cached_property
-    def epochs(self) -> pd.DataFrame:
-        """Curves of variants that the study still has; grouping categories is fast."""
-        known = self.curves["variant"].isin(self.study.configs)
-        return self.curves[known].astype({"variant": "category"})
-
-    @cached_property
-    def last_epochs(self) -> pd.DataFrame:
-        """By (variant, seed): the last epoch, num_epochs and first_train_loss."""
-        by_run = self.epochs.groupby(RUN, sort=False, observed=True)
-        last = self.curves.loc[by_run.tail(1).index].set_index(RUN)
-        first = self.curves.loc[by_run.head(1).index].set_index(RUN)
-        sizes = by_run["epoch"].transform("size")[by_run.tail(1).index].to_numpy()
-        return last.assign(num_epochs=sizes, first_train_loss=first["train_loss"])
+    def curve_problems_and_ends(self) -> tuple[list[str], pd.DataFrame]:
+        """Values out of range, and the ends of all curves (see curve_ends)."""
+        problems, ends = [], []
+        for rows in self.curves:
+            known = rows["variant"].isin(self.study.configs)
+            rows = rows[known].astype({"variant": "category"})  # grouping categories is fast
+            problems += curve_problems(self.study, rows)
+            ends.append(curve_ends(rows))
+        return problems, pd.concat(ends)
 
 
 @dataclass(frozen=True)
 class Check:
-    """What must hold, what to do otherwise, and the function that finds problems.
-
-    Args:
-        across: compares variants, so it needs all runs at once but no curves.
-    """
+    """What must hold, what to do otherwise, and the function that finds problems."""
 
     claim: str
     remedy: str
     find: Callable[[Checked], Iterable[str]]
-    across: bool = False
 
 
 CHECKS: list[Check] = []
 
 
-def check(
-    claim: str, remedy: str, *, across: bool = False
-) -> Callable[[Callable[[Checked], Iterable[str]]], Check]:
+def check(claim: str, remedy: str) -> Callable[[Callable[[Checked], Iterable[str]]], Check]:
     """Register a function that yields a line per problem."""
 
     def register(find: Callable[[Checked], Iterable[str]]) -> Check:
-        CHECKS.append(Check(claim, remedy, find, across))
+        CHECKS.append(Check(claim, remedy, find))
         return CHECKS[-1]
 
     return register
@@ -94,18 +83,14 @@ def run_checks(evidence: Evidence, curves: Iterable[pd.DataFrame]) -> str:
     Raises:
         ResultsError: a check failed; names the check, the runs, the reason and the remedy.
     """
-    whole = Checked(evidence.study, evidence.runs, evidence.predictions)
-    found = {check: list(check.find(whole)) if check.across else [] for check in CHECKS}
-    for part in _parts(whole, curves):
-        for check in CHECKS:
-            if not check.across:
-                found[check] += check.find(part)
+    results = Checked(evidence.study, evidence.runs, evidence.predictions, curves)
+    found = {check: list(check.find(results)) for check in CHECKS}
     failed = [
         f"  Failed: {check.claim}.\n{first_of(problems, '    ')}\n    To do: {check.remedy}."
         for check, problems in found.items()
         if problems
     ]
-    study, runs = whole.study, whole.finished
+    study, runs = results.study, results.finished
     if failed:
         raise ResultsError(
             f"study {study.name} is not finished: {len(failed)} of {len(CHECKS)} checks of its "
@@ -123,17 +108,6 @@ def run_checks(evidence: Evidence, curves: Iterable[pd.DataFrame]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _parts(whole: Checked, curves: Iterable[pd.DataFrame]) -> Iterator[Checked]:
-    """The results in parts; the last one has the variants without curves."""
-    left = whole.runs
-    for rows in curves:
-        here = left["variant"].isin(rows["variant"].unique())
-        yield replace(whole, runs=left[here], curves=rows)
-        left = left[~here]
-    if len(left):
-        yield replace(whole, runs=left, curves=whole.curves[:0])
-
-
 def names(rows: pd.DataFrame, most: int = 5) -> str:
     """The first few runs in `rows`, and the number of others."""
     pairs = rows[RUN].drop_duplicates()
@@ -142,12 +116,12 @@ def names(rows: pd.DataFrame, most: int = 5) -> str:
     return f"{', '.join(runs)}{more}"
 
 
-@check("All runs were trained with one version of the code", TRAIN_AGAIN, across=True)
+@check("All runs were trained with one version of the code", TRAIN_AGAIN)
 def one_code_version(results: Checked) -> Iterator[str]:
     yield from _distinct(results.finished, "code_version", "version")
 
 
-@check("Runs with equal data settings saw the same images", TRAIN_AGAIN, across=True)
+@check("Runs with equal data settings saw the same images", TRAIN_AGAIN)
 def equal_data(results: Checked) -> Iterator[str]:
     settings = {name: run.data.model_dump_json() for name, run in results.study.configs.items()}
     for _, rows in results.finished.groupby(results.finished["variant"].map(settings)):
@@ -181,9 +155,13 @@ def better_than_guessing(results: Checked) -> Iterator[str]:
 
 
 @check("Curves are finite, and percentages lie between 0 and 100", TRAIN_AGAIN)
-def curves_are_numbers(results: Checked) -> Iterator[str]:
-    for variant, rows in results.epochs.groupby("variant", sort=False, observed=True):
-        config = results.study.configs[variant]
+def curves_are_numbers(results: Checked) -> list[str]:
+    return results.curve_problems_and_ends[0]
+
+
+def curve_problems(study: Study, curves: pd.DataFrame) -> Iterator[str]:
+    for variant, rows in curves.groupby("variant", sort=False, observed=True):
+        config = study.configs[variant]
         evaluated = {epoch: config.recipe.evaluates(epoch) for epoch in rows["epoch"].unique()}
         evaluated = rows["epoch"].map(evaluated)
         for metric in ("lr", "train_loss", *metrics.EVALUATED):
@@ -202,6 +180,16 @@ def curves_are_numbers(results: Checked) -> Iterator[str]:
                 )
 
 
+def curve_ends(curves: pd.DataFrame) -> pd.DataFrame:
+    """By (variant, seed): the last epoch, num_epochs and first_train_loss."""
+    by_run = curves.groupby(RUN, sort=False, observed=True)
+    last, first = by_run.tail(1), by_run.head(1)
+    num_epochs = by_run["epoch"].transform("size")[last.index]
+    first_losses = first.set_index(RUN)["train_loss"]
+    ends = last.assign(num_epochs=num_epochs).set_index(RUN).assign(first_train_loss=first_losses)
+    return ends.rename(index=str, level="variant")
+
+
 def is_recorded(metric: str, config: RunConfig) -> bool:
     """Whether a run has a metric: averaged weights and validation are optional."""
     averaged = config.recipe.ema_decay is not None or not metric.startswith("ema_")
@@ -210,7 +198,8 @@ def is_recorded(metric: str, config: RunConfig) -> bool:
 
 @check("Every curve ends at its run's result", TRAIN_AGAIN)
 def last_epoch_is_the_result(results: Checked) -> Iterator[str]:
-    runs = results.finished.join(results.last_epochs.add_suffix(" of the curve"), on=RUN)
+    ends = results.curve_problems_and_ends[1]
+    runs = results.finished.join(ends.add_suffix(" of the curve"), on=RUN)
     for metric in ("train_loss", *metrics.EVALUATED):
         result = runs[metric].astype(float)
         end = runs[f"{metric} of the curve"].astype(float)
@@ -240,7 +229,7 @@ def predictions_are_those_of_the_result(results: Checked) -> Iterator[str]:
     "may_not_learn in the study file",
 )
 def loss_fell(results: Checked) -> Iterator[str]:
-    runs = results.last_epochs
+    runs = results.curve_problems_and_ends[1]
     rose = ~(runs["train_loss"] < runs["first_train_loss"]) & (runs["num_epochs"] > 1)
     for (variant, seed), row in runs[rose].iterrows():
         if variant not in results.study.may_not_learn:

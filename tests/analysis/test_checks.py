@@ -29,7 +29,7 @@ def results(study, finished, tmp_path) -> Checked:
     runs = find_runs(study, finished)
     write_curves(runs, tmp_path / "curves.csv")
     curves = read_frame(tmp_path / "curves.csv", CHECKED_CURVES)
-    return Checked(study, runs_frame(study, runs), {}, curves)
+    return Checked(study, runs_frame(study, runs), {}, [curves])
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def spoil(results: Checked, row: int | slice, **values) -> Checked:
 
 def spoil_curve(results: Checked, row: int, column: str, value: float) -> Checked:
     """Change a row of the curves: 0 and 1 are the epochs of sgu seed 0, 2 and 3 those of seed 1."""
-    curves = results.curves.copy()
+    curves = results.curves[0].copy()
     curves.loc[row, column] = value
-    return replace(results, curves=curves)
+    return replace(results, curves=[curves])
 
 
 def with_section(study: Study, section: str, **values) -> Study:
@@ -69,7 +69,7 @@ def with_section(study: Study, section: str, **values) -> Study:
 def test_a_failure_names_check_runs_reason_and_remedy(results):
     spoilt = spoil(spoil(results, 2, code_version="ffff"), 1, test_top1=5.0)
     with pytest.raises(ResultsError) as error:
-        run_checks(spoilt, [spoilt.curves])
+        run_checks(spoilt, spoilt.curves)
     text = str(error.value)
     assert text.startswith("study three is not finished: 3 of 7 checks of its results failed.\n")
     assert f"  Failed: {checks.better_than_guessing.claim}.\n    sgu seed 1: top-1 5.00 %" in text
@@ -80,7 +80,8 @@ def test_curves_in_parts_are_checked_like_all_at_once(results):
     """The first variant's curve is wrong, and the last variant has none."""
     spoilt = spoil_curve(results, 1, "train_loss", np.nan)
     last = spoilt.runs["variant"].iat[-1]
-    curves = spoilt.curves[spoilt.curves["variant"] != last]
+    (curves,) = spoilt.curves
+    curves = curves[curves["variant"] != last]
     parts = [rows for _, rows in curves.groupby("variant", sort=False)]
     messages = []
     for read in ([curves], parts):
@@ -94,7 +95,7 @@ def test_curves_in_parts_are_checked_like_all_at_once(results):
 
 def test_the_report_names_exceptions(results, study):
     lax = replace(study, may_not_learn=("sgu",))
-    report = run_checks(replace(results, study=lax), [results.curves])
+    report = run_checks(replace(results, study=lax), results.curves)
     assert "Exceptions:\n\n- May learn nothing: sgu.\n" in report
 
 
@@ -188,5 +189,5 @@ def test_the_loss_must_fall_unless_the_variant_may_learn_nothing(results, proble
     assert problems(checks.loss_fell, rising) == ["sgu seed 0: from 2.25 to 2.5"]
     allowed = replace(study, may_not_learn=("sgu",))
     assert problems(checks.loss_fell, replace(rising, study=allowed)) == []
-    one_epoch = replace(results, curves=rising.curves[rising.curves["epoch"] == 1])
+    one_epoch = replace(results, curves=[rows[rows["epoch"] == 1] for rows in rising.curves])
     assert problems(checks.loss_fell, one_epoch) == []

@@ -79,7 +79,7 @@ def start(tmp_path):
 
 
 @pytest.fixture
-def said(tmp_path):
+def output(tmp_path):
     """Return a function that reads the output of the last process and its children."""
 
     def read():
@@ -89,11 +89,11 @@ def said(tmp_path):
     return read
 
 
-def test_several_processes_match_one(start, said):
+def test_several_processes_match_one(start, output):
     histories, metrics, labels = [], [], []
     for size in (1, 3):
         process, folder = start(size, "gqpe", grad_accum=2)
-        assert process.wait(timeout=120) == 0, said()
+        assert process.wait(timeout=120) == 0, output()
         histories.append(read_history(folder / "history.csv"))
         metrics.append(json.loads((folder / "metrics.json").read_text()))
         with np.load(folder / "predictions.npz") as kept:
@@ -121,29 +121,29 @@ def trainers(process):
     return sorted(child.pid for child in torchrun.children() if "--in-process" in child.cmdline())
 
 
-def test_if_one_process_dies_all_end(start, said):
+def test_if_one_process_dies_all_end(start, output):
     process, folder = start(2, epochs=10_000)
-    wait_for(folder / "history.csv", process, said)
+    wait_for(folder / "history.csv", process, output)
     pids = trainers(process)
     assert len(pids) == 2
     os.kill(pids[1], signal.SIGKILL)
     assert process.wait(timeout=60) != 0
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    assert "SIGKILL" in said() or "Signal 9" in said()
+    assert "SIGKILL" in output() or "Signal 9" in output()
     assert not (folder / "metrics.json").exists()
 
 
-def wait_for(path, process, said):
+def wait_for(path, process, output):
     end = time.monotonic() + 60
     while not path.exists():
-        assert process.poll() is None, said()
-        assert time.monotonic() < end, said()
+        assert process.poll() is None, output()
+        assert time.monotonic() < end, output()
         time.sleep(0.05)
 
 
-def test_a_signal_to_one_process_stops_all_and_one_process_can_resume(start, said, tmp_path):
+def test_a_signal_to_one_process_stops_all_and_one_process_can_resume(start, output, tmp_path):
     process, folder = start(2, epochs=EPOCHS)
-    wait_for(folder / "history.csv", process, said)
+    wait_for(folder / "history.csv", process, output)
     os.kill(trainers(process)[1], signal.SIGTERM)
     assert process.wait(timeout=60) != 0
     assert list(folder.glob("checkpoint-*.pt"))
@@ -151,12 +151,12 @@ def test_a_signal_to_one_process_stops_all_and_one_process_can_resume(start, sai
     (tmp_path / "2").rename(tmp_path / "1")
     folder = tmp_path / "1" / folder.relative_to(tmp_path / "2")
     process, _ = start(1, epochs=EPOCHS)
-    assert process.wait(timeout=120) == 0, said()
-    assert "num_processes was 2 and is 1" in said()
+    assert process.wait(timeout=120) == 0, output()
+    assert "num_processes was 2 and is 1" in output()
     parts = read_history(folder / "history.csv")
     (tmp_path / "1").rename(tmp_path / "parts")
     process, _ = start(1, epochs=EPOCHS)
-    assert process.wait(timeout=120) == 0, said()
+    assert process.wait(timeout=120) == 0, output()
     for key in ("train_loss", "test_loss", "ema_test_loss"):
         expected = [row[key] for row in read_history(folder / "history.csv")]
         assert [row[key] for row in parts] == pytest.approx(expected, rel=REL_LATE), key

@@ -6,6 +6,7 @@ torch is imported only when there is a run to train, so a pack of finished runs 
 import os
 import shlex
 from argparse import Namespace
+from collections.abc import Sequence
 
 from posmlp.runs.gpus import fitting_runs, gpus_of_slot, launch, visible_gpus
 from posmlp.runs.interrupts import TIME_LIMIT
@@ -19,6 +20,9 @@ def train_runs(arguments: Namespace) -> int:
     """Train the runs that the arguments name; the exit status.
 
     After Slurm's warning of the time limit its job goes back into the queue.
+
+    Raises:
+        ValueError: the warning came before any run had advanced.
     """
     study = load_study(arguments.study)
     chosen = [study.run(*run) for run in arguments.runs] or study.runs()
@@ -31,19 +35,34 @@ def train_runs(arguments: Namespace) -> int:
     at_once = arguments.runs_at_once or fitting_runs(gpus, cores, study.gpus)
     several = shlex.split(arguments.launch or launch(study.gpus)) if study.gpus > 1 else []
 
-    def train(run: RunConfig, slot: int, at_start: bool) -> int:
+    def train(run: RunConfig, slot: int) -> int:
         if gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of_slot(gpus, slot, study.gpus))
         if several:
             become([*several, *command_line(run, arguments), "--in-process"])
-        return train_run(run, arguments, at_start)
+        return train_run(run, arguments)
 
     prepare = import_for_training if not several else lambda: None
-    pack = Pack(runs, arguments.results, at_once, train, prepare)
+    pack, before = (
+        Pack(runs, arguments.results, at_once, train, prepare),
+        positions(runs, arguments),
+    )
     status = pack.run()
     if status == RUN_AGAIN and pack.signal == TIME_LIMIT and "SLURM_JOB_ID" in os.environ:
+        if positions(runs, arguments) <= before:
+            raise ValueError(
+                "Slurm's warning of the time limit came before the first step; give jobs more time "
+                "(slurm/site.yaml: hours) or less warning (warning_s)"
+            )
         requeue(os.environ["SLURM_JOB_ID"])
     return status
+
+
+def positions(runs: Sequence[RunConfig], arguments: Namespace) -> set[str]:
+    """The checkpoints of the runs, by folder, epoch and step."""
+    folders = [run.folder(arguments.results) for run in runs]
+    paths = [path for folder in folders for path in folder.glob("checkpoint-*.pt")]
+    return {str(path).rpartition("-")[0] for path in paths}  # without the digest
 
 
 def import_for_training() -> None:
@@ -54,7 +73,7 @@ def import_for_training() -> None:
     packages()
 
 
-def train_run(run: RunConfig, arguments: Namespace, at_start: bool = True) -> int:
+def train_run(run: RunConfig, arguments: Namespace) -> int:
     """Train a run in this process, which may be one of several of the run."""
     import torch
 
@@ -64,7 +83,7 @@ def train_run(run: RunConfig, arguments: Namespace, at_start: bool = True) -> in
 
     torch.set_num_threads(arguments.threads)
     command = shlex.join(["posmlp", *command_line(run, arguments)])
-    with Interrupts(arguments.checkpoint_minutes, at_start) as interrupts:
+    with Interrupts(arguments.checkpoint_minutes) as interrupts:
         world = join_world(arguments.device)
         execute(run, arguments.results, arguments.data_root, world, command, interrupts)
         world.leave()

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from posmlp.data.images import dataset_digest
 from posmlp.metrics import EVALUATED
 from posmlp.runs.checkpoints import Checkpoints, belongs
 from posmlp.runs.folder_lock import FolderInUse, FolderLock
-from posmlp.runs.interrupts import TIME_LIMIT, Interrupts
+from posmlp.runs.interrupts import Interrupts
 from posmlp.runs.run_folder import RunFolder
 from posmlp.study import RunConfig
 from posmlp.training.cost import multiply_accumulates, num_parameters, token_mixing_parameters
@@ -23,7 +22,7 @@ from posmlp.training.distributed import World
 from posmlp.training.engine import Interrupted, train
 from posmlp.training.evaluation import predict
 from posmlp.training.trainer import Trainer, make_trainer
-from posmlp.training.training_error import TrainingError, explained
+from posmlp.training.training_error import explained
 
 # Facts that must be the same in all segments of a run for bit-identical metrics.
 SAME_MACHINE = (
@@ -147,17 +146,9 @@ def run_to_the_end(
             folder.write_history(trainer.history)
             say(progress(trainer, row))
 
-    began = trainer.epoch, trainer.step
     try:
         train(trainer, log, save, interrupts.check)
     except Interrupted:
-        unmoved = (trainer.epoch, trainer.step) == began
-        too_late = interrupts.signal == TIME_LIMIT and interrupts.at_start
-        if too_late and unmoved and "SLURM_JOB_ID" in os.environ:
-            raise TrainingError(
-                f"{trainer.config.name}: Slurm's warning of the time limit came before the first "
-                "step; give jobs more time (slurm/site.yaml: hours) or less warning (warning_s)"
-            ) from None
         if rank0:
             signal = interrupts.signal.name if interrupts.signal else "another process"
             say(

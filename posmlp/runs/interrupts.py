@@ -20,14 +20,10 @@ class Interrupts:
 
     The first signal asks the loop to stop after its current step. A second SIGINT kills the process
     at once; files are replaced atomically, so the last checkpoint survives.
-
-    Args:
-        at_start: whether the job began with this run. If so, a warning of the time limit before the
-            first step means that jobs are too short.
     """
 
-    def __init__(self, checkpoint_minutes: float, at_start: bool = True) -> None:
-        self.seconds_between, self.at_start = 60 * checkpoint_minutes, at_start
+    def __init__(self, checkpoint_minutes: float) -> None:
+        self.seconds_between = 60 * checkpoint_minutes
         self.saved_at = time.monotonic()  # never goes back, unlike the wall clock
         self.signal: signal.Signals | None = None
         self.handlers_before: dict[signal.Signals, signal.Handlers] = {}

@@ -46,8 +46,8 @@ class Pack:
     Args:
         results: folder of results; runs log into its logs/<study>/train/.
         at_once: maximum number of children.
-        train: called in a child with the run, its slot and whether it is among the first runs of
-            the pack; returns an exit status or replaces the process by another program.
+        train: called in a child with the run and its slot; returns an exit status or replaces the
+            process by another program.
         prepare: called once before the first fork, to import what all children need.
     """
 
@@ -56,7 +56,7 @@ class Pack:
         runs: Sequence[RunConfig],
         results: Path,
         at_once: int,
-        train: Callable[[RunConfig, int, bool], int | None],
+        train: Callable[[RunConfig, int], int | None],
         prepare: Callable[[], None],
     ) -> None:
         self.results, self.train, self.prepare = results, train, prepare
@@ -119,7 +119,6 @@ class Pack:
     def start(self, run: RunConfig) -> None:
         """Fork a child that trains the run."""
         slot = min(set(range(self.at_once)) - {child.slot for child in self.children})
-        at_start = len(self.starts) < self.at_once
         self.starts[run.name] = self.starts.get(run.name, 0) + 1
         try:
             log = self.open_log(run)
@@ -133,7 +132,7 @@ class Pack:
         parent = os.getpid()
         pid = os.fork()
         if not pid:
-            self.be_child(run, slot, at_start, log, parent)
+            self.be_child(run, slot, log, parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         with suppress(OSError):  # the child does the same; either may come first
             os.setpgid(pid, pid)
@@ -148,7 +147,7 @@ class Pack:
             os.write(log, f"{time_and_host()}\n".encode())
         return log
 
-    def be_child(self, run: RunConfig, slot: int, at_start: bool, log: int, parent: int) -> None:
+    def be_child(self, run: RunConfig, slot: int, log: int, parent: int) -> None:
         """Train in the child just forked, then exit."""
         status = 1
         try:
@@ -159,7 +158,7 @@ class Pack:
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            status = reporting_errors(lambda: self.train(run, slot, at_start))
+            status = reporting_errors(lambda: self.train(run, slot))
         except BaseException:
             traceback.print_exc()
         finally:

@@ -23,7 +23,7 @@ reference: sgu
 # within seconds. Snakemake's plugin queries the states of jobs every two seconds; in use, its
 # intervals grow to three minutes.
 EDITS = [
-    ("posmlp/runs/execute.py", "import os\n", "import os\nimport time\n"),
+    ("posmlp/runs/execute.py", "import datetime\n", "import datetime\nimport os\nimport time\n"),
     (
         *("posmlp/runs/execute.py", "save, interrupts.check)"),
         "save, lambda: time.sleep(0.5 * (trainer.epoch > 0 and os.path.exists('slow')))"

@@ -69,11 +69,26 @@ def test_slurms_warning_puts_the_job_back_into_the_queue(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "42")
 
-    def warned(*_):
+    def warned(run, arguments):
         os.kill(os.getppid(), TIME_LIMIT)
         signal.sigwait([TIME_LIMIT])  # which the pack passes on
+        folder = run.folder(arguments.results)
+        folder.mkdir(parents=True)
+        (folder / "checkpoint-00000-0000003-0123.pt").touch()
         return RUN_AGAIN
 
     assert train(child=warned) == RUN_AGAIN
     assert (tmp_path / "asked").read_text() == "requeue 42\n"
     assert ("warning: job 42 was not put back" in capfd.readouterr().out) == refuses
+
+
+def test_a_job_too_short_for_a_step_is_an_error(train, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+
+    def warned(*_):
+        os.kill(os.getppid(), TIME_LIMIT)
+        signal.sigwait([TIME_LIMIT])
+        return RUN_AGAIN
+
+    with pytest.raises(ValueError, match=r"before the first step; give jobs more time .*hours"):
+        train(child=warned)

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from posmlp.analysis.collect import read_frame
 from posmlp.markup import escaped
 from posmlp.runs.reading import read_json
 
@@ -72,6 +71,8 @@ def read_variants(folder: Path) -> list[dict[str, Any]]:
     Raises:
         ResultsError: a file is missing or damaged.
     """
+    from posmlp.analysis.collect import read_frame  # imports pandas, for finished studies only
+
     runs = read_frame(folder / "runs.csv", ["variant", "finished_at"])
     last = runs.groupby("variant")["finished_at"].max().to_dict()
     rows = read_frame(folder / "tables/variants.csv").to_dict("records")

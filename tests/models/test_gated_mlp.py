@@ -127,6 +127,17 @@ def test_adapters_of_linear_layers_have_gradients(name):
         assert adapter.down.weight.grad.any()
 
 
+@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_dynamic_quantisation_replaces_every_linear_layer(name):
+    model, x = randomised(timm.create_model(name, num_classes=5)).eval(), image(name)
+    quantised = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8)
+    assert not any(type(module) is nn.Linear for module in quantised.modules())
+    with torch.no_grad():
+        expected, found = model(x), quantised(x)
+    assert 0 < (found - expected).norm() / expected.norm() < 0.1
+
+
 def test_a_trace_records_all_products_of_gmlp_s():
     """Tools that read traces, such as fvcore, find every matrix product."""
     model = timm.create_model("gmlp_posgu_s16_224", gate="sgu").eval()

@@ -147,7 +147,7 @@ def test_a_plan_costs_one_short_job(submit, checkout):
     for said in (
         "Plan of tiny: 2 runs in 2 jobs, 0 done, 2 to do",
         "with 8 runs at once (8 GPUs in partition gpu; at most 50 jobs in the queue)",
-        "the limit of a job is 2 h: one job",
+        "job time limit 2 h: one job",
     ):
         assert said in plan
     assert "Not measured" not in plan

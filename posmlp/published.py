@@ -22,9 +22,7 @@ class Published:
 
     source: str  # abstract, readme or log; code: counted by running the released code
     model: str  # of counterparts.csv
-    weights: str = (
-        ""  # epoch and weights of an accuracy, such as "best ema"; "": the source is silent
-    )
+    weights: str = ""  # epoch and weights of an accuracy, such as "best ema"; "": not stated
     quantity: str  # params, macs, fvcore, top1 or top5
     value: str  # with the digits as printed
     unit: str  # of SCALES

@@ -74,7 +74,6 @@ def _why_not(config: RunConfig) -> str | None:
 def _wrong_count(model: "nn.Module") -> str | None:
     """Compare the parameters of each token-mixing layer with the closed form of its gate."""
     from posmlp.layers import GATES, TokenMixing
-    from posmlp.training.cost import num_parameters
 
     gates = {(gate.position, gate.token_fc): gate for gate in GATES.values()}
     for name, layer in model.named_modules():
@@ -82,9 +81,10 @@ def _wrong_count(model: "nn.Module") -> str | None:
             gate = gates[layer.position and type(layer.position), layer.weight is not None]
             bias = layer.bias is not None or layer.position_bias is not None
             expected = gate.layer_parameters(layer.window, layer.groups, bias)
-            if num_parameters(layer) != expected:
+            built = sum(parameter.numel() for parameter in layer.parameters())
+            if built != expected:
                 return (
-                    f"model.gate: {name} has {num_parameters(layer)} parameters but its closed "
+                    f"model.gate: {name} has {built} parameters but its closed "
                     f"form gives {expected:g}; correct num_position in "
                     "posmlp/layers/gates.py, or the encoding"
                 )

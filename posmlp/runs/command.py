@@ -43,10 +43,8 @@ def train_runs(arguments: Namespace) -> int:
         return train_run(run, arguments)
 
     prepare = import_for_training if not several else lambda: None
-    pack, before = (
-        Pack(runs, arguments.results, at_once, train, prepare),
-        positions(runs, arguments),
-    )
+    pack = Pack(runs, arguments.results, at_once, train, prepare)
+    before = positions(runs, arguments)
     status = pack.run()
     if status == RUN_AGAIN and pack.signal == TIME_LIMIT and "SLURM_JOB_ID" in os.environ:
         if positions(runs, arguments) <= before:
@@ -59,10 +57,11 @@ def train_runs(arguments: Namespace) -> int:
 
 
 def positions(runs: Sequence[RunConfig], arguments: Namespace) -> set[str]:
-    """The checkpoints of the runs, by folder, epoch and step."""
+    """The checkpoints of the runs after their first step, by folder, epoch and step."""
     folders = [run.folder(arguments.results) for run in runs]
     paths = [path for folder in folders for path in folder.glob("checkpoint-*.pt")]
-    return {str(path).rpartition("-")[0] for path in paths}  # without the digest
+    found = {str(path).rpartition("-")[0] for path in paths}  # without the digest
+    return {position for position in found if not position.endswith("-00000-0000000")}
 
 
 def import_for_training() -> None:

@@ -59,14 +59,14 @@ def choose(evidence: Evidence) -> tuple[dict[str, Any] | None, str]:
     whole = summary[summary["n"] == summary["num_seeds"]]
     if whole.empty:
         return None, "No variant is chosen: no variant has all seeds finished."
-    best = first_of(whole, val_top1_mean=False, params=True)["variant"]
-    run = first_of(runs[runs["variant"] == best], val_top1=False, seed=True)
+    best = leading(whole, val_top1_mean=False, params=True)["variant"]
+    run = leading(runs[runs["variant"] == best], val_top1=False, seed=True)
     values = {name: run[name] for name in CHOSEN}
     return {k: v.item() if hasattr(v, "item") else v for k, v in values.items()}, RULE
 
 
-def first_of(rows: pd.DataFrame, **ascending: bool) -> pd.Series:
-    """The first row in the order of columns; of equal rows the first in the frame."""
+def leading(rows: pd.DataFrame, **ascending: bool) -> pd.Series:
+    """The row that leads when sorted by these columns; of equal rows the first in the frame."""
     names, order = list(ascending), list(ascending.values())
     return rows.sort_values(names, ascending=order, kind="stable").iloc[0]
 

@@ -63,7 +63,8 @@ def all_studies(studies: Sequence[tuple[dict[str, Any], pd.DataFrame]]) -> Figur
     ]
     if not any(map(len, blocks)):
         return nothing_to_show("No study has results yet.")
-    others = [facts["study"] for facts, _ in studies if facts not in [f for f, _ in asking]]
+    shown = {facts["study"] for facts, _ in asking}
+    others = [facts["study"] for facts, _ in studies if facts["study"] not in shown]
     left_out = f"Not shown, as they ask no question: {', '.join(others)}." if others else ""
     return _draw(pd.concat(blocks)[:MOST_ROWS], left_out)
 
